@@ -1,0 +1,44 @@
+"""mpmath at a fixed number of decimal digits, rounded once to the dtype. It is no proof: see oracle/ for that."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from losscheck.backends import Batch, Result
+from losscheck.loss import Formula
+from losscheck.oracle.refine import Term, at_precision
+from losscheck.reductions import exact_weights
+
+
+class MpmathBackend:
+    name = "mpmath"
+
+    def devices(self) -> list[str]:
+        return ["cpu"]
+
+    def why_unavailable(self, device: str) -> str:
+        return "" if device == "cpu" else "mpmath runs on the cpu alone"
+
+    def run(self, batch: Batch) -> Result:
+        points = list(zip(batch.logits, batch.targets, strict=True))
+        if batch.reduction == "none":
+            return Result(
+                [self._sum(batch, batch.loss.formula, [Term(*each)]) for each in points],
+                [self._sum(batch, batch.loss.gradient, [Term(*each)]) for each in points] if batch.gradient else [],
+            )
+        weights = exact_weights(batch.loss, batch.implementation, batch.reduction, batch.targets, batch.shape, batch.params)
+        terms = [Term(*each, weight) for each, weight in zip(points, weights, strict=True)]
+        grads = [self._sum(batch, batch.loss.gradient, [term]) for term in terms] if batch.gradient else []
+        return Result([self._sum(batch, batch.loss.formula, terms)], grads)
+
+    def _sum(self, batch: Batch, formula: Formula, terms: list[Term]) -> float:
+        def bound(m: Any, logit: Any, target: Any, **params: Any) -> Any:
+            return batch.implementation.function(functools.partial(formula, m), logit, target, **params)
+
+        bits = math.ceil(batch.digits * math.log2(10)) + 1
+        return at_precision(bound, terms, batch.params, batch.dtype, bits=bits, oracle="mpmath")
+
+
+BACKEND = MpmathBackend()

@@ -1,0 +1,81 @@
+"""PyTorch on the CPU and on CUDA devices: gradients by autograd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losscheck.backends import Batch, Result
+from losscheck.dtypes import Format
+from losscheck.reductions import REDUCTIONS
+
+
+class TorchBackend:
+    name = "torch"
+
+    def devices(self) -> list[str]:
+        import torch
+
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return ["cpu", *(f"cuda:{n}" for n in range(count))]
+
+    def why_unavailable(self, device: str) -> str:
+        try:
+            import torch
+        except ImportError as error:
+            return f"PyTorch cannot be imported ({error}); pip install torch"
+        if device == "cpu":
+            return ""
+        if torch.version.cuda is None:
+            return f"this PyTorch ({torch.__version__}) is built without CUDA; install a CUDA build from pytorch.org"
+        if not torch.cuda.is_available():
+            return "PyTorch finds no CUDA device; check the driver with nvidia-smi"
+        index, count = int(device.partition(":")[2] or "0"), torch.cuda.device_count()
+        if index >= count:
+            return f"there are {count} CUDA devices here, cuda:0 to cuda:{count - 1}"
+        return ""
+
+    def run(self, batch: Batch) -> Result:
+        import torch
+
+        dtype = tensor_dtype(batch.dtype)
+        shape = batch.shape or (len(batch.logits),)
+        # float64 holds every number of every format exactly, so the conversion does not round.
+        x = torch.tensor(batch.logits, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
+        z = torch.tensor(batch.targets, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
+        x.requires_grad_(batch.gradient)
+        with torch.set_grad_enabled(batch.gradient):
+            loss = self._loss(batch, x, z)
+        if not batch.gradient:
+            return Result(_floats(loss, dtype))
+        (grad,) = torch.autograd.grad(loss.sum(), x)
+        return Result(_floats(loss.detach(), dtype), _floats(grad, dtype))
+
+    def _loss(self, batch: Batch, x: Any, z: Any) -> Any:
+        import torch
+
+        one = batch.implementation
+        if batch.published and one.published is not None:
+            return one.published.function(torch, x, z, **batch.params)
+        loss = one.function(torch, x, z, **batch.params)
+        if loss.dtype != x.dtype:
+            # Judging a float32 result as bfloat16 would hide what bfloat16 loses.
+            raise TypeError(f"{one.name} returned {loss.dtype} for {x.dtype} logits")
+        return loss if batch.array_reduction == "none" else REDUCTIONS[batch.array_reduction].function(loss, z)
+
+
+def tensor_dtype(dtype: Format) -> Any:
+    """The torch dtype of a format; the names are the same."""
+    import torch
+
+    return getattr(torch, dtype.name)
+
+
+def _floats(tensor: Any, dtype: Any) -> list[float]:
+    import torch
+
+    # A whole that promoted 16-bit elements to float32 is rounded back to the dtype that was asked for.
+    values: list[float] = tensor.to(dtype).to(torch.float64).reshape(-1).tolist()
+    return values
+
+
+BACKEND = TorchBackend()

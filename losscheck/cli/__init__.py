@@ -1,0 +1,102 @@
+"""The command line. One file per command, loaded when it is called: `losscheck --help` imports nothing but click."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from losscheck import __version__
+from losscheck.errors import UserError
+
+__all__ = ["main"]
+
+# Name, the line shown by --help, and nothing imported: the module is losscheck.cli.NAME, its command COMMAND.
+_COMMANDS = {
+    "compare": "Every implementation at the given logits, beside the exact value.",
+    "list": "The losses, implementations, parameters, backends and devices there are.",
+    "doctor": "Versions, devices, how subnormals are handled, what is missing and how to get it.",
+}
+
+
+class LazyGroup(click.Group):
+    """Lists its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"losscheck.cli.{name}").COMMAND
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from losscheck.errors import nearest
+
+            raise click.UsageError(f"no command {args[0]!r}: {nearest(args[0], _COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="losscheck")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Find, exactly, where loss implementations break: every NaN, inf and silently lost value.
+
+    \b
+    losscheck compare --logit 1.5
+    losscheck compare --loss bce --logit -15 --target 0
+    """
+    from losscheck.cli.config import default_map
+
+    ctx.default_map = default_map()
+
+
+def main() -> None:
+    """Run, and turn whatever happens into one message and an exit code: 0, 1 or 2, never a traceback."""
+    sys.exit(_guarded(lambda: cli.main(prog_name="losscheck", standalone_mode=False, auto_envvar_prefix="LOSSCHECK")))
+
+
+def _guarded(run: Callable[[], Any]) -> int:
+    try:
+        code = run()
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        _say(f"error: {error.problem}", error.cure)
+    except click.UsageError as error:
+        usage = f"see `{error.ctx.command_path} --help`" if error.ctx else ""
+        _say(f"error: {error.format_message()}", usage)
+    except click.ClickException as error:
+        _say(f"error: {error.format_message()}")
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted; nothing was judged")
+    except BrokenPipeError:
+        # Python would fail once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say("the reader of the output closed it; the rest was not written")
+    except Exception as error:
+        if os.environ.get("LOSSCHECK_DEBUG"):
+            raise
+        kind = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
+        _say(f"internal error: {kind}", "this is a bug in losscheck; run again with LOSSCHECK_DEBUG=1 for the traceback and report it")
+    return 2
+
+
+def _say(problem: str, cure: str = "") -> None:
+    try:
+        print(f"losscheck: {problem}", file=sys.stderr)
+        if cure:
+            print(f"  {cure}", file=sys.stderr)
+    except OSError:
+        pass  # stderr is gone as well; the exit code still tells

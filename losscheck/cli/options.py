@@ -1,0 +1,103 @@
+"""Options that mean the same in every command, and what they are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from losscheck.dtypes import FLOAT64
+from losscheck.errors import UserError, nearest
+from losscheck.renderers import FORMATS, SUFFIXES
+
+__all__ = ["chosen_format", "option_group", "parse_params", "parse_shape", "quantities", "selection"]
+
+
+def selection(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--loss --impl --backend --dtype --device --quantity --param --oracle --digits --max-ulp"""
+    options = [
+        click.option("--loss", "losses", multiple=True, metavar="NAME", help="A loss; repeat for several. Default: all."),
+        click.option("--impl", multiple=True, metavar="GLOB", help="Implementations, as a glob such as 'torch*'; repeat for several."),
+        click.option("--backend", "backends", multiple=True, metavar="NAME", help="numpy, torch or mpmath. Default: all."),
+        click.option("--dtype", "dtypes", multiple=True, metavar="NAME", default=("float32",), show_default=True, help="float64, float32, float16 or bfloat16; repeat for several."),
+        click.option("--device", "devices", multiple=True, metavar="NAME", default=("cpu",), show_default=True, help="cpu, cuda or cuda:N; repeat to compare."),
+        click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", show_default=True, help="The loss, its gradient by the logit, or both."),
+        click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the loss, such as gamma=1.5; repeat for several."),
+        click.option("--oracle", default="flint", show_default=True, metavar="NAME", help="flint (proved enclosures) or mpmath (the independent second)."),
+        click.option("--digits", type=click.IntRange(2, 5000), default=50, show_default=True, help="Decimal digits of the mpmath implementations."),
+        click.option("--max-ulp", type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),
+    ]  # fmt: skip
+    return option_group(function, options)
+
+
+def output(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--format --output"""
+    options = [
+        click.option("--format", "format_name", type=click.Choice(FORMATS), default=None, help="Default: by the suffix of --output, else table."),
+        click.option("--output", metavar="FILE", default=None, help="Write to a file, whole or not at all. Default: standard output."),
+    ]  # fmt: skip
+    return option_group(function, options)
+
+
+def option_group(function: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def parse_params(texts: Sequence[str], losses: Sequence[Any]) -> dict[str, float]:
+    """``name=value`` pairs; each name must belong to one of the chosen losses at least.
+
+    Raises:
+        UserError: for another form, an unknown name, a value that is no number, or a name given twice.
+    """
+    known = {each.name for loss in losses for each in loss.parameters}
+    params: dict[str, float] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise UserError(f"--param {text!r} is not of the form NAME=VALUE", "for example --param gamma=1.5")
+        if name not in known:
+            raise UserError(f"no parameter {name!r} in {', '.join(loss.name for loss in losses)}", nearest(name, known))
+        if name in params:
+            raise UserError(f"--param {name} is given twice", "keep one of them")
+        params[name] = FLOAT64.parse(value, f"parameter {name}")
+    for loss in losses:
+        for each in loss.parameters:
+            if each.name in params:
+                each.check(params[each.name])
+    return params
+
+
+def parse_shape(text: str | None, count: int) -> tuple[int, ...]:
+    """'2,1' -> (2, 1), which must hold as many points as there are logits.
+
+    Raises:
+        UserError: when it does not.
+    """
+    if not text:
+        return ()
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise UserError(f"--shape {text!r} is not a shape", "write sizes with commas, for example --shape 2,1")
+    shape = tuple(int(part) for part in parts)
+    size = 1
+    for each in shape:
+        size *= each
+    if size != count:
+        raise UserError(f"--shape {text} holds {size} points, but {count} logits were given", "make them agree")
+    return shape
+
+
+def quantities(name: str) -> tuple[str, ...]:
+    return ("loss", "grad") if name == "both" else (name,)
+
+
+def chosen_format(format_name: str | None, path: str | None) -> str:
+    """The format asked for, or the one that the suffix of the output file says."""
+    if format_name:
+        return format_name
+    suffix = "." + path.rpartition(".")[2] if path and "." in path else ""
+    return SUFFIXES.get(suffix, "table")

@@ -1,0 +1,27 @@
+"""The one error a user can cause, and the sentence that names the nearest known names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["UserError", "nearest"]
+
+
+class UserError(Exception):
+    """Something only the user can mend: what is wrong, and the cure. The command line prints it and exits 2."""
+
+    def __init__(self, problem: str, cure: str = "") -> None:
+        super().__init__(f"{problem}: {cure}" if cure else problem)
+        self.problem = problem
+        self.cure = cure
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """'did you mean ...?' with the closest known names, or all of them when none is close."""
+    import difflib
+
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {', '.join(names)}" if names else "none is known"

@@ -1,0 +1,53 @@
+"""Binary cross entropy with logits.
+
+bce(x, z) = w z softplus(-x) + (1 - z) softplus(x), with softplus(x) = log(1 + e^x) and w = pos_weight.
+"""
+
+from losscheck.elementary import sigmoid, softplus, weighted
+from losscheck.loss import Loss, Parameter, implementation, logistic_landmarks
+
+
+def formula(m, logit, target, *, pos_weight):
+    return pos_weight * target * m.softplus(-logit) + (1 - target) * m.softplus(logit)
+
+
+def gradient(m, logit, target, *, pos_weight):
+    """(1 - z) s(x) - w z s(-x): of one sign for hard targets, ill-conditioned beside its zero for soft ones."""
+    return (1 - target) * m.sigmoid(logit) - pos_weight * target * m.sigmoid(-logit)
+
+
+BCE = Loss(
+    name="bce",
+    title="binary cross entropy with logits",
+    definition="w z softplus(-x) + (1-z) softplus(x)",
+    formula=formula,
+    gradient=gradient,
+    parameters=(Parameter("pos_weight", 1.0, 0.0, float("inf"), "weight w of the positive class"),),
+    targets=(0.0, 0.5, 1.0),
+    reduction="mean",
+    landmarks=logistic_landmarks,
+    source="Bishop, Pattern Recognition and Machine Learning (2006), eq. 4.90; pos_weight as in PyTorch",
+)
+
+
+def naive_gradient(xp, logit, target, *, pos_weight):
+    """The chain rule through the probability: (-w z / p + (1-z) / (1-p)) p (1-p)."""
+    p = 1 / (1 + xp.exp(-logit))
+    return (-pos_weight * target / p + (1 - target) / (1 - p)) * (p * (1 - p))
+
+
+@implementation(BCE, "naive", source="the textbook; step 1 of TensorFlow's derivation", gradient=naive_gradient)
+def naive(xp, logit, target, *, pos_weight):
+    """p = sigmoid(x), then logs: p rounds to 0 or 1, and the log of 0 follows."""
+    p = 1 / (1 + xp.exp(-logit))
+    return pos_weight * target * -xp.log(p) + (1 - target) * -xp.log(1 - p)
+
+
+def stable_gradient(xp, logit, target, *, pos_weight):
+    return (1 - target) * sigmoid(xp, logit) - pos_weight * target * sigmoid(xp, -logit)
+
+
+@implementation(BCE, "stable", source="losscheck: the definition, each softplus from exp(-|x|)", gradient=stable_gradient)
+def stable(xp, logit, target, *, pos_weight):
+    positive = weighted(xp, pos_weight * target, softplus(xp, -logit))
+    return positive + weighted(xp, 1 - target, softplus(xp, logit))

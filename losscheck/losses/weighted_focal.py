@@ -1,0 +1,71 @@
+"""Weighted (alpha-balanced) focal loss on logits, for hard targets.
+
+focal(x, 1) = a s(-x)^g softplus(-x) and focal(x, 0) = (1 - a) s(x)^g softplus(x): a weighs class 1, g focuses.
+"""
+
+from losscheck.elementary import focal_slope, focal_term
+from losscheck.loss import Loss, Parameter, implementation, logistic_landmarks
+
+
+def formula(m, logit, target, *, alpha, gamma):
+    if target == 1:
+        return alpha * m.power(m.sigmoid(-logit), gamma) * m.softplus(-logit)
+    return (1 - alpha) * m.power(m.sigmoid(logit), gamma) * m.softplus(logit)
+
+
+def gradient(m, logit, target, *, alpha, gamma):
+    """+-weight s(y)^g (g s(-y) softplus(y) + s(y)) with y = x for target 0 and -x for target 1."""
+    y, weight = (-logit, -alpha) if target == 1 else (logit, 1 - alpha)
+    s = m.sigmoid(y)
+    return weight * m.power(s, gamma) * (gamma * m.sigmoid(-y) * m.softplus(y) + s)
+
+
+WEIGHTED_FOCAL = Loss(
+    name="weighted-focal",
+    title="alpha-balanced focal loss on logits",
+    definition="z=1: a s(-x)^g softplus(-x); z=0: (1-a) s(x)^g softplus(x)",
+    formula=formula,
+    gradient=gradient,
+    parameters=(
+        Parameter("alpha", 0.25, 0.0, 1.0, "weight a of class 1"),
+        Parameter("gamma", 2.0, 0.0, float("inf"), "focusing exponent g"),
+    ),
+    targets=(0.0, 1.0),
+    reduction="mean",
+    landmarks=logistic_landmarks,
+    source="Lin et al., Focal Loss for Dense Object Detection (2017), eq. 5",
+    hard_targets=True,
+    why_hard="it is defined for the classes 0 and 1 alone; give --target 0 or 1, or use --loss bce or "
+    "centernet-heatmap, which take soft targets",
+)
+
+
+def naive_gradient(xp, logit, target, *, alpha, gamma):
+    """The chain rule through p_t = p or 1 - p: a_t (g (1-p_t)^(g-1) log p_t - (1-p_t)^g / p_t) dp_t/dx."""
+    p = 1 / (1 + xp.exp(-logit))
+    p_t = xp.where(target == 1, p, 1 - p)
+    slope = gamma * (1 - p_t) ** (gamma - 1) * xp.log(p_t) - (1 - p_t) ** gamma / p_t
+    weight = xp.where(target == 1, xp.full_like(p, alpha), xp.full_like(p, alpha - 1))
+    return weight * slope * (p * (1 - p))
+
+
+@implementation(WEIGHTED_FOCAL, "naive", source="Lin et al. (2017), eq. 5 as printed", gradient=naive_gradient)
+def naive(xp, logit, target, *, alpha, gamma):
+    """-a_t (1 - p_t)^g log(p_t): p_t rounds to 0 or 1."""
+    p = 1 / (1 + xp.exp(-logit))
+    p_t = xp.where(target == 1, p, 1 - p)
+    weight = xp.where(target == 1, xp.full_like(p, alpha), xp.full_like(p, 1 - alpha))
+    return -weight * (1 - p_t) ** gamma * xp.log(p_t)
+
+
+def stable_gradient(xp, logit, target, *, alpha, gamma):
+    wrong = xp.where(target == 1, -logit, logit)
+    weight = xp.where(target == 1, xp.full_like(wrong, -alpha), xp.full_like(wrong, 1 - alpha))
+    return weight * focal_slope(xp, wrong, gamma)
+
+
+@implementation(WEIGHTED_FOCAL, "stable", source="losscheck: the definition, no 1 - s anywhere", gradient=stable_gradient)
+def stable(xp, logit, target, *, alpha, gamma):
+    wrong = xp.where(target == 1, -logit, logit)
+    weight = xp.where(target == 1, xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha))
+    return weight * focal_term(xp, wrong, gamma)

@@ -1,0 +1,152 @@
+"""The exact value of a formula at a point: raise the precision until one float and its ulp distance are decided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from losscheck.dtypes import Format
+from losscheck.exact import Dyadic, Exact, Kind
+from losscheck.loss import Formula
+from losscheck.oracle import Arithmetic, arithmetic
+from losscheck.oracle.dual import DualArithmetic
+from losscheck.oracle.limits import IndeterminateLimit, Infinity, LimitArithmetic
+
+__all__ = ["CAP", "Term", "at_precision", "exact_value"]
+
+FIRST = 128  # bits of the first try: enough for 30 digits unless the formula cancels
+CAP = 2**14  # bits at which the answer becomes `undecided`
+DIGITS = 120  # bits to which the enclosure is narrowed for printing, where the cap allows
+PINNED = 20  # the ulp distance is known to 2^-20
+
+
+@dataclass(frozen=True)
+class Term:
+    """One weighted element of an exact sum: weight * formula(logit, target)."""
+
+    logit: float
+    target: float
+    weight: Fraction = Fraction(1)
+
+
+def exact_value(
+    formula: Formula,
+    terms: list[Term],
+    params: Mapping[str, float],
+    dtype: Format,
+    *,
+    oracle: str = "flint",
+    differentiate: bool = False,
+) -> Exact:
+    """The exact sum of the terms, or with ``differentiate`` of their derivatives by their own logits.
+
+    Raises:
+        UserError: when the oracle is unknown or not installed.
+    """
+    if any(math.isnan(each.logit) for each in terms):
+        return Exact(Kind.NAN, math.nan)
+    total = _evaluator(formula, terms, params, differentiate)
+    bits = FIRST
+    fallback = None
+    while bits <= CAP:
+        m = arithmetic(oracle, bits, dtype)
+        try:
+            value = total(m)
+        except IndeterminateLimit:
+            break
+        if isinstance(value, Infinity):
+            return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
+        exact = _decide(m.enclosure(value), dtype, bits)
+        if exact is not None:
+            if _narrow(exact):
+                return exact
+            # Decided, but not yet to 30 digits; keep the first answer in case the digits never come.
+            fallback = fallback or exact
+        bits *= 2
+    return fallback or Exact(Kind.UNDECIDED, math.nan, bits=CAP)
+
+
+def at_precision(
+    formula: Formula, terms: list[Term], params: Mapping[str, float], dtype: Format, *, bits: int, oracle: str, differentiate: bool = False
+) -> float:
+    """The same sum at one working precision, right or wrong, rounded to the dtype; NaN where nothing came out."""
+    if any(math.isnan(each.logit) for each in terms):
+        return math.nan
+    m = arithmetic(oracle, bits, dtype)
+    value = _evaluator(formula, terms, params, differentiate)(m)
+    if isinstance(value, Infinity):
+        return value.sign * math.inf
+    ends = m.enclosure(value)
+    if ends is None:
+        return math.nan
+    (m0, e0), (m1, e1) = ends
+    middle = _ball(m0, e0, m1, e1, 0.0, bits).middle if _comparable(e0, e1) else (m1, e1)
+    return dtype.round_dyadic(*middle)
+
+
+def _evaluator(formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Callable[[Arithmetic], Any]:
+    def element(m: Arithmetic, term: Term, numbers: Mapping[str, Any]) -> Any:
+        infinite = math.isinf(term.logit)
+        arith: Any = LimitArithmetic(m) if infinite else m
+        logit = Infinity(1 if term.logit > 0 else -1) if infinite else m.number(term.logit)
+        target = m.number(term.target)
+        if not differentiate:
+            return formula(arith, logit, target, **numbers)
+        dual = DualArithmetic(arith)
+        return dual.slope(formula(dual, dual.variable(logit), target, **numbers))
+
+    def total(m: Arithmetic) -> Any:
+        numbers = {name: m.number(value) for name, value in params.items()}
+        if len(terms) == 1 and terms[0].weight == 1:
+            return element(m, terms[0], numbers)
+        value = m.number(0)
+        for term in terms:
+            if term.weight:
+                share = element(m, term, numbers) * m.number(term.weight.numerator) / m.number(term.weight.denominator)
+                value = value + share
+        return value
+
+    return total
+
+
+def _decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
+    """The exact value, if the enclosure allows one rounding only and pins the ulp distance; else None."""
+    if enclosure is None:
+        return None
+    (m0, e0), (m1, e1) = enclosure
+    rounded = dtype.round_dyadic(m0, e0)
+    if rounded != dtype.round_dyadic(m1, e1):
+        return None
+    if (m0, e0) == (m1, e1):
+        return Exact(Kind.FINITE, rounded, (m0, e0), (0, 0), bits)
+    top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
+    if top < dtype.least_exponent - PINNED - 2:
+        # Far below half the least subnormal: it rounds to zero, and its ulp distance is 0 to 2^-20.
+        return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
+    if not _comparable(e0, e1):
+        return None
+    exact = _ball(m0, e0, m1, e1, rounded, bits)
+    width = exact.radius[0].bit_length() + exact.radius[1] + 1
+    ends = [dtype.ulp_exponent(m.bit_length() - 1 + e) if m else dtype.least_exponent for m, e in enclosure]
+    return exact if width <= min(ends) - PINNED else None
+
+
+def _comparable(e0: int, e1: int) -> bool:
+    """Can the two ends be brought to one exponent without building a giant integer?"""
+    return abs(e0 - e1) < 4 * CAP
+
+
+def _ball(m0: int, e0: int, m1: int, e1: int, rounded: float, bits: int) -> Exact:
+    low = min(e0, e1)
+    m0, m1 = m0 << (e0 - low), m1 << (e1 - low)
+    return Exact(Kind.FINITE, rounded, (m0 + m1, low - 1), (m1 - m0, low - 1), bits)
+
+
+def _narrow(exact: Exact) -> bool:
+    mantissa, exponent = exact.radius
+    if mantissa == 0:
+        return True
+    return mantissa.bit_length() + exponent <= exact.magnitude - DIGITS

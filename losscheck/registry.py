@@ -1,0 +1,132 @@
+"""What losses and implementations there are: found by scanning two folders, then entry points. No central list."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from types import ModuleType
+from typing import TypeVar
+
+from losscheck.errors import UserError, nearest
+from losscheck.loss import EVERY_LOSS, Implementation, Loss
+
+T = TypeVar("T")
+
+__all__ = ["implementations", "loss_named", "losses", "select"]
+
+
+@functools.cache
+def losses() -> dict[str, Loss]:
+    """Every loss by name, in the order of the files.
+
+    Raises:
+        UserError: when two files define a loss of one name.
+    """
+    found: dict[str, tuple[Loss, str]] = {}
+    for module in _modules():
+        for each in _instances(module, Loss):
+            if each.name in found and found[each.name][0] is not each:
+                raise UserError(f"two losses are called {each.name!r}", f"rename one of {found[each.name][1]} and {module.__name__}")
+            found.setdefault(each.name, (each, module.__name__))
+    return {name: each for name, (each, _) in found.items()}
+
+
+@functools.cache
+def implementations() -> tuple[Implementation, ...]:
+    """Every implementation; one of EVERY_LOSS appears once for each loss.
+
+    Raises:
+        UserError: when two files define an implementation of one name for one loss, or of a loss there is none of.
+    """
+    found: dict[tuple[str, str], Implementation] = {}
+    for module in _modules():
+        for each in _instances(module, Implementation):
+            for one in _for_its_losses(each):
+                earlier = found.setdefault((one.loss, one.name), one)
+                if earlier != one:
+                    raise UserError(
+                        f"two implementations of {one.loss} are called {one.name!r}",
+                        f"rename one of {earlier.module} and {one.module}",
+                    )
+    # Ours first, then the published in the order of their files, the definition itself last.
+    order = {"naive": 0, "stable": 1, "mpmath": 3}
+    return tuple(sorted(found.values(), key=lambda each: order.get(each.name, 2)))
+
+
+def loss_named(name: str) -> Loss:
+    """The loss of that name.
+
+    Raises:
+        UserError: with the nearest known names.
+    """
+    if name in losses():
+        return losses()[name]
+    raise UserError(f"unknown loss {name!r}", nearest(name, losses()))
+
+
+def select(chosen: Iterable[Loss], patterns: Sequence[str], backends: Sequence[str] = ()) -> list[Implementation]:
+    """The implementations of the chosen losses whose names match any glob and that run on any of the backends.
+
+    Raises:
+        UserError: when a pattern matches nothing, so that a spelling mistake is not an empty success.
+    """
+    of = {loss.name for loss in chosen}
+    candidates = [each for each in implementations() if each.loss in of]
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(each.name, pattern) for each in candidates):
+            names = {each.name for each in candidates}
+            raise UserError(f"no implementation of {', '.join(sorted(of))} matches --impl {pattern!r}", nearest(pattern.strip("*"), names))
+    matching = [each for each in candidates if not patterns or any(fnmatch.fnmatchcase(each.name, one) for one in patterns)]
+    running = [each for each in matching if not backends or set(backends) & set(each.backends)]
+    if not running:
+        names = ", ".join(sorted({each.name for each in matching}))
+        raise UserError(f"none of {names} runs on the backend {' or '.join(backends)}", "see `losscheck list` for what runs where")
+    return running
+
+
+def _for_its_losses(each: Implementation) -> Iterator[Implementation]:
+    if each.loss == EVERY_LOSS:
+        yield from (replace(each, loss=name) for name in losses())
+    elif each.loss in losses():
+        yield each
+    else:
+        raise UserError(f"{each.module} implements an unknown loss {each.loss!r}", nearest(each.loss, losses()))
+
+
+@functools.cache
+def _modules() -> tuple[ModuleType, ...]:
+    """The modules of both folders, then those that entry points name."""
+    found = []
+    for package in ("losscheck.losses", "losscheck.implementations"):
+        home = importlib.import_module(package)
+        found += [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(home.__path__)]
+    return (*found, *_plugins())
+
+
+def _plugins() -> Iterator[ModuleType]:
+    """Modules named by the entry points ``losscheck.losses`` and ``losscheck.implementations``; a broken one is a warning."""
+    import warnings
+    from importlib.metadata import entry_points
+
+    for group in ("losscheck.losses", "losscheck.implementations"):
+        for point in entry_points(group=group):
+            try:
+                loaded = point.load()
+            except Exception as error:
+                # Someone else's package must not take the tool down with it.
+                warnings.warn(f"plug-in {point.name} ({point.value}) cannot be loaded: {error!r}", stacklevel=2)
+                continue
+            if isinstance(loaded, ModuleType):
+                yield loaded
+            else:
+                warnings.warn(f"plug-in {point.name} ({point.value}) is not a module; name the module itself", stacklevel=2)
+
+
+def _instances(module: ModuleType, kind: type[T]) -> Iterator[T]:
+    for value in vars(module).values():
+        if isinstance(value, kind):
+            yield value

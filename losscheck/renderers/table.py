@@ -1,0 +1,99 @@
+"""The table for a terminal. Numbers are never cut: names fold first, and a screen too narrow even so is overrun."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from losscheck.dtypes import FORMATS
+from losscheck.renderers import Style
+from losscheck.renderers.words import deviation_text, exact_text, meaning, merged, point_text, ulp_text, value_text
+from losscheck.report import Outcome, PointRow, Report
+
+__all__ = ["render"]
+
+
+def render(report: Report, style: Style) -> str:
+    from losscheck.registry import losses
+
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=style.width,
+        color_system="standard" if style.color else None,
+        force_terminal=style.color,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    for (name, dtype, params), rows in _grouped(report.rows, lambda row: (row.loss, row.dtype, tuple(row.params.items()))):
+        values = "  ".join(f"{key}={FORMATS[dtype].shortest(value)}" for key, value in params)
+        console.print(Text(f"{name}  {dtype}  {values}", style="bold"))
+        if name in losses():
+            console.print(Text(f"{losses()[name].definition}", style="dim"))
+        if report.reduction != "none":
+            console.print(Text(f"reduction: {report.reduction}"))
+        for _, block in _grouped(rows, lambda row: (row.logits, row.targets, row.quantity)):
+            _print_block(console, block, style)
+        console.print()
+    for sentence in meaning(report):
+        console.print(_hanging(sentence))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def _grouped(rows: Sequence[PointRow], key: object) -> Iterator[tuple[tuple[object, ...], list[PointRow]]]:
+    """Rows by key, keys in order of first appearance; -0 and +0 are different points."""
+    groups: dict[str, tuple[tuple[object, ...], list[PointRow]]] = {}
+    for row in rows:
+        found = key(row)  # type: ignore[operator]
+        groups.setdefault(repr(found), (found, []))[1].append(row)
+    yield from groups.values()
+
+
+def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
+    quantity = "gradient" if rows[0].quantity == "grad" else "loss"
+    console.print()
+    console.print(Text.assemble((quantity, "bold"), f" at {point_text(rows[0], hexadecimal=True)}"))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
+    deviates = any(row.deviation for row in rows)
+    table.add_column("implementation", overflow="fold", min_width=14)
+    for heading in ("value", "exact", "ulp", *(["deviation"] if deviates else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for name, row in merged(rows):
+        cells = [value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp)]
+        if deviates:
+            cells.append(deviation_text(row.deviation))
+        color = _color(row)
+        table.add_row(Text(name, style=color), *(Text(cell, style=color) for cell in cells), _outcome(row, style))
+    padded = Padding(table, (0, 0, 0, 2))
+    least = Measurement.get(console, console.options, padded).minimum
+    console.print(padded, width=max(console.width, least), crop=False, no_wrap=False, soft_wrap=False)
+
+
+def _outcome(row: PointRow, style: Style) -> Text:
+    """Failures carry a mark before the word, so that they stand out without colour too."""
+    mark = ("✗ " if style.unicode else "x ") if row.outcome.failed else "  "
+    return Text(mark + row.outcome.value, style=_color(row) + (" bold" if row.outcome.failed else ""))
+
+
+def _color(row: PointRow) -> str:
+    if row.outcome.failed:
+        return "red"
+    if row.outcome is not Outcome.OK:
+        return "yellow"
+    return "yellow" if row.deviation else "none"
+
+
+def _hanging(sentence: str) -> Padding:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("-", Text(sentence))
+    return Padding(table, 0)

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from losscheck.errors import UserError, nearest
 
-__all__ = ["BFLOAT16", "FLOAT16", "FLOAT32", "FLOAT64", "FORMATS", "Format", "format_named"]
+__all__ = ["BFLOAT16", "FLOAT16", "FLOAT32", "FLOAT64", "FORMATS", "Format", "format_named", "short_hex"]
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,12 @@ class Format:
         """The shortest decimal that reads back as this very float *in this format* (0.1, not 0.10000000149011612)."""
         if value == 0 or not math.isfinite(value):
             return _plain(repr(value))
+        if value.is_integer() and abs(value) < 2**53:
+            return str(int(value))
         for digits in range(1, 18):
             text = f"{value:.{digits}g}"
             if self.round_fraction(Fraction(text)) == value:
-                return _plain(text)
+                return _plain(repr(float(text)))
         raise AssertionError(f"{value!r} did not survive 17 digits")
 
     def parse(self, text: str, what: str = "number") -> float:
@@ -222,6 +224,12 @@ def _hexadecimal(cleaned: str) -> Fraction:
         raise ValueError("exponent out of range")
     mantissa = int((whole + fraction) or "", 16)
     return Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def short_hex(value: float) -> str:
+    """``float.hex`` without its trailing zeros: 0x1.8p+0."""
+    mantissa, p, exponent = value.hex().partition("p")
+    return mantissa.rstrip("0").removesuffix(".") + p + exponent if "." in mantissa else value.hex()
 
 
 def _plain(text: str) -> str:

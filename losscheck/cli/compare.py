@@ -67,7 +67,7 @@ def _question(given: dict[str, Any], quiet: bool) -> Any:
     from losscheck import registry
     from losscheck.backends import backend_named, parse_device
     from losscheck.dtypes import format_named
-    from losscheck.evaluate import DEFAULT_MAX_ULP, Question
+    from losscheck.question import DEFAULT_MAX_ULP, Question
     from losscheck.oracle import arithmetic
     from losscheck.points import pair
 
@@ -125,12 +125,12 @@ def _refuse_if_all_devices_missing(rows: list[Any]) -> None:
 
 
 def reproduce(given: dict[str, Any]) -> str:
-    """The command line that asks the same again."""
+    """The command line that asks the same again, without what is the default."""
     words = ["losscheck", "compare"]
-    plural = {"losses": "loss", "backends": "backend", "dtypes": "dtype", "devices": "device", "params": "param", "logits": "logit", "targets": "target"}
-    for name, value in given.items():
-        option = "--" + plural.get(name, name).replace("_", "-")
+    for option in COMMAND.params:
+        value = given.get(option.name or "")
+        if value is None or value == option.get_default(click.Context(COMMAND)):
+            continue
         for each in value if isinstance(value, list | tuple) else [value]:
-            if each is not None:
-                words += [option, str(each)]
+            words += [option.opts[-1], str(each)]
     return shlex.join(words)

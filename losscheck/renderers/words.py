@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from losscheck.dtypes import FORMATS
+from losscheck.dtypes import FORMATS, short_hex
 from losscheck.exact import Exact, Kind
 from losscheck.report import Outcome, PointRow, Report
 
@@ -52,7 +52,7 @@ def point_text(row: PointRow, *, hexadecimal: bool = False) -> str:
     if len(row.logits) > 1:
         return f"{len(row.logits)} points"
     logit = FORMATS[row.dtype].shortest(row.logits[0])
-    shown = f"{logit} ({row.logits[0].hex()})" if hexadecimal and math.isfinite(row.logits[0]) else logit
+    shown = f"{logit} ({short_hex(row.logits[0])})" if hexadecimal and math.isfinite(row.logits[0]) else logit
     return f"logit {shown}, target {FORMATS[row.dtype].shortest(row.targets[0])}"
 
 

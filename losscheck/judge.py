@@ -1,0 +1,111 @@
+"""The oracle's side of a question: exact values of own formulas and definitions, and rows measured against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+from losscheck.dtypes import Format
+from losscheck.exact import Exact
+from losscheck.loss import Formula, Implementation, Loss
+from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
+from losscheck.oracle.refine import Term, exact_value
+from losscheck.points import Points
+from losscheck.question import Question, Subject
+from losscheck.reductions import exact_weights
+from losscheck.report import Outcome, PointRow
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """The oracle's side of one loss, dtype and set of points; every exact value is found once.
+
+    An ``index`` is that of a point, or None for the loss of a reduction over all of them.
+    """
+
+    def __init__(self, question: Question, loss: Loss, dtype: Format, points: Points, params: dict[str, float]) -> None:
+        self.question = question
+        self.loss = loss
+        self.dtype = dtype
+        self.points = points
+        self.params = params
+        self._known: dict[tuple[object, ...], Exact] = {}
+
+    def asked(self) -> list[tuple[str, int | None]]:
+        """Quantities and indices in the order people read: a reduced loss first, else point by point."""
+        wanted, everywhere = self.question.quantities, range(len(self.points))
+        if self.question.reduction == "none":
+            return [(quantity, index) for index in everywhere for quantity in wanted]
+        whole: list[tuple[str, int | None]] = [("loss", None)] if "loss" in wanted else []
+        return whole + [("grad", index) for index in everywhere if "grad" in wanted]
+
+    def row(self, subject: Subject, quantity: str, index: int | None, answer: float | str) -> PointRow:
+        """The row of a value, or of the reason why there is none."""
+        exact, definition = self.pair(subject.implementation, quantity, index)
+        chosen = slice(None) if index is None else slice(index, index + 1)
+        row = PointRow(
+            loss=self.loss.name,
+            implementation=subject.implementation.name,
+            backend=subject.backend,
+            device=subject.device,
+            dtype=self.dtype.name,
+            quantity=quantity,
+            params=self.params,
+            logits=self.points.logits[chosen],
+            targets=self.points.targets[chosen],
+            outcome=Outcome.UNAVAILABLE,
+            exact=exact,
+            definition=definition,
+            deviation=deviation(exact, definition),
+            note=subject.implementation.note,
+        )
+        if isinstance(answer, str):
+            return replace(row, reason=answer)
+        ulp = ulp_error(answer, exact, self.dtype)
+        return replace(
+            row,
+            value=answer,
+            ulp=ulp,
+            outcome=classify(answer, exact, ulp, self.dtype, self.question.max_ulp),
+            absolute_error=absolute_error(answer, exact),
+            relative_error=relative_error(answer, exact),
+        )
+
+    def pair(self, one: Implementation, quantity: str, index: int | None) -> tuple[Exact, Exact]:
+        """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""
+        definition = self._exact(*self._definition(quantity), self._terms(None, index))
+        own, differentiate = self._own(one, quantity)
+        exact = self._exact(own, differentiate, self._terms(one, index))
+        return exact, definition
+
+    def _definition(self, quantity: str) -> tuple[Formula, bool]:
+        return (self.loss.gradient if quantity == "grad" else self.loss.formula), False
+
+    def _own(self, one: Implementation, quantity: str) -> tuple[Formula, bool]:
+        if self.question.reduction == "published" and one.published and one.published.formula:
+            return one.published.formula, quantity == "grad"
+        if one.formula is None:
+            return self._definition(quantity)
+        if quantity == "grad" and one.formula_gradient:
+            return one.formula_gradient, False
+        return one.formula, quantity == "grad"
+
+    def _terms(self, one: Implementation | None, index: int | None) -> tuple[Term, ...]:
+        pairs = self.points.pairs()
+        if self.question.reduction == "none":
+            assert index is not None
+            return (Term(*pairs[index]),)
+        shape = self.question.shape or (len(pairs),)
+        weights: Sequence[Fraction] = exact_weights(self.loss, one, self.question.reduction, self.points.targets, shape, self.params)
+        terms = tuple(Term(*each, weight) for each, weight in zip(pairs, weights, strict=True))
+        return terms if index is None else (terms[index],)
+
+    def _exact(self, formula: Formula, differentiate: bool, terms: tuple[Term, ...]) -> Exact:
+        key = (formula, differentiate, terms)
+        if key not in self._known:
+            self._known[key] = exact_value(
+                formula, list(terms), self.params, self.dtype, oracle=self.question.oracle, differentiate=differentiate
+            )
+        return self._known[key]

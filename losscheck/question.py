@@ -1,0 +1,55 @@
+"""What is asked: the selection that every command turns its options into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from losscheck.loss import Implementation, Loss
+
+__all__ = ["DEFAULT_MAX_ULP", "Question", "Subject"]
+
+# What a careful implementation reaches in float32 and float64 (the stable ones here; see tests/test_stable.py).
+DEFAULT_MAX_ULP = 8.0
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of which implementations.
+
+    Attributes:
+        losses: the losses asked about.
+        logits, targets: as the user wrote them (text is rounded once, straight to each dtype).
+        impl: globs; empty for every implementation.
+        backends: empty for every backend.
+        params: given parameters; those that a loss does not have are for the others.
+        quantities: ``loss``, ``grad`` or both.
+        reduction: none, mean, sum, normalised or published.
+        shape: the shape the points have for a published whole; empty for one axis.
+        oracle: flint or mpmath.
+        digits: decimal digits of the mpmath implementations.
+        max_ulp: above this a result is ``inaccurate``.
+    """
+
+    losses: Sequence[Loss]
+    logits: Sequence[str | float]
+    targets: Sequence[str | float] = (1.0,)
+    impl: Sequence[str] = ()
+    backends: Sequence[str] = ()
+    dtypes: Sequence[str] = ("float32",)
+    devices: Sequence[str] = ("cpu",)
+    quantities: Sequence[str] = ("loss", "grad")
+    params: Mapping[str, float] = field(default_factory=dict)
+    reduction: str = "none"
+    shape: tuple[int, ...] = ()
+    oracle: str = "flint"
+    digits: int = 50
+    max_ulp: float = DEFAULT_MAX_ULP
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is under test: an implementation on a backend and a device."""
+
+    implementation: Implementation
+    backend: str
+    device: str

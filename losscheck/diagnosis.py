@@ -50,11 +50,8 @@ def _package(name: str, purpose: str, needed: bool) -> dict[str, Any]:
 
 
 def _devices() -> list[dict[str, str]]:
-    found = []
-    for backend in ("numpy", "torch"):
-        for device in ("cpu", "cuda") if backend == "torch" else ("cpu",):
-            found.append({"backend": backend, "device": device, "reason": backend_named(backend).why_unavailable(device)})
-    return found
+    pairs = (("numpy", "cpu"), ("torch", "cpu"), ("torch", "cuda"))
+    return [{"backend": name, "device": device, "reason": backend_named(name).why_unavailable(device)} for name, device in pairs]
 
 
 def _check(name: str, probe: Callable[[], tuple[bool, str]]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ here is integer arithmetic on mantissa and exponent: no array library is needed 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation

@@ -44,7 +44,9 @@ def compare(question: Question) -> list[PointRow]:
     return rows
 
 
-def evaluate(loss: str, impl: str, *, logit: float, target: float, dtype: str = "float32", quantity: str = "loss", **more: object) -> PointRow:
+def evaluate(
+    loss: str, impl: str, *, logit: float, target: float, dtype: str = "float32", quantity: str = "loss", **more: object
+) -> PointRow:
     """One implementation at one point; ``more`` are other attributes of :class:`Question`, such as ``params``.
 
     Raises:

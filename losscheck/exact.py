@@ -52,4 +52,4 @@ class Exact:
             return "0"
         from mpmath.libmp import from_man_exp, to_str
 
-        return str(to_str(from_man_exp(*self.middle), digits, strip_zeros=True)).removesuffix(".0")
+        return str(to_str(from_man_exp(*self.middle), digits, strip_zeros=True, min_fixed=-5, max_fixed=21)).removesuffix(".0")

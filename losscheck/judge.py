@@ -59,7 +59,7 @@ class Judge:
             exact=exact,
             definition=definition,
             deviation=deviation(exact, definition),
-            note=subject.implementation.note,
+            note=self._note(subject.implementation),
         )
         if isinstance(answer, str):
             return replace(row, reason=answer)
@@ -72,6 +72,9 @@ class Judge:
             absolute_error=absolute_error(answer, exact),
             relative_error=relative_error(answer, exact),
         )
+
+    def _note(self, one: Implementation) -> str:
+        return one.published.note if self.question.reduction == "published" and one.published else one.note
 
     def pair(self, one: Implementation, quantity: str, index: int | None) -> tuple[Exact, Exact]:
         """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""

@@ -177,7 +177,9 @@ class Implementation:
     module: str = field(default="", compare=False)
 
 
-def implementation(loss: Loss | str, name: str, *, source: str, backends: tuple[str, ...] = ("numpy", "torch"), **more: Any) -> Callable[..., Implementation]:
+def implementation(
+    loss: Loss | str, name: str, *, source: str, backends: tuple[str, ...] = ("numpy", "torch"), **more: Any
+) -> Callable[..., Implementation]:
     """Make the decorated elementwise function an :class:`Implementation`; ``more`` are its other attributes."""
 
     def decorate(function: Callable[..., Any]) -> Implementation:

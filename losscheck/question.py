@@ -12,6 +12,7 @@ __all__ = ["DEFAULT_MAX_ULP", "Question", "Subject"]
 # What a careful implementation reaches in float32 and float64 (the stable ones here; see tests/test_stable.py).
 DEFAULT_MAX_ULP = 8.0
 
+
 @dataclass(frozen=True)
 class Question:
     """What is asked of which implementations.

@@ -44,8 +44,8 @@ def implementations() -> tuple[Implementation, ...]:
     """
     found: dict[tuple[str, str], Implementation] = {}
     for module in _modules():
-        for each in _instances(module, Implementation):
-            for one in _for_its_losses(each):
+        for written in _instances(module, Implementation):
+            for one in _for_its_losses(written):
                 earlier = found.setdefault((one.loss, one.name), one)
                 if earlier != one:
                     raise UserError(
@@ -80,11 +80,11 @@ def select(chosen: Iterable[Loss], patterns: Sequence[str], backends: Sequence[s
         if not any(fnmatch.fnmatchcase(each.name, pattern) for each in candidates):
             names = {each.name for each in candidates}
             raise UserError(f"no implementation of {', '.join(sorted(of))} matches --impl {pattern!r}", nearest(pattern.strip("*"), names))
-    matching = [each for each in candidates if not patterns or any(fnmatch.fnmatchcase(each.name, one) for one in patterns)]
+    matching = [each for each in candidates if not patterns or any(fnmatch.fnmatchcase(each.name, glob) for glob in patterns)]
     running = [each for each in matching if not backends or set(backends) & set(each.backends)]
     if not running:
-        names = ", ".join(sorted({each.name for each in matching}))
-        raise UserError(f"none of {names} runs on the backend {' or '.join(backends)}", "see `losscheck list` for what runs where")
+        known = ", ".join(sorted({each.name for each in matching}))
+        raise UserError(f"none of {known} runs on the backend {' or '.join(backends)}", "see `losscheck list` for what runs where")
     return running
 
 

@@ -19,7 +19,13 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 @click.option("--logit", "logits", multiple=True, metavar="X", required=True, help="A logit, decimal or hex; repeat for several.")
 @click.option("--target", "targets", multiple=True, metavar="Z", default=("1",), show_default=True, help="One for all logits, or one each.")
 @options.selection
-@click.option("--reduction", type=click.Choice(REDUCTIONS), default="none", show_default=True, help="How the points become one number; `published`: each implementation's own.")
+@click.option(
+    "--reduction",
+    type=click.Choice(REDUCTIONS),
+    default="none",
+    show_default=True,
+    help="How the points become one number; `published`: each implementation's own.",
+)
 @click.option("--shape", metavar="N,M", default=None, help="The shape of the points for a reduction, such as 2,1. Default: one axis.")
 @options.output
 @click.option("-q", "--quiet", is_flag=True, help="No notes on standard error.")
@@ -67,9 +73,9 @@ def _question(given: dict[str, Any], quiet: bool) -> Any:
     from losscheck import registry
     from losscheck.backends import backend_named, parse_device
     from losscheck.dtypes import format_named
-    from losscheck.question import DEFAULT_MAX_ULP, Question
     from losscheck.oracle import arithmetic
     from losscheck.points import pair
+    from losscheck.question import DEFAULT_MAX_ULP, Question
 
     dtypes = [format_named(name) for name in given["dtypes"]]
     for name in given["backends"]:

@@ -16,27 +16,29 @@ __all__ = ["chosen_format", "option_group", "parse_params", "parse_shape", "quan
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """--loss --impl --backend --dtype --device --quantity --param --oracle --digits --max-ulp"""
+    one_or_more: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     options = [
-        click.option("--loss", "losses", multiple=True, metavar="NAME", help="A loss; repeat for several. Default: all."),
-        click.option("--impl", multiple=True, metavar="GLOB", help="Implementations, as a glob such as 'torch*'; repeat for several."),
-        click.option("--backend", "backends", multiple=True, metavar="NAME", help="numpy, torch or mpmath. Default: all."),
-        click.option("--dtype", "dtypes", multiple=True, metavar="NAME", default=("float32",), show_default=True, help="float64, float32, float16 or bfloat16; repeat for several."),
-        click.option("--device", "devices", multiple=True, metavar="NAME", default=("cpu",), show_default=True, help="cpu, cuda or cuda:N; repeat to compare."),
-        click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", show_default=True, help="The loss, its gradient by the logit, or both."),
-        click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the loss, such as gamma=1.5; repeat for several."),
-        click.option("--oracle", default="flint", show_default=True, metavar="NAME", help="flint (proved enclosures) or mpmath (the independent second)."),
-        click.option("--digits", type=click.IntRange(2, 5000), default=50, show_default=True, help="Decimal digits of the mpmath implementations."),
+        click.option("--loss", "losses", help="A loss; repeat for several. Default: all.", **one_or_more),
+        click.option("--impl", multiple=True, metavar="GLOB", help="Implementations, as a glob such as 'torch*'; repeatable."),
+        click.option("--backend", "backends", help="numpy, torch or mpmath; repeatable. Default: all.", **one_or_more),
+        click.option("--dtype", "dtypes", default=("float32",), help="float64, float32 (default), float16, bfloat16.", **one_or_more),
+        click.option("--device", "devices", default=("cpu",), help="cpu (default), cuda, cuda:N; repeat to compare.", **one_or_more),
+        click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", help="grad is d loss / d logit."),
+        click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
+        click.option("--oracle", default="flint", metavar="NAME", help="flint (default: proved) or mpmath (independent second)."),
+        click.option("--digits", type=click.IntRange(2, 5000), default=50, help="Of the mpmath implementations. Default: 50."),
         click.option("--max-ulp", type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),
-    ]  # fmt: skip
+    ]
     return option_group(function, options)
 
 
 def output(function: Callable[..., Any]) -> Callable[..., Any]:
     """--format --output"""
+    formats = click.Choice(FORMATS)
     options = [
-        click.option("--format", "format_name", type=click.Choice(FORMATS), default=None, help="Default: by the suffix of --output, else table."),
-        click.option("--output", metavar="FILE", default=None, help="Write to a file, whole or not at all. Default: standard output."),
-    ]  # fmt: skip
+        click.option("--format", "format_name", type=formats, default=None, help="Default: by the suffix of --output, or table."),
+        click.option("--output", metavar="FILE", default=None, help="Write to a file, whole or not at all."),
+    ]
     return option_group(function, options)
 
 

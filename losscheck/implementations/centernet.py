@@ -14,9 +14,9 @@ def _cells(xp, pred, target, alpha, beta):
     return pos_loss, neg_loss
 
 
-def _normalised(pos_loss, neg_loss, target):
+def _normalised(cells, target):
     num_pos = target.eq(1).float().sum()
-    pos_loss, neg_loss = pos_loss.sum(), neg_loss.sum()
+    pos_loss, neg_loss = (each.sum() for each in cells)
     return -neg_loss if num_pos == 0 else -(pos_loss + neg_loss) / num_pos
 
 
@@ -25,11 +25,11 @@ def _clamped(xp, logit):
 
 
 def _published(xp, logit, target, *, alpha, beta):
-    return _normalised(*_cells(xp, xp.sigmoid(logit), target, alpha, beta), target)
+    return _normalised(_cells(xp, xp.sigmoid(logit), target, alpha, beta), target)
 
 
 def _published_clamped(xp, logit, target, *, alpha, beta):
-    return _normalised(*_cells(xp, _clamped(xp, logit), target, alpha, beta), target)
+    return _normalised(_cells(xp, _clamped(xp, logit), target, alpha, beta), target)
 
 
 @implementation(

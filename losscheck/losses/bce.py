@@ -49,5 +49,6 @@ def stable_gradient(xp, logit, target, *, pos_weight):
 
 @implementation(BCE, "stable", source="losscheck: the definition, each softplus from exp(-|x|)", gradient=stable_gradient)
 def stable(xp, logit, target, *, pos_weight):
+    """Each softplus from e = exp(-|x|), a weighted sum of terms of one sign."""
     positive = weighted(xp, pos_weight * target, softplus(xp, -logit))
     return positive + weighted(xp, 1 - target, softplus(xp, logit))

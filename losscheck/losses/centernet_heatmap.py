@@ -62,5 +62,6 @@ def stable_gradient(xp, logit, target, *, alpha, beta):
 
 @implementation(CENTERNET_HEATMAP, "stable", source="losscheck: the definition, no 1 - s anywhere", gradient=stable_gradient)
 def stable(xp, logit, target, *, alpha, beta):
+    """One term s(y)^a softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     cell = focal_term(xp, xp.where(target == 1, -logit, logit), alpha)
     return xp.where(target == 1, cell, (1 - target) ** beta * cell)

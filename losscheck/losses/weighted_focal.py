@@ -66,6 +66,7 @@ def stable_gradient(xp, logit, target, *, alpha, gamma):
 
 @implementation(WEIGHTED_FOCAL, "stable", source="losscheck: the definition, no 1 - s anywhere", gradient=stable_gradient)
 def stable(xp, logit, target, *, alpha, gamma):
+    """One term s(y)^g softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     wrong = xp.where(target == 1, -logit, logit)
     weight = xp.where(target == 1, xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha))
     return weight * focal_term(xp, wrong, gamma)

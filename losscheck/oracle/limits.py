@@ -12,10 +12,10 @@ from losscheck.dtypes import Format
 from losscheck.exact import Dyadic
 from losscheck.oracle import Arithmetic
 
-__all__ = ["IndeterminateLimit", "Infinity", "LimitArithmetic"]
+__all__ = ["IndeterminateLimitError", "Infinity", "LimitArithmetic"]
 
 
-class IndeterminateLimit(ArithmeticError):
+class IndeterminateLimitError(ArithmeticError):
     """inf - inf or inf / inf: this formula has to be rewritten before its limit can be read off."""
 
 
@@ -32,7 +32,7 @@ class Infinity:
 
     def __add__(self, other: Any) -> Infinity:
         if isinstance(other, Infinity) and other.sign != self.sign:
-            raise IndeterminateLimit("inf - inf")
+            raise IndeterminateLimitError("inf - inf")
         return self
 
     def __sub__(self, other: Any) -> Infinity:
@@ -50,7 +50,7 @@ class Infinity:
 
     def __truediv__(self, other: Any) -> Any:
         if isinstance(other, Infinity):
-            raise IndeterminateLimit("inf / inf")
+            raise IndeterminateLimitError("inf / inf")
         return Infinity(self.sign if other > 0 else -self.sign)
 
     def __rtruediv__(self, other: Any) -> Any:
@@ -124,5 +124,5 @@ class LimitArithmetic:
             return function(x)
         limit = at_plus if x.sign > 0 else at_minus
         if limit is None:
-            raise IndeterminateLimit("a logarithm of -inf")
+            raise IndeterminateLimitError("a logarithm of -inf")
         return limit

@@ -13,7 +13,7 @@ from losscheck.exact import Dyadic, Exact, Kind
 from losscheck.loss import Formula
 from losscheck.oracle import Arithmetic, arithmetic
 from losscheck.oracle.dual import DualArithmetic
-from losscheck.oracle.limits import IndeterminateLimit, Infinity, LimitArithmetic
+from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
 __all__ = ["CAP", "Term", "at_precision", "exact_value"]
 
@@ -55,7 +55,7 @@ def exact_value(
         m = arithmetic(oracle, bits, dtype)
         try:
             value = total(m)
-        except IndeterminateLimit:
+        except IndeterminateLimitError:
             break
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -47,11 +48,11 @@ def render(report: Report, style: Style) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def _grouped(rows: Sequence[PointRow], key: object) -> Iterator[tuple[tuple[object, ...], list[PointRow]]]:
+def _grouped(rows: Sequence[PointRow], key: Callable[[PointRow], Any]) -> Iterator[tuple[Any, list[PointRow]]]:
     """Rows by key, keys in order of first appearance; -0 and +0 are different points."""
-    groups: dict[str, tuple[tuple[object, ...], list[PointRow]]] = {}
+    groups: dict[str, tuple[Any, list[PointRow]]] = {}
     for row in rows:
-        found = key(row)  # type: ignore[operator]
+        found = key(row)
         groups.setdefault(repr(found), (found, []))[1].append(row)
     yield from groups.values()
 

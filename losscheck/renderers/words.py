@@ -89,7 +89,9 @@ def meaning(report: Report) -> list[str]:
     if not failed:
         judged = sum(row.outcome is Outcome.OK for row in report.rows)
         sentences.insert(0, f"All {judged} judged results are within {report.max_ulp:g} ulp of their own formula.")
-    sentences += [f"{each.differ} of {each.rows} rows differ in bits between {each.device} and {each.other}." for each in report.differences]
+    sentences += [
+        f"{each.differ} of {each.rows} rows differ in bits between {each.device} and {each.other}." for each in report.differences
+    ]
     return sentences
 
 

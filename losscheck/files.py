@@ -39,9 +39,7 @@ def write_atomically(target: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             if temporary is not None:
                 temporary.unlink()
-        raise UserError(
-            f"cannot write {target}: {error.strerror or error}", "mend that, or choose another file"
-        ) from None
+        raise UserError(f"cannot write {target}: {error.strerror or error}", "mend that, or choose another file") from None
 
 
 def _umask() -> int:

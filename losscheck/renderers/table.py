@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,20 +19,14 @@ from losscheck.report import Outcome, PointRow, Report
 
 __all__ = ["render"]
 
+LEAST_NAME = 16  # columns a name folds to at the least
+
 
 def render(report: Report, style: Style) -> str:
     from losscheck.registry import losses
 
     out = io.StringIO()
-    console = Console(
-        file=out,
-        width=style.width,
-        color_system="standard" if style.color else None,
-        force_terminal=style.color,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    console = _console(out, style, style.width)
     for (name, dtype, params), rows in _grouped(report.rows, lambda row: (row.loss, row.dtype, tuple(row.params.items()))):
         values = "  ".join(f"{key}={FORMATS[dtype].shortest(value)}" for key, value in params)
         console.print(Text(f"{name}  {dtype}  {values}", style="bold"))
@@ -48,6 +42,18 @@ def render(report: Report, style: Style) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
+def _console(out: IO[str], style: Style, width: int) -> Console:
+    return Console(
+        file=out,
+        width=width,
+        color_system="standard" if style.color else None,
+        force_terminal=style.color,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
 def _grouped(rows: Sequence[PointRow], key: Callable[[PointRow], Any]) -> Iterator[tuple[Any, list[PointRow]]]:
     """Rows by key, keys in order of first appearance; -0 and +0 are different points."""
     groups: dict[str, tuple[Any, list[PointRow]]] = {}
@@ -61,21 +67,28 @@ def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
     quantity = "gradient" if rows[0].quantity == "grad" else "loss"
     console.print()
     console.print(Text.assemble((quantity, "bold"), f" at {point_text(rows[0], hexadecimal=True)}"))
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
     deviates = any(row.deviation for row in rows)
-    table.add_column("implementation", overflow="fold", min_width=14)
-    for heading in ("value", "exact", "ulp", *(["deviation"] if deviates else [])):
+    headings = ("value", "exact", "ulp", *(["deviation"] if deviates else []))
+    lines = [(name, row, _cells(row, deviates), _outcome(row, style)) for name, row in merged(rows)]
+    widths = [max(len(heading), *(len(cells[n]) for _, _, cells, _ in lines)) for n, heading in enumerate(headings)]
+    room = style.width - 2 - sum(widths) - len(widths) - 2 - max(outcome.cell_len for *_, outcome in lines)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
+    table.add_column("implementation", no_wrap=True)
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
-    for name, row in merged(rows):
-        cells = [value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp)]
-        if deviates:
-            cells.append(deviation_text(row.deviation))
+    for name, row, cells, outcome in lines:
         color = _color(row)
-        table.add_row(Text(name, style=color), *(Text(cell, style=color) for cell in cells), _outcome(row, style))
-    padded = Padding(table, (0, 0, 0, 2))
-    least = Measurement.get(console, console.options, padded).minimum
-    console.print(padded, width=max(console.width, least), crop=False, no_wrap=False, soft_wrap=False)
+        folded = "\n".join(textwrap.wrap(name, max(room, LEAST_NAME)))
+        table.add_row(Text(folded, style=color), *(Text(cell, style=color) for cell in cells), outcome)
+    # Numbers are never cut: a screen too narrow even for folded names is overrun.
+    needed = style.width - room + LEAST_NAME
+    _console(console.file, style, max(style.width, needed)).print(Padding(table, (0, 0, 0, 2)))
+
+
+def _cells(row: PointRow, deviates: bool) -> list[str]:
+    cells = [value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp)]
+    return [*cells, deviation_text(row.deviation)] if deviates else cells
 
 
 def _outcome(row: PointRow, style: Style) -> Text:

@@ -44,7 +44,10 @@ def ulp_text(ulp: float | None) -> str:
 def deviation_text(deviation: float | None) -> str:
     if deviation is None or math.isnan(deviation):
         return "?"
-    return "0" if deviation == 0 else f"{100 * deviation:+.3g}%"
+    if deviation == 0:
+        return "0"
+    # Ten times as much and more reads better as a factor than as a percentage.
+    return f"{100 * deviation:+.3g}%" if abs(deviation) < 10 else f"x{deviation + 1:.3g}"
 
 
 def point_text(row: PointRow, *, hexadecimal: bool = False) -> str:

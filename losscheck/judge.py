@@ -16,7 +16,7 @@ from losscheck.question import Question, Subject
 from losscheck.reductions import exact_weights
 from losscheck.report import Outcome, PointRow
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "definition_of", "formula_of"]
 
 
 class Judge:
@@ -78,22 +78,14 @@ class Judge:
 
     def pair(self, one: Implementation, quantity: str, index: int | None) -> tuple[Exact, Exact]:
         """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""
-        definition = self._exact(*self._definition(quantity), self._terms(None, index))
-        own, differentiate = self._own(one, quantity)
+        definition = self._exact(*definition_of(self.loss, quantity), self._terms(None, index))
+        published = one.published if self.question.reduction == "published" else None
+        if published and published.formula:
+            own, differentiate = published.formula, quantity == "grad"
+        else:
+            own, differentiate = formula_of(self.loss, one, quantity)
         exact = self._exact(own, differentiate, self._terms(one, index))
         return exact, definition
-
-    def _definition(self, quantity: str) -> tuple[Formula, bool]:
-        return (self.loss.gradient if quantity == "grad" else self.loss.formula), False
-
-    def _own(self, one: Implementation, quantity: str) -> tuple[Formula, bool]:
-        if self.question.reduction == "published" and one.published and one.published.formula:
-            return one.published.formula, quantity == "grad"
-        if one.formula is None:
-            return self._definition(quantity)
-        if quantity == "grad" and one.formula_gradient:
-            return one.formula_gradient, False
-        return one.formula, quantity == "grad"
 
     def _terms(self, one: Implementation | None, index: int | None) -> tuple[Term, ...]:
         pairs = self.points.pairs()
@@ -112,3 +104,17 @@ class Judge:
                 formula, list(terms), self.params, self.dtype, oracle=self.question.oracle, differentiate=differentiate
             )
         return self._known[key]
+
+
+def definition_of(loss: Loss, quantity: str) -> tuple[Formula, bool]:
+    """The definition of a quantity, and whether it still has to be differentiated."""
+    return (loss.gradient if quantity == "grad" else loss.formula), False
+
+
+def formula_of(loss: Loss, one: Implementation, quantity: str) -> tuple[Formula, bool]:
+    """An implementation's own formula of a quantity, and whether it still has to be differentiated."""
+    if one.formula is None:
+        return definition_of(loss, quantity)
+    if quantity == "grad" and one.formula_gradient:
+        return one.formula_gradient, False
+    return one.formula, quantity == "grad"

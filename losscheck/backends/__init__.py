@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from losscheck.dtypes import Format
 from losscheck.errors import UserError, nearest
 from losscheck.loss import Implementation, Loss
 
-__all__ = ["BACKENDS", "Backend", "Batch", "Result", "backend_named", "parse_device"]
+__all__ = ["BACKENDS", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device"]
 
 # Known by name without importing anything; each is the module of this package with the same name.
 BACKENDS = ("numpy", "torch", "mpmath")
@@ -59,6 +59,24 @@ class Result:
     grad: list[float] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """An implementation with everything fixed but its logits; all of them have one target."""
+
+    loss: Loss
+    implementation: Implementation
+    params: dict[str, float]
+    dtype: Format
+    device: str
+    target: float
+    gradient: bool
+    digits: int = 50
+
+
+# Logits in, losses and gradients out (None without): numpy arrays, float64 for float64 and float32 for the narrower.
+Call = Callable[[Any], tuple[Any, Any]]
+
+
 class Backend(Protocol):
     name: str
 
@@ -68,6 +86,10 @@ class Backend(Protocol):
 
     def why_unavailable(self, device: str) -> str:
         """Why the device cannot be used, with the cure; empty when it can."""
+        ...
+
+    def prepare(self, subject: Prepared) -> Call:
+        """An elementwise call on arrays of logits, for many of them; what the implementation raises passes through."""
         ...
 
     def run(self, batch: Batch) -> Result:

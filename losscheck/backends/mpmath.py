@@ -6,7 +6,7 @@ import functools
 import math
 from typing import Any
 
-from losscheck.backends import Batch, Result
+from losscheck.backends import Batch, Call, Prepared, Result
 from losscheck.loss import Formula
 from losscheck.oracle.refine import Term, at_precision
 from losscheck.reductions import exact_weights
@@ -32,6 +32,30 @@ class MpmathBackend:
         terms = [Term(*each, weight) for each, weight in zip(points, weights, strict=True)]
         grads = [self._sum(batch, batch.loss.gradient, [term]) for term in terms] if batch.gradient else []
         return Result([self._sum(batch, batch.loss.formula, terms)], grads)
+
+    def prepare(self, subject: Prepared) -> Call:
+        import numpy as np
+
+        wide = np.float64 if subject.dtype.bits == 64 else np.float32
+
+        def call(logits: Any) -> tuple[Any, Any]:
+            xs = [float(each) for each in logits]
+            result = self.run(
+                Batch(
+                    loss=subject.loss,
+                    implementation=subject.implementation,
+                    logits=xs,
+                    targets=[subject.target] * len(xs),
+                    params=subject.params,
+                    dtype=subject.dtype,
+                    device="cpu",
+                    digits=subject.digits,
+                    gradient=subject.gradient,
+                )
+            )
+            return np.array(result.loss, wide), np.array(result.grad, wide) if subject.gradient else None
+
+        return call
 
     def _sum(self, batch: Batch, formula: Formula, terms: list[Term]) -> float:
         def bound(m: Any, logit: Any, target: Any, **params: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscheck.backends import Batch, Result
+from losscheck.backends import Batch, Call, Prepared, Result
 from losscheck.dtypes import Format
 from losscheck.reductions import REDUCTIONS, exact_weights
 
@@ -38,6 +38,24 @@ class NumpyBackend:
                     loss = REDUCTIONS[batch.array_reduction].function(loss, z)
             grad = self._gradient(batch, x, z, params) if batch.gradient and one.gradient else None
         return Result(_floats(loss, dtype), [] if grad is None else _floats(grad, dtype))
+
+    def prepare(self, subject: Prepared) -> Call:
+        import numpy as np
+
+        dtype, one = array_dtype(subject.dtype), subject.implementation
+        wide = np.float64 if subject.dtype.bits == 64 else np.float32
+        params = {name: dtype.type(value) for name, value in subject.params.items()}
+
+        def call(logits: Any) -> tuple[Any, Any]:
+            x = logits.astype(dtype)
+            z = np.full_like(x, subject.target)
+            with np.errstate(all="ignore"):
+                loss = one.function(np, x, z, **params)
+                grad = one.gradient(np, x, z, **params) if subject.gradient and one.gradient else None
+            _same_dtype(loss, dtype, one.name)
+            return loss.astype(wide), None if grad is None else grad.astype(wide)
+
+        return call
 
     def _gradient(self, batch: Batch, x: Any, z: Any, params: dict[str, Any]) -> Any:
         import numpy as np

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscheck.backends import Batch, Result
+from losscheck.backends import Batch, Call, Prepared, Result
 from losscheck.dtypes import Format
 from losscheck.reductions import REDUCTIONS
 
@@ -49,6 +49,38 @@ class TorchBackend:
             return Result(_floats(loss, dtype))
         (grad,) = torch.autograd.grad(loss.sum(), x)
         return Result(_floats(loss.detach(), dtype), _floats(grad, dtype))
+
+    def prepare(self, subject: Prepared) -> Call:
+        import torch
+
+        call = self.prepare_tensors(subject)
+        wide = torch.float64 if subject.dtype.bits == 64 else torch.float32
+
+        def on_arrays(logits: Any) -> tuple[Any, Any]:
+            loss, grad = call(torch.from_numpy(logits).to(subject.device))
+            return loss.to(wide).cpu().numpy(), None if grad is None else grad.to(wide).cpu().numpy()
+
+        return on_arrays
+
+    def prepare_tensors(self, subject: Prepared) -> Call:
+        """The same on tensors that are already on the device and stay there."""
+        import torch
+
+        dtype, one = tensor_dtype(subject.dtype), subject.implementation
+
+        def call(logits: Any) -> tuple[Any, Any]:
+            x = logits.detach().to(dtype).requires_grad_(subject.gradient)
+            z = torch.full_like(x, subject.target, requires_grad=False)
+            with torch.set_grad_enabled(subject.gradient):
+                loss = one.function(torch, x, z, **subject.params)
+            if loss.dtype != dtype:
+                raise TypeError(f"{one.name} returned {loss.dtype} for {dtype} logits")
+            if not subject.gradient:
+                return loss, None
+            # The gradient of the sum: each element's own, because the function is elementwise.
+            return loss.detach(), torch.autograd.grad(loss, x, torch.ones_like(loss))[0]
+
+        return call
 
     def _loss(self, batch: Batch, x: Any, z: Any) -> Any:
         import torch

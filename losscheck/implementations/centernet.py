@@ -55,10 +55,13 @@ def clamped(m, logit, target, *, alpha, beta):
     """
     low, high = m.rounded(GUARD), m.rounded(1 - GUARD)
     if target == 1:
-        complement = m.maximum(m.minimum(m.sigmoid(-logit), 1 - low), 1 - high)
-        return m.power(complement, alpha) * m.maximum(m.minimum(m.softplus(-logit), -m.log(low)), -m.log(high))
-    p = m.maximum(m.minimum(m.sigmoid(logit), high), low)
-    log_term = m.minimum(m.softplus(logit), -m.log(1 - high)) if high < 1 else m.softplus(logit)
+        complement, log_term = m.minimum(m.sigmoid(-logit), 1 - low), m.minimum(m.softplus(-logit), -m.log(low))
+        if high < 1:
+            complement, log_term = m.maximum(complement, 1 - high), m.maximum(log_term, -m.log(high))
+        return m.power(complement, alpha) * log_term
+    p, log_term = m.maximum(m.sigmoid(logit), low), m.softplus(logit)
+    if high < 1:
+        p, log_term = m.minimum(p, high), m.minimum(log_term, -m.log(1 - high))
     return m.power(1 - target, beta) * m.power(p, alpha) * m.maximum(log_term, -m.log(1 - low))
 
 

@@ -9,52 +9,71 @@ from losscheck.dtypes import Format
 from losscheck.exact import Dyadic
 from losscheck.oracle import Arithmetic
 
-__all__ = ["DualArithmetic"]
+__all__ = ["Dual", "DualArithmetic"]
 
 
 class Dual:
-    """value + slope * dx. Mixes with plain numbers of the arithmetic below, whose slope is 0."""
+    """value + slope * dx. Mixes with numbers of the arithmetic below, whose slope is 0.
 
-    __slots__ = ("slope", "value")
+    Duals of different levels nest: to one of a higher level a number of a lower one is a plain number.
+    """
 
-    def __init__(self, value: Any, slope: Any) -> None:
+    __slots__ = ("level", "slope", "value")
+
+    def __init__(self, value: Any, slope: Any, level: int = 1) -> None:
         self.value = value
         self.slope = slope
+        self.level = level
+
+    def _like(self, value: Any, slope: Any) -> Dual:
+        return Dual(value, slope, self.level)
+
+    def _same(self, other: Any) -> bool:
+        return isinstance(other, Dual) and other.level == self.level
+
+    def _above(self, other: Any) -> bool:
+        return isinstance(other, Dual) and other.level > self.level
 
     def __neg__(self) -> Dual:
-        return Dual(-self.value, -self.slope)
+        return self._like(-self.value, -self.slope)
 
     def __add__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
-            return Dual(self.value + other.value, self.slope + other.slope)
-        return Dual(self.value + other, self.slope)
+        if self._above(other):
+            return NotImplemented
+        if self._same(other):
+            return self._like(self.value + other.value, self.slope + other.slope)
+        return self._like(self.value + other, self.slope)
 
     def __sub__(self, other: Any) -> Dual:
-        return self + -other
+        return NotImplemented if self._above(other) else self + -other
 
     def __rsub__(self, other: Any) -> Dual:
         return -self + other
 
     def __mul__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
-            return Dual(self.value * other.value, self.value * other.slope + self.slope * other.value)
-        return Dual(self.value * other, self.slope * other)
+        if self._above(other):
+            return NotImplemented
+        if self._same(other):
+            return self._like(self.value * other.value, self.value * other.slope + self.slope * other.value)
+        return self._like(self.value * other, self.slope * other)
 
     def __truediv__(self, other: Any) -> Dual:
-        if isinstance(other, Dual):
+        if self._above(other):
+            return NotImplemented
+        if self._same(other):
             ratio = self.value / other.value
-            return Dual(ratio, (self.slope - ratio * other.slope) / other.value)
-        return Dual(self.value / other, self.slope / other)
+            return self._like(ratio, (self.slope - ratio * other.slope) / other.value)
+        return self._like(self.value / other, self.slope / other)
 
     def __rtruediv__(self, other: Any) -> Dual:
         ratio = other / self.value
-        return Dual(ratio, -ratio * self.slope / self.value)
+        return self._like(ratio, -ratio * self.slope / self.value)
 
     def __gt__(self, other: Any) -> bool:
-        return bool(self.value > _value(other))
+        return bool(self.value > (other.value if self._same(other) else other))
 
     def __lt__(self, other: Any) -> bool:
-        return bool(self.value < _value(other))
+        return bool(self.value < (other.value if self._same(other) else other))
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -63,15 +82,17 @@ class Dual:
 class DualArithmetic:
     """Forward differentiation over the arithmetic ``base``; :meth:`variable` makes the number d is taken for."""
 
+    level = 1
+
     def __init__(self, base: Arithmetic) -> None:
         self.base = base
         self.dtype: Format = base.dtype
 
     def variable(self, x: Any) -> Dual:
-        return Dual(x, self.base.number(1))
+        return Dual(x, self.base.number(1), self.level)
 
     def slope(self, x: Any) -> Any:
-        return x.slope if isinstance(x, Dual) else self.base.number(0)
+        return x.slope if self._mine(x) else self.base.number(0)
 
     def number(self, value: float) -> Any:
         return self.base.number(value)
@@ -83,24 +104,24 @@ class DualArithmetic:
         return self.base.as_float(x)
 
     def exp(self, x: Any) -> Any:
-        e = self.base.exp(_value(x))
+        e = self.base.exp(self._value(x))
         return self._chain(x, e, lambda: e)
 
     def log(self, x: Any) -> Any:
-        return self._chain(x, self.base.log(_value(x)), lambda: 1 / x.value)
+        return self._chain(x, self.base.log(self._value(x)), lambda: 1 / x.value)
 
     def log1p(self, x: Any) -> Any:
-        return self._chain(x, self.base.log1p(_value(x)), lambda: 1 / (1 + x.value))
+        return self._chain(x, self.base.log1p(self._value(x)), lambda: 1 / (1 + x.value))
 
     def softplus(self, x: Any) -> Any:
-        return self._chain(x, self.base.softplus(_value(x)), lambda: self.base.sigmoid(x.value))
+        return self._chain(x, self.base.softplus(self._value(x)), lambda: self.base.sigmoid(x.value))
 
     def sigmoid(self, x: Any) -> Any:
-        s = self.base.sigmoid(_value(x))
+        s = self.base.sigmoid(self._value(x))
         return self._chain(x, s, lambda: s * self.base.sigmoid(-x.value))
 
     def power(self, base: Any, exponent: Any) -> Any:
-        value = self.base.power(_value(base), exponent)
+        value = self.base.power(self._value(base), exponent)
         if exponent == 0:
             return value
         return self._chain(base, value, lambda: exponent * self.base.power(base.value, exponent - 1))
@@ -110,25 +131,32 @@ class DualArithmetic:
 
     def maximum(self, a: Any, b: Any) -> Any:
         """The slope of the larger; at a tie that of the one that depends on the variable, as PyTorch's clamp has it."""
-        value = self.base.maximum(_value(a), _value(b))
-        if not isinstance(a, Dual) and not isinstance(b, Dual):
+        value = self.base.maximum(self._value(a), self._value(b))
+        if not self._mine(a) and not self._mine(b):
             return value
-        if _value(a) > _value(b):
-            return Dual(value, self.slope(a))
-        if _value(b) > _value(a):
-            return Dual(value, self.slope(b))
+        if select := getattr(self.base, "select", None):
+            return self._dual(value, select(self._value(a), self._value(b), self.slope(a), self.slope(b)))
+        if self._value(a) > self._value(b):
+            return self._dual(value, self.slope(a))
+        if self._value(b) > self._value(a):
+            return self._dual(value, self.slope(b))
         slopes = [self.slope(each) for each in (a, b)]
-        if _value(a) == _value(b):
-            return Dual(value, slopes[0] if isinstance(a, Dual) else slopes[1])
+        if self._value(a) == self._value(b):
+            return self._dual(value, slopes[0] if self._mine(a) else slopes[1])
         # Which is larger is not decided at this precision. NaN is enclosed by nothing, so the precision is raised.
-        return Dual(value, self.base.number(math.nan))
+        return self._dual(value, self.base.number(math.nan))
 
     def enclosure(self, x: Any) -> tuple[Dyadic, Dyadic] | None:
-        return self.base.enclosure(_value(x))
+        return self.base.enclosure(self._value(x))
 
     def _chain(self, x: Any, value: Any, outer: Any) -> Any:
-        return Dual(value, outer() * x.slope) if isinstance(x, Dual) else value
+        return self._dual(value, outer() * x.slope) if self._mine(x) else value
 
+    def _mine(self, x: Any) -> bool:
+        return isinstance(x, Dual) and x.level == self.level
 
-def _value(x: Any) -> Any:
-    return x.value if isinstance(x, Dual) else x
+    def _value(self, x: Any) -> Any:
+        return x.value if self._mine(x) else x
+
+    def _dual(self, value: Any, slope: Any) -> Dual:
+        return Dual(value, slope, self.level)

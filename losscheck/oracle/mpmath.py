@@ -34,7 +34,7 @@ class Ball:
     def __add__(self, other: Any) -> Any:
         if (b := _ball(other)) is None:
             return NotImplemented
-        return _rounded(self.middle + b.middle, self.radius + b.radius)
+        return _rounded(self.middle + b.middle, self.radius + b.radius, _mp.fadd, self, b)
 
     def __sub__(self, other: Any) -> Any:
         return NotImplemented if (b := _ball(other)) is None else self + -b
@@ -46,7 +46,7 @@ class Ball:
         if (b := _ball(other)) is None:
             return NotImplemented
         radius = abs(self.middle) * b.radius + abs(b.middle) * self.radius + self.radius * b.radius
-        return _rounded(self.middle * b.middle, radius)
+        return _rounded(self.middle * b.middle, radius, _mp.fmul, self, b)
 
     def __truediv__(self, other: Any) -> Any:
         if (b := _ball(other)) is None:
@@ -68,11 +68,13 @@ class Ball:
     __hash__ = None  # type: ignore[assignment]
 
     def __gt__(self, other: Any) -> bool:
-        b = _known(other)
+        if (b := _ball(other)) is None:
+            return NotImplemented
         return bool(self.middle - self.radius > b.middle + b.radius)
 
     def __lt__(self, other: Any) -> bool:
-        b = _known(other)
+        if (b := _ball(other)) is None:
+            return NotImplemented
         return bool(self.middle + self.radius < b.middle - b.radius)
 
     __radd__ = __add__
@@ -97,6 +99,8 @@ class MpmathArithmetic:
 
     def exp(self, x: Any) -> Ball:
         x = _known(x)
+        if x == 0:
+            return self.number(1)
         value = _mp.exp(x.middle)
         return _rounded(value, value * _mp.expm1(x.radius) if x.radius else _mp.zero)
 
@@ -157,9 +161,19 @@ class MpmathArithmetic:
         return (m - r, low), (m + r, low)
 
 
-def _rounded(middle: Any, radius: Any) -> Ball:
-    """A result with its own rounding error added, and the radius's own errors covered by another 2^-10 of it."""
+def _rounded(middle: Any, radius: Any, operation: Any = None, a: Any = None, b: Any = None) -> Ball:
+    """A result with its own rounding error added, and the radius's own errors covered by another 2^-10 of it.
+
+    A sum or product of exact numbers that needed no rounding stays exact.
+    """
+    if operation is not None and radius == 0 and _comparable(a.middle, b.middle) and operation(a.middle, b.middle, exact=True) == middle:
+        return Ball(middle, radius)
     return Ball(middle, radius * 1.0009765625 + abs(middle) * _mp.ldexp(_MARGIN, -_mp.prec))
+
+
+def _comparable(a: Any, b: Any) -> bool:
+    """Can the two be added exactly without building a giant integer?"""
+    return not (a and b) or abs(_dyadic(a)[1] - _dyadic(b)[1]) < 4 * _mp.prec
 
 
 def _ball(x: Any) -> Ball | None:

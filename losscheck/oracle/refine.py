@@ -12,6 +12,7 @@ from losscheck.dtypes import Format
 from losscheck.exact import Dyadic, Exact, Kind
 from losscheck.loss import Formula
 from losscheck.oracle import Arithmetic, arithmetic
+from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
@@ -20,6 +21,7 @@ __all__ = ["CAP", "Term", "at_precision", "exact_value"]
 FIRST = 128  # bits of the first try: enough for 30 digits unless the formula cancels
 CAP = 2**14  # bits at which the answer becomes `undecided`
 DIGITS = 120  # bits to which the enclosure is narrowed for printing, where the cap allows
+ASYMPTOTIC = 1024  # bits after which a large logit is asked on which side of a tie it lies
 PINNED = 20  # the ulp distance is known to 2^-20
 
 
@@ -65,8 +67,39 @@ def exact_value(
                 return exact
             # Decided, but not yet to 30 digits; keep the first answer in case the digits never come.
             fallback = fallback or exact
+        if bits == ASYMPTOTIC and fallback is None:
+            fallback = _beside_a_tie(m, formula, terms, params, differentiate)
+            if fallback is not None:
+                break
         bits *= 2
     return fallback or Exact(Kind.UNDECIDED, math.nan, bits=CAP)
+
+
+def _beside_a_tie(m: Arithmetic, formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Exact | None:
+    """The exact value at one large logit where it differs from a tie by less than any precision shows."""
+    if len(terms) != 1 or terms[0].weight != 1 or not LARGE <= abs(terms[0].logit) < math.inf:
+        return None
+    logit = m.number(terms[0].logit)
+    expansion = AsymptoticArithmetic(m, logit)
+    try:
+        found = expansion.side(_element(expansion, formula, logit, terms[0], params, differentiate))
+    except NoExpansionError:
+        return None
+    if found is None:
+        return None
+    (mantissa, exponent), sign = found
+    # Anything this far below the last bit of a rounds as the true distance does.
+    beside = (mantissa << 64) + sign
+    return Exact(Kind.FINITE, m.dtype.round_dyadic(beside, exponent - 64), (mantissa, exponent), (1, exponent - 5000), ASYMPTOTIC)
+
+
+def _element(m: Any, formula: Formula, logit: Any, term: Term, params: Mapping[str, float], differentiate: bool) -> Any:
+    numbers = {name: m.number(value) for name, value in params.items()}
+    target = m.number(term.target)
+    if not differentiate:
+        return formula(m, logit, target, **numbers)
+    dual = DualArithmetic(m)
+    return dual.slope(formula(dual, dual.variable(logit), target, **numbers))
 
 
 def at_precision(
@@ -88,24 +121,18 @@ def at_precision(
 
 
 def _evaluator(formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Callable[[Arithmetic], Any]:
-    def element(m: Arithmetic, term: Term, numbers: Mapping[str, Any]) -> Any:
-        infinite = math.isinf(term.logit)
-        arith: Any = LimitArithmetic(m) if infinite else m
-        logit = Infinity(1 if term.logit > 0 else -1) if infinite else m.number(term.logit)
-        target = m.number(term.target)
-        if not differentiate:
-            return formula(arith, logit, target, **numbers)
-        dual = DualArithmetic(arith)
-        return dual.slope(formula(dual, dual.variable(logit), target, **numbers))
+    def element(m: Arithmetic, term: Term) -> Any:
+        if math.isinf(term.logit):
+            return _element(LimitArithmetic(m), formula, Infinity(1 if term.logit > 0 else -1), term, params, differentiate)
+        return _element(m, formula, m.number(term.logit), term, params, differentiate)
 
     def total(m: Arithmetic) -> Any:
-        numbers = {name: m.number(value) for name, value in params.items()}
         if len(terms) == 1 and terms[0].weight == 1:
-            return element(m, terms[0], numbers)
+            return element(m, terms[0])
         value = m.number(0)
         for term in terms:
             if term.weight:
-                share = element(m, term, numbers) * m.number(term.weight.numerator) / m.number(term.weight.denominator)
+                share = element(m, term) * m.number(term.weight.numerator) / m.number(term.weight.denominator)
                 value = value + share
         return value
 

@@ -1,0 +1,291 @@
+"""Float64 with a running bound of its relative error: the arithmetic of the bulk filter.
+
+A number is a float64 value v with a bound r: the true value lies in v (1 +- r). Values and bounds are numpy arrays, torch
+tensors, plain floats (constants), or expressions that become compiled code (fused.py): the rules below are written once.
+
+Rules (U = 2^-53, rounded up throughout): a product has r = ra + rb + ra rb + U; a sum of one sign the larger of the two
+bounds + U; any other sum (|a| ra + |b| rb) / |a + b| + U. Elementary functions are granted ELEMENTARY, which
+tests/test_carried.py checks against the exact oracle. Exponentials are held at exp(-HELD) with r = 1, so that nothing
+underflows to a wrong zero: the true value is then between 0 and twice what is held.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from losscheck.dtypes import Format
+
+__all__ = ["ELEMENTARY", "HELD", "Carried", "CarriedArithmetic", "NotCarriedError", "Operations"]
+
+U = 2.0**-52  # twice the unit roundoff, which also covers the rounding of the bounds themselves
+ELEMENTARY = 2.0**-48
+HELD = 700.0
+
+
+class NotCarriedError(TypeError):
+    """The formula branches on a value or needs a function that the filter does not have; the oracle has to do it."""
+
+
+class Operations(Protocol):
+    """What the values of an engine can do beyond + - * /."""
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any: ...
+    def absolute(self, x: Any) -> Any: ...
+    def minimum(self, a: Any, b: Any) -> Any: ...
+    def maximum(self, a: Any, b: Any) -> Any: ...
+    def exp(self, x: Any) -> Any: ...
+    def log(self, x: Any) -> Any: ...
+    def log1p(self, x: Any) -> Any: ...
+    def exp_held(self, x: Any) -> Any:
+        """exp(x) for x in [-HELD, 0]"""
+        ...
+
+    def log1p_unit(self, x: Any) -> Any:
+        """log1p(x) for x in [0, 1]"""
+        ...
+
+    def power(self, x: Any, exponent: float) -> Any: ...
+
+
+class Carried:
+    """v (1 +- r), with the sign of v where it is known (+1 or -1, otherwise 0)."""
+
+    __slots__ = ("bound", "m", "sign", "value")
+
+    def __init__(self, m: CarriedArithmetic, value: Any, bound: Any, sign: int = 0) -> None:
+        self.m, self.value, self.bound = m, value, bound
+        self.sign = sign if not isinstance(value, float) else (value > 0) - (value < 0)
+
+    @property
+    def constant(self) -> bool:
+        return isinstance(self.value, float)
+
+    def __neg__(self) -> Carried:
+        return Carried(self.m, -self.value, self.bound, -self.sign)
+
+    def __add__(self, other: Any) -> Any:
+        if (b := self.m.operand(other)) is None:
+            return NotImplemented
+        if self.constant and self.value == 0:
+            return b
+        if b.constant and b.value == 0:
+            return self
+        value = self.value + b.value
+        if self.sign * b.sign > 0:
+            return Carried(self.m, value, self.m.larger(self.bound, b.bound) + U, self.sign)
+        error = self.m.absolute(self.value) * self.bound + self.m.absolute(b.value) * b.bound
+        return Carried(self.m, value, self.m.ratio(error, self.m.absolute(value)) + U)
+
+    def __sub__(self, other: Any) -> Any:
+        return NotImplemented if (b := self.m.operand(other)) is None else self + -b
+
+    def __rsub__(self, other: Any) -> Any:
+        return -self + other
+
+    def __mul__(self, other: Any) -> Any:
+        if (b := self.m.operand(other)) is None:
+            return NotImplemented
+        for one in (self, b):
+            if one.constant and one.value == 0:
+                return one  # also for an infinite factor: 0 * inf = 0 where the weight is exactly 0
+        for one, rest in ((self, b), (b, self)):
+            if one.constant and abs(one.value) == 1 and _zero(one.bound):
+                return rest if one.value > 0 else -rest
+        return Carried(self.m, self.value * b.value, _both(self.bound, b.bound) + U, self.sign * b.sign)
+
+    def __truediv__(self, other: Any) -> Any:
+        if (b := self.m.operand(other)) is None:
+            return NotImplemented
+        # 1 / (1 - rb) <= 1 + 2 rb while rb <= 1/2; beyond that nothing is known.
+        spread = self.m.where_bound(b.bound, 0.5, b.bound + b.bound)
+        return Carried(self.m, self.value / b.value, _both(self.bound, spread) + U, self.sign * b.sign)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return self.m.lift(other) / self
+
+    def __eq__(self, other: object) -> bool:
+        b = self.m.lift(other)
+        if not (self.constant and b.constant):
+            raise NotCarriedError("a formula compares a logit")
+        return bool(self.value == b.value)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __lt__(self, other: Any) -> bool:
+        b = self.m.lift(other)
+        if not (self.constant and b.constant):
+            raise NotCarriedError("a formula compares a logit")
+        return bool(self.value < b.value)
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self.m.lift(other) < self)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+class CarriedArithmetic:
+    """The arithmetic ``m`` of DESIGN's formulas over the values of one engine."""
+
+    def __init__(self, operations: Operations, dtype: Format) -> None:
+        self.operations = operations
+        self.dtype = dtype
+
+    def variable(self, x: Any) -> Carried:
+        """The logits, exactly as they are."""
+        return Carried(self, x, 0.0)
+
+    def number(self, value: float) -> Carried:
+        return Carried(self, float(value), 0.0)
+
+    def rounded(self, value: float, dtype: Format | None = None) -> Carried:
+        return self.number((dtype or self.dtype).round(value))
+
+    def as_float(self, x: Any) -> float:
+        return float(x.value)
+
+    def operand(self, x: Any) -> Carried | None:
+        """A number of this arithmetic, or None: a dual number, say, knows itself what to do with one."""
+        if isinstance(x, Carried):
+            return x
+        return self.number(x) if isinstance(x, int | float) else None
+
+    def lift(self, x: Any) -> Carried:
+        if (number := self.operand(x)) is not None:
+            return number
+        raise NotCarriedError(f"a formula mixes in a {type(x).__name__}")
+
+    def exp(self, x: Any) -> Carried:
+        x = self.lift(x)
+        held = self.operations.maximum(x.value, -HELD) if not x.constant else max(x.value, -HELD)
+        bound = self._held(-x.value, _amplified(self, x) + ELEMENTARY)
+        return Carried(self, self._call(math.exp, self.operations.exp, held), bound, +1)
+
+    def log(self, x: Any) -> Carried:
+        x = self.lift(x)
+        value = self._call(math.log, self.operations.log, x.value)
+        if x.constant and value == 0:
+            return self.number(0)
+        error = self.where_bound(x.bound, 0.5, x.bound + x.bound)
+        return Carried(self, value, self.ratio(error, self.absolute(value)) + ELEMENTARY)
+
+    def log1p(self, x: Any) -> Carried:
+        """For x > -1/2, where the slope of the logarithm is at most 2."""
+        x = self.lift(x)
+        value = self._call(math.log1p, self.operations.log1p, x.value)
+        error = 2 * self.absolute(x.value) * x.bound
+        return Carried(self, value, self.ratio(error, self.absolute(value)) + ELEMENTARY, x.sign)
+
+    def softplus(self, x: Any) -> Carried:
+        x = self.lift(x)
+        value = self._max0(x.value) + self._call(math.log1p, self.operations.log1p_unit, self._decay(x.value))
+        # Above -HELD the relative slope of softplus is at most max(1, |x|).
+        return Carried(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
+
+    def sigmoid(self, x: Any) -> Carried:
+        x = self.lift(x)
+        e = self._decay(x.value)
+        if x.constant:
+            value = (1.0 if x.value > 0 else e) / (1 + e)
+        else:
+            value = self.operations.where(x.value > 0, 1.0, e) / (1 + e)
+        return Carried(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
+
+    def power(self, base: Any, exponent: Any) -> Carried:
+        base, exponent = self.lift(base), self.lift(exponent)
+        if not exponent.constant:
+            raise NotCarriedError("a formula raises to a variable power")
+        g = exponent.value
+        if g == 0:
+            return self.number(1)
+        if base.constant:
+            return Carried(self, math.pow(base.value, g), g * base.bound + ELEMENTARY if base.value else 0.0)
+        # (1 + r)^g - 1 <= (1 + r)^ceil(g) - 1 for r >= 0, which products bound without a power.
+        bound = base.bound
+        for _ in range(math.ceil(g) - 1):
+            bound = _both(bound, base.bound)
+        return Carried(self, self.operations.power(base.value, g), bound + ELEMENTARY, +1)
+
+    def minimum(self, a: Any, b: Any) -> Carried:
+        return -self.maximum(-self.lift(a), -self.lift(b))
+
+    def maximum(self, a: Any, b: Any) -> Carried:
+        a, b = self.lift(a), self.lift(b)
+        if a.constant and b.constant:
+            return a if a.value >= b.value else b
+        value = self.operations.maximum(a.value, b.value)
+        error = self.larger(self.absolute(a.value) * a.bound, self.absolute(b.value) * b.bound)
+        return Carried(self, value, self.ratio(error, self.absolute(value)) + U, a.sign if a.sign == b.sign else 0)
+
+    def select(self, a: Any, b: Any, x: Any, y: Any) -> Carried:
+        """x where a > b, y where a < b, unknown where the bounds do not tell."""
+        a, b, x, y = map(self.lift, (a, b, x, y))
+        if a.constant and b.constant:
+            return x if a.value > b.value else y
+        above = a.value > b.value
+        margin = self.absolute(a.value) * a.bound + self.absolute(b.value) * b.bound
+        unclear = self.absolute(a.value - b.value) <= margin
+        bound = self.operations.where(above, x.bound, y.bound)
+        return Carried(self, self.operations.where(above, x.value, y.value), self.operations.where(unclear, math.inf, bound))
+
+    # The bounds are floats where they can be, so that compiled code folds them away. -------------------------------
+
+    def absolute(self, x: Any) -> Any:
+        return abs(x) if isinstance(x, float) else self.operations.absolute(x)
+
+    def larger(self, a: Any, b: Any) -> Any:
+        return max(a, b) if isinstance(a, float) and isinstance(b, float) else self.operations.maximum(a, b)
+
+    def ratio(self, error: Any, value: Any) -> Any:
+        """error / value, and 0 for 0 / 0; infinite (undecided) for anything else over 0."""
+        if isinstance(error, float) and error == 0:
+            return 0.0
+        if isinstance(value, float):
+            return error / value if value else math.inf
+        # A value that cancelled to nothing has no relative error: it is undecided, not zero.
+        return self.operations.where(value > 2.0**-1000, error / self.operations.maximum(value, 2.0**-1000), math.inf)
+
+    def where_bound(self, bound: Any, limit: float, then: Any) -> Any:
+        """``then`` while the bound is at most the limit, else infinite."""
+        if isinstance(bound, float):
+            return then if bound <= limit else math.inf
+        return self.operations.where(bound <= limit, then, math.inf)
+
+    def _held(self, minus_x: Any, bound: Any) -> Any:
+        if isinstance(minus_x, float):
+            return bound if minus_x <= HELD else 1.0
+        return self.operations.where(minus_x > HELD, 1.0, bound)
+
+    def _decay(self, x: Any) -> Any:
+        """exp(-min(|x|, HELD))"""
+        if isinstance(x, float):
+            return math.exp(max(-abs(x), -HELD))
+        return self.operations.exp_held(self.operations.maximum(-self.operations.absolute(x), -HELD))
+
+    def _max0(self, x: Any) -> Any:
+        return self.larger(x, 0.0)
+
+    @staticmethod
+    def _call(scalar: Callable[[float], float], array: Callable[[Any], Any], x: Any) -> Any:
+        return scalar(x) if isinstance(x, float) else array(x)
+
+
+def _amplified(m: CarriedArithmetic, x: Carried) -> Any:
+    """What an error of the argument becomes in exp, softplus and sigmoid: at most 2 max(1, |x|) r while that is small."""
+    if _zero(x.bound):
+        return 0.0
+    error = 2 * m.larger(m.absolute(x.value), 1.0) * x.bound
+    return m.where_bound(error, 0.5, error)
+
+
+def _both(a: Any, b: Any) -> Any:
+    """(1 + a) (1 + b) - 1"""
+    if _zero(a):
+        return b
+    return a if _zero(b) else a + b + a * b
+
+
+def _zero(bound: Any) -> bool:
+    return isinstance(bound, float) and bound == 0

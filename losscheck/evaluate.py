@@ -13,7 +13,7 @@ from losscheck.points import Points, check_domain, pair
 from losscheck.question import Question, Subject
 from losscheck.report import Difference, PointRow
 
-__all__ = ["compare", "differences", "evaluate"]
+__all__ = ["compare", "differences", "evaluate", "subjects"]
 
 # Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same
 # point among many go through the same vector code: PyTorch's scalar tail returns other bits.
@@ -38,7 +38,7 @@ def compare(question: Question) -> list[PointRow]:
             known = {each.name for each in loss.parameters}
             params = loss.resolve({k: v for k, v in question.params.items() if k in known}, dtype)
             judge = Judge(question, loss, dtype, points, params)
-            for subject in _subjects(question, [one for one in selected if one.loss == loss.name]):
+            for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
                 answers = _answers(judge, subject)
                 rows += [judge.row(subject, *key, answers[key]) for key in judge.asked()]
     return rows
@@ -85,7 +85,7 @@ def _bits(row: PointRow) -> str:
     return row.value.hex()
 
 
-def _subjects(question: Question, implementations: Sequence[Implementation]) -> Iterator[Subject]:
+def subjects(question: Question, implementations: Sequence[Implementation]) -> Iterator[Subject]:
     """Every backend and device an implementation is asked on; only torch has other devices than the cpu."""
     for one in implementations:
         for backend in BACKENDS:

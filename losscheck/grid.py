@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from losscheck.bulk.summary import CELLS
 from losscheck.dtypes import Format
@@ -55,10 +56,21 @@ class Grid:
         inner = [self.dtype.ordinal(self.dtype.round(self.low + n * step)) for n in range(1, CELLS)]
         return [self.first, *(min(max(each, self.first), self.last + 1) for each in inner), self.last + 1]
 
-    def cell_middle(self, n: int) -> float:
-        """The logit at the middle of cell n."""
+    def cell_middles(self) -> list[float]:
+        """The logit at the middle of each cell."""
         starts = self.cell_starts()
-        return self.dtype.from_ordinal((starts[n] + max(starts[n + 1] - 1, starts[n])) // 2)
+        middles = [(a + max(b - 1, a)) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+        return [self.dtype.from_ordinal(min(each, self.last)) for each in middles]
+
+    def some_logits(self, most: int) -> Any:
+        """The sample, or up to ``most`` floats evenly spread over the range, as an array."""
+        import numpy as np
+
+        from losscheck.bulk.scan import decode_ordinals
+
+        step = max(1, -(-self.points // most))
+        ordinals = range(self.first, self.last + 1, step) if self.sample is None else self.sample
+        return decode_ordinals(self.dtype, np.array(list(ordinals), dtype=object if self.dtype.bits == 64 else np.int64))
 
 
 def exhaustive_grid(dtype: Format, low: float, high: float) -> Grid:

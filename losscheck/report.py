@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.exact import Exact
 
-__all__ = ["FAILURES", "SCHEMA_VERSION", "Difference", "Outcome", "PointRow", "Report"]
+__all__ = ["FAILURES", "SCHEMA_VERSION", "BitDifference", "Difference", "Outcome", "PointRow", "Region", "Report", "SweepRow"]
 
 SCHEMA_VERSION = 1
 
@@ -94,6 +94,86 @@ class PointRow:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Neighbouring floats of one failing outcome.
+
+    ``floats`` lie between the ends; ``points`` of them have the outcome. In an exhaustive sweep both are counted, and
+    differ only where so many regions interleave that close ones were joined; in a sample both are the floats between.
+    """
+
+    outcome: Outcome
+    first: float
+    last: float
+    floats: int
+    points: int
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One quantity of one implementation over a range.
+
+    Attributes:
+        counts: points by outcome, zeros left out.
+        max_ulp: the largest |ulp|; NaN or infinite when a result was.
+        worst: the worst points, each with its exact value.
+        histogram: points by bucket of |ulp|, zeros left out.
+        profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
+            outcome (None for no point).
+        settled: points that the exact oracle settled; checked, wrong: the stratified sample, and how often the filter erred.
+        nan_points, nan_wrong: NaN logits, and how many of them came out as a number.
+        reason: why there is nothing to tell.
+    """
+
+    loss: str
+    implementation: str
+    backend: str
+    device: str
+    dtype: str
+    quantity: str
+    layout: str
+    params: Mapping[str, float]
+    target: float
+    low: float
+    high: float
+    points: int
+    exhaustive: bool
+    counts: Mapping[Outcome, int] = field(default_factory=dict)
+    max_ulp: float = 0.0
+    worst: tuple[PointRow, ...] = ()
+    regions: tuple[Region, ...] = ()
+    histogram: Mapping[str, int] = field(default_factory=dict)
+    profile: tuple[tuple[float, float, Outcome | None], ...] = ()
+    settled: int = 0
+    checked: int = 0
+    wrong: int = 0
+    nan_points: int = 0
+    nan_wrong: int = 0
+    reason: str = ""
+
+    @property
+    def failures(self) -> int:
+        return sum(n for outcome, n in self.counts.items() if outcome.failed)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The severest outcome of the row."""
+        found = [outcome for outcome, n in self.counts.items() if n]
+        return min(found, key=lambda each: each.severity) if found else Outcome.UNAVAILABLE
+
+
+@dataclass(frozen=True)
+class BitDifference:
+    """Where two layouts or devices give other bits: how many of the common points, and the one that differs most."""
+
+    what: str
+    points: int
+    differ: int
+    worst_logit: float | None = None
+    value: float | None = None
+    other_value: float | None = None
+
+
+@dataclass(frozen=True)
 class Difference:
     """How many rows have other bits on one device than on another."""
 
@@ -110,7 +190,9 @@ class Report:
     command: str
     environment: Mapping[str, Any]
     reproduce: str
-    rows: tuple[PointRow, ...]
+    rows: tuple[PointRow, ...] = ()
+    sweeps: tuple[SweepRow, ...] = ()
+    bit_differences: tuple[BitDifference, ...] = ()
     reduction: str = "none"
     max_ulp: float = 0.0
     differences: tuple[Difference, ...] = field(default=())

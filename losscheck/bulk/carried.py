@@ -42,6 +42,10 @@ class Operations(Protocol):
         """exp(x) for x in [-HELD, 0]"""
         ...
 
+    def expm1_held(self, x: Any) -> Any:
+        """expm1(x) for x in [-HELD, 0]"""
+        ...
+
     def log1p_unit(self, x: Any) -> Any:
         """log1p(x) for x in [0, 1]"""
         ...
@@ -73,10 +77,15 @@ class Carried:
         if b.constant and b.value == 0:
             return self
         value = self.value + b.value
-        if self.sign * b.sign > 0:
-            return Carried(self.m, value, self.m.larger(self.bound, b.bound) + U, self.sign)
+        same = self.sign * b.sign > 0
+        if same and isinstance(self.bound, float) and isinstance(b.bound, float):
+            return Carried(self.m, value, max(self.bound, b.bound) + U, self.sign)
         error = self.m.absolute(self.value) * self.bound + self.m.absolute(b.value) * b.bound
-        return Carried(self.m, value, self.m.ratio(error, self.m.absolute(value)) + U)
+        bound = self.m.ratio(error, self.m.absolute(value))
+        if same and not isinstance(bound, float):
+            # Beside a large term the bound of a small one hardly counts; where both vanish the larger bound holds.
+            bound = self.m.operations.minimum(bound, self.m.larger(self.bound, b.bound))
+        return Carried(self.m, value, bound + U, self.sign if same else 0)
 
     def __sub__(self, other: Any) -> Any:
         return NotImplemented if (b := self.m.operand(other)) is None else self + -b
@@ -193,6 +202,16 @@ class CarriedArithmetic:
             value = self.operations.where(x.value > 0, 1.0, e) / (1 + e)
         return Carried(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
 
+    def tanh_half(self, x: Any) -> Carried:
+        """-+expm1(-|x|) / (1 + exp(-|x|)); its relative slope is at most 1."""
+        x = self.lift(x)
+        if x.constant:
+            return Carried(self, math.tanh(x.value / 2), x.bound + ELEMENTARY)
+        minus = self.operations.maximum(-self.operations.absolute(x.value), -HELD)
+        size = -self.operations.expm1_held(minus) / (1 + self.operations.exp_held(minus))
+        value = self.operations.where(x.value > 0, size, -size)
+        return Carried(self, value, x.bound + ELEMENTARY, x.sign)
+
     def power(self, base: Any, exponent: Any) -> Carried:
         base, exponent = self.lift(base), self.lift(exponent)
         if not exponent.constant:
@@ -245,7 +264,7 @@ class CarriedArithmetic:
         if isinstance(value, float):
             return error / value if value else math.inf
         # A value that cancelled to nothing has no relative error: it is undecided, not zero.
-        return self.operations.where(value > 2.0**-1000, error / self.operations.maximum(value, 2.0**-1000), math.inf)
+        return self.operations.where(value > 2.0**-1020, error / self.operations.maximum(value, 2.0**-1020), math.inf)
 
     def where_bound(self, bound: Any, limit: float, then: Any) -> Any:
         """``then`` while the bound is at most the limit, else infinite."""

@@ -105,6 +105,9 @@ class ExpressionOperations:
     def exp_held(self, x: Any) -> Any:
         return self.code.name(f"exp_held({x.name})")
 
+    def expm1_held(self, x: Any) -> Any:
+        return self.code.name(f"expm1_held({x.name})")
+
     def log1p_unit(self, x: Any) -> Any:
         return self.code.name(f"log1p_unit({x.name})")
 

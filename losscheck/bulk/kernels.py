@@ -43,8 +43,8 @@ ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it leaves the nearest integer i
 
 
 @njit(inline="always")
-def exp_held(x):
-    """exp(x) for x in [-700, 0]: Taylor's series to r^12 on |r| <= ln 2 / 2, truncated at 1.8e-16 of the value."""
+def reduced(x):
+    """x in [-700, 0] as n ln 2 + r: 2^n, and expm1(r) by Taylor's series to r^12, truncated at 2e-16 of its value."""
     shifted = x * LOG2_E + ROUND
     n = shifted - ROUND
     r = (x - n * LN2_HIGH) - n * LN2_LOW
@@ -59,9 +59,20 @@ def exp_held(x):
     p = p * r + 1 / 24.0
     p = p * r + 1 / 6.0
     p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    return p * float_of((bits_of(shifted) + 1023) << 52)
+    return float_of((bits_of(shifted) + 1023) << 52), r + r * (r * p)
+
+
+@njit(inline="always")
+def exp_held(x):
+    scale, q = reduced(x)
+    return scale * (1.0 + q)
+
+
+@njit(inline="always")
+def expm1_held(x):
+    """Exact to a few ulp also beside 0, where scale is 1 and q is all there is."""
+    scale, q = reduced(x)
+    return scale * q + (scale - 1.0)
 
 
 @njit(inline="always")
@@ -86,7 +97,16 @@ def log1p_unit(x):
     return 2.0 * (s + s * (q * p))
 
 
-SCOPE = {"exp_held": exp_held, "log1p_unit": log1p_unit, "exp": math.exp, "log": math.log, "log1p": math.log1p, "pow": math.pow, "INF": math.inf}
+SCOPE = {
+    "exp_held": exp_held,
+    "expm1_held": expm1_held,
+    "log1p_unit": log1p_unit,
+    "exp": math.exp,
+    "log": math.log,
+    "log1p": math.log1p,
+    "pow": math.pow,
+    "INF": math.inf,
+}
 
 
 @njit(inline="always")

@@ -20,7 +20,8 @@ class ArrayOperations:
         return abs(x)
 
     def minimum(self, a: Any, b: Any) -> Any:
-        return -self.maximum(-a, -b)
+        a, b = (b, a) if isinstance(a, float) else (a, b)
+        return self.xp.clip(a, None, b) if isinstance(b, float) else self.xp.minimum(a, b)
 
     def maximum(self, a: Any, b: Any) -> Any:
         a, b = (b, a) if isinstance(a, float) else (a, b)
@@ -37,6 +38,9 @@ class ArrayOperations:
 
     def exp_held(self, x: Any) -> Any:
         return self.xp.exp(x)
+
+    def expm1_held(self, x: Any) -> Any:
+        return self.xp.expm1(x)
 
     def log1p_unit(self, x: Any) -> Any:
         return self.xp.log1p(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,26 +10,26 @@ from losscheck.backends import Call
 from losscheck.bulk.array_judge import BUCKETS, CODES, buckets
 from losscheck.bulk.examine import UNDECIDED, Examiner
 from losscheck.bulk.summary import WORST, Summary, Worst
+from losscheck.dtypes import Format
 from losscheck.grid import Grid
 
-__all__ = ["CHECKED", "BlockScanner", "decode", "summarise"]
+__all__ = ["CHECKED", "BlockScanner", "decode_ordinals", "summarise"]
 
 CHECKED = 512  # points of a whole sweep that are checked against the exact oracle, evenly spread over its ordinals
 ARRAY_BLOCK = 2**16
 
 
-def decode(grid: Grid, first: int, count: int) -> Any:
-    """The floats from an ordinal on, as float32 (float64 for float64)."""
+def decode_ordinals(dtype: Format, ordinals: Any) -> Any:
+    """The floats at some ordinals (an integer array), as float32 (float64 for float64)."""
     import numpy as np
 
-    if grid.dtype.bits == 64:
-        return np.array([grid.dtype.from_ordinal(first + n) for n in range(count)], np.float64)
-    ordinals = np.arange(first, first + count, dtype=np.int64)
+    if dtype.bits == 64:
+        return np.array([dtype.from_ordinal(int(each)) for each in ordinals], np.float64)
     # A 16-bit float is the upper half of a float32 (bfloat16) or converts exactly (float16).
-    bits = np.where(ordinals < 0, (-1 - ordinals) | (1 << (grid.dtype.bits - 1)), ordinals)
-    if grid.dtype.name == "float16":
+    bits = np.where(ordinals < 0, (-1 - ordinals) | (1 << (dtype.bits - 1)), ordinals)
+    if dtype.name == "float16":
         return bits.astype(np.uint16).view(np.float16).astype(np.float32)
-    if grid.dtype.name == "bfloat16":
+    if dtype.name == "bfloat16":
         bits = bits << 16
     return bits.astype(np.uint32).view(np.float32)
 
@@ -47,7 +48,9 @@ def summarise(examiner: Examiner, ordinals: Any, logits: Any, values: Any, cells
     size = np.where(np.isnan(ulps), np.inf, abs(ulps))
     worst = np.lexsort((ordinals, -size))[:WORST]
     summary.worst = sorted((Worst(int(ordinals[n]), float(values[n]), float(ulps[n])) for n in worst), key=lambda each: each.key)
-    where = np.searchsorted(cells, ordinals, side="right") - 1
+    # The ordinals of float64 do not fit int64 arithmetic and come as Python integers.
+    wide = ordinals.dtype == object
+    where = np.array([bisect.bisect_right(cells, n) - 1 for n in ordinals] if wide else np.searchsorted(cells, ordinals, "right") - 1)
     ulp_of, code_of = np.full(len(cells) - 1, -1.0), np.full(len(cells) - 1, len(CODES))
     np.maximum.at(ulp_of, where, size)
     np.minimum.at(code_of, where, codes)
@@ -87,27 +90,30 @@ class BlockScanner:
     def block(self, first: int, count: int) -> dict[str, Summary]:
         import numpy as np
 
-        logits = decode(self.grid, first, count)
-        results = dict(zip(("loss", "grad"), self.call(logits), strict=True))
         ordinals = np.arange(first, first + count, dtype=np.int64)
+        logits = decode_ordinals(self.grid.dtype, ordinals)
+        results = dict(zip(("loss", "grad"), self.call(logits), strict=True))
         found = {}
         for quantity, examiner in self.examiners.items():
             values = results[quantity].astype(np.float64)
             found[quantity] = summarise(examiner, ordinals, logits.astype(np.float64), values, self.cells)
-            self._check(found[quantity], examiner, first, logits, values)
+            chosen = self.to_check(first, count)
+            self.compare_with_oracle(found[quantity], examiner, logits[chosen], values[chosen])
         return found
 
-    def _check(self, summary: Summary, examiner: Examiner, first: int, logits: Any, values: Any) -> None:
-        """The filter's word against the oracle's, at every stride-th float of the range."""
+    def to_check(self, first: int, count: int) -> slice:
+        """Which of ``count`` floats from an ordinal on belong to the stratified sample: every stride-th of the range."""
+        return slice(-(first - self.grid.first) % self.stride, count, self.stride)
+
+    def compare_with_oracle(self, summary: Summary, examiner: Examiner, logits: Any, values: Any) -> None:
+        """Count the points checked, and those where the filter decided and was wrong about outcome or bucket."""
         import numpy as np
 
-        begin = -(first - self.grid.first) % self.stride
-        chosen = np.arange(begin, len(values), self.stride)
-        if not len(chosen):
+        if not len(logits):
             return
-        codes, ulps = examiner.filtered(np, logits[chosen].astype(np.float64), values[chosen])
-        for n, code, ulp in zip(chosen, codes, ulps, strict=True):
-            right, exactly = examiner.settle(float(logits[n]), float(values[n]))
+        codes, ulps = examiner.filtered(np, logits.astype(np.float64), values)
+        for x, y, code, ulp in zip(logits, values, codes, ulps, strict=True):
+            right, exactly = examiner.settle(float(x), float(y))
             summary.checked += 1
             if code != UNDECIDED and (code != right or buckets(np, ulp) != buckets(np, np.float64(exactly))):
                 summary.wrong += 1

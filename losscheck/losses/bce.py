@@ -12,8 +12,14 @@ def formula(m, logit, target, *, pos_weight):
 
 
 def gradient(m, logit, target, *, pos_weight):
-    """(1 - z) s(x) - w z s(-x): of one sign for hard targets, ill-conditioned beside its zero for soft ones."""
-    return (1 - target) * m.sigmoid(logit) - pos_weight * target * m.sigmoid(-logit)
+    """(1 - z) s(x) - w z s(-x): of one sign for hard targets, ill-conditioned beside its zero for soft ones.
+
+    Where the two weights are equal the zero is at x = 0, and s(x) - s(-x) = tanh(x / 2) has no cancellation at all.
+    """
+    negative, positive = 1 - target, pos_weight * target
+    if negative == positive:
+        return negative * m.tanh_half(logit)
+    return negative * m.sigmoid(logit) - positive * m.sigmoid(-logit)
 
 
 BCE = Loss(

@@ -45,6 +45,10 @@ class AsymptoticArithmetic(DualArithmetic):
             raise NoExpansionError("exp of a large number")
         return self._dual(self.base.number(0), self.base.number(1))
 
+    def tanh_half(self, x: Any) -> Any:
+        sign = 1 if self._positive(x) else -1
+        return self._dual(self.base.number(sign), self.base.number(-2 * sign))
+
     def power(self, base: Any, exponent: Any) -> Any:
         if not (self._mine(base) and base.value == 0) or exponent == 0:
             return super().power(base, exponent)

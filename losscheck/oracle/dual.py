@@ -120,6 +120,10 @@ class DualArithmetic:
         s = self.base.sigmoid(self._value(x))
         return self._chain(x, s, lambda: s * self.base.sigmoid(-x.value))
 
+    def tanh_half(self, x: Any) -> Any:
+        value = self.base.tanh_half(self._value(x))
+        return self._chain(x, value, lambda: 2 * self.base.sigmoid(x.value) * self.base.sigmoid(-x.value))
+
     def power(self, base: Any, exponent: Any) -> Any:
         value = self.base.power(self._value(base), exponent)
         if exponent == 0:

@@ -46,6 +46,9 @@ class FlintArithmetic:
         e = x.exp()
         return e / (1 + e)
 
+    def tanh_half(self, x: Any) -> Any:
+        return (x / 2).tanh()
+
     def power(self, base: Any, exponent: Any) -> Any:
         return base**exponent
 

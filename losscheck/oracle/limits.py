@@ -99,6 +99,9 @@ class LimitArithmetic:
     def sigmoid(self, x: Any) -> Any:
         return self._limit(x, self.base.sigmoid, self.number(0), self.number(1))
 
+    def tanh_half(self, x: Any) -> Any:
+        return self._limit(x, self.base.tanh_half, self.number(-1), self.number(1))
+
     def power(self, base: Any, exponent: Any) -> Any:
         if not isinstance(base, Infinity):
             return self.base.power(base, exponent)

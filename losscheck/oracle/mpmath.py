@@ -125,6 +125,10 @@ class MpmathArithmetic:
         e = self.exp(x)
         return e / (1 + e)
 
+    def tanh_half(self, x: Any) -> Ball:
+        x = _known(x)
+        return _rounded(_mp.tanh(x.middle / 2), x.radius)
+
     def power(self, base: Any, exponent: Any) -> Ball:
         base, exponent = _known(base), _known(exponent)
         if exponent == 0:

@@ -13,7 +13,6 @@ from losscheck.backends import Call, Prepared, backend_named
 from losscheck.bulk.examine import Examiner
 from losscheck.bulk.summary import Summary
 from losscheck.dtypes import FORMATS, Format
-from losscheck.errors import UserError
 from losscheck.evaluate import subjects
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
 from losscheck.judge import formula_of
@@ -343,4 +342,3 @@ def _size(task: Task, number: int) -> int:
 def total_points(tasks: Sequence[Task], findings: Sequence[Finding]) -> int:
     """Points that are still to be scanned."""
     return sum(task.grid.points - min(finding.done * CHUNK, task.grid.points) for task, finding in zip(tasks, findings, strict=True))
-

@@ -18,6 +18,8 @@ __all__ = ["main"]
 # Name, the line shown by --help, and nothing imported: the module is losscheck.cli.NAME, its command COMMAND.
 _COMMANDS = {
     "compare": "Every implementation at the given logits, beside the exact value.",
+    "sweep": "A range of logits, sampled or every float: where each implementation breaks.",
+    "merge": "The report of a sweep whose shards ran apart.",
     "list": "The losses, implementations, parameters, backends and devices there are.",
     "doctor": "Versions, devices, how subnormals are handled, what is missing and how to get it.",
 }

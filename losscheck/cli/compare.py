@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import shlex
 from typing import Any
 
 import click
 
 from losscheck.cli import options
-from losscheck.cli.writing import note, screen, write
+from losscheck.cli.asking import asked_losses, max_ulp, reproduce
+from losscheck.cli.failing import fail_on, failed
+from losscheck.cli.writing import screen, write
 from losscheck.errors import UserError
 
 REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
@@ -27,6 +27,7 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
     help="How the points become one number; `published`: each implementation's own.",
 )
 @click.option("--shape", metavar="N,M", default=None, help="The shape of the points for a reduction, such as 2,1. Default: one axis.")
+@options.failing
 @options.output
 @click.option("-q", "--quiet", is_flag=True, help="No notes on standard error.")
 def COMMAND(**given: Any) -> int:
@@ -44,13 +45,14 @@ def COMMAND(**given: Any) -> int:
     return run(**given)
 
 
-def run(*, format_name: str | None, output: str | None, quiet: bool, **given: Any) -> int:
+def run(*, format_name: str | None, output: str | None, **given: Any) -> int:
     from losscheck.environment import describe
     from losscheck.evaluate import compare, differences
     from losscheck.renderers import render
     from losscheck.report import Report
 
-    question = _question(given, quiet)
+    rules = fail_on(given["fail_on"])
+    question = _question(given)
     rows = compare(question)
     if not rows:
         raise UserError("nothing was selected", "see `losscheck list` for what runs where")
@@ -59,38 +61,27 @@ def run(*, format_name: str | None, output: str | None, quiet: bool, **given: An
     report = Report(
         command="compare",
         environment=describe(question.devices),
-        reproduce=reproduce(given),
+        reproduce=reproduce(COMMAND, given),
         rows=tuple(rows),
         reduction=question.reduction,
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
     )
     write(render(options.chosen_format(format_name, output), report, screen(output)), output)
-    return 0
+    return failed(report, rules)
 
 
-def _question(given: dict[str, Any], quiet: bool) -> Any:
-    from losscheck import registry
-    from losscheck.backends import backend_named, parse_device
+def _question(given: dict[str, Any]) -> Any:
+    from losscheck.backends import parse_device
     from losscheck.dtypes import format_named
-    from losscheck.oracle import arithmetic
     from losscheck.points import pair
-    from losscheck.question import DEFAULT_MAX_ULP, Question
+    from losscheck.question import Question
 
     dtypes = [format_named(name) for name in given["dtypes"]]
-    for name in given["backends"]:
-        backend_named(name)
-    losses = [registry.loss_named(name) for name in dict.fromkeys(given["losses"])] or list(registry.losses().values())
-    one = registry.select(losses, given["impl"], given["backends"])
-    losses = [loss for loss in losses if any(each.loss == loss.name for each in one)]
-    params = options.parse_params(given["params"], losses)
-    arithmetic(given["oracle"], 64, dtypes[0])
-    max_ulp = DEFAULT_MAX_ULP if given["max_ulp"] is None else given["max_ulp"]
-    if not max_ulp >= 0:
-        raise UserError(f"--max-ulp {max_ulp} is not a limit", "give a number of at least 0")
     targets = [target for dtype in dtypes for target in pair(given["logits"], given["targets"], dtype).targets]
+    losses = asked_losses(given, targets)
     return Question(
-        losses=tuple(_taking(losses, targets, bool(given["losses"]), quiet)),
+        losses=tuple(losses),
         logits=given["logits"],
         targets=given["targets"],
         impl=given["impl"],
@@ -98,45 +89,16 @@ def _question(given: dict[str, Any], quiet: bool) -> Any:
         dtypes=tuple(dict.fromkeys(given["dtypes"])),
         devices=tuple(dict.fromkeys(parse_device(each) for each in given["devices"])),
         quantities=options.quantities(given["quantity"]),
-        params=params,
+        params=options.parse_params(given["params"], losses),
         reduction=given["reduction"],
         shape=options.parse_shape(given["shape"], len(given["logits"])),
         oracle=given["oracle"],
         digits=given["digits"],
-        max_ulp=math.inf if math.isinf(max_ulp) else max_ulp,
+        max_ulp=max_ulp(given),
     )
-
-
-def _taking(losses: list[Any], targets: list[float], named: bool, quiet: bool) -> list[Any]:
-    """The losses that take all the targets. One that the user named must; of all losses, the others go on without it."""
-    taking, refusals = [], []
-    for loss in losses:
-        try:
-            for target in targets:
-                loss.check_target(target)
-            taking.append(loss)
-        except UserError as error:
-            refusals.append(error)
-    if refusals and (named or not taking):
-        raise refusals[0]
-    for refusal in refusals:
-        note(f"left out: {refusal.problem} ({refusal.cure})", quiet)
-    return taking
 
 
 def _refuse_if_all_devices_missing(rows: list[Any]) -> None:
     reasons = dict.fromkeys((row.device, row.reason) for row in rows)
     shown = "; ".join(f"{device}: {reason}" for device, reason in list(reasons)[:3])
     raise UserError(f"nothing could run ({shown})", "add another --device or --backend, such as --device cpu; see `losscheck doctor`")
-
-
-def reproduce(given: dict[str, Any]) -> str:
-    """The command line that asks the same again, without what is the default."""
-    words = ["losscheck", "compare"]
-    for option in COMMAND.params:
-        value = given.get(option.name or "")
-        if value is None or value == option.get_default(click.Context(COMMAND)):
-            continue
-        for each in value if isinstance(value, list | tuple) else [value]:
-            words += [option.opts[-1], str(each)]
-    return shlex.join(words)

@@ -32,6 +32,12 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return option_group(function, options)
 
 
+def failing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--fail-on"""
+    shown = "Exit 1 if a row matches: outcomes and ulp>N with commas, such as nan,inf,lost,ulp>4."
+    return click.option("--fail-on", metavar="RULES", default=None, help=shown)(function)
+
+
 def output(function: Callable[..., Any]) -> Callable[..., Any]:
     """--format --output"""
     formats = click.Choice(FORMATS)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from losscheck.files import write_atomically
 from losscheck.renderers import Style
 
-__all__ = ["note", "screen", "write"]
+__all__ = ["note", "progress_bar", "screen", "write"]
 
 
 def write(text: str, path: str | None) -> None:
@@ -42,3 +45,23 @@ def note(message: str, quiet: bool = False) -> None:
     """Chatter, on standard error."""
     if not quiet:
         print(f"losscheck: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def progress_bar(total: int, off: bool) -> Iterator[Callable[[int], None]]:
+    """A bar with rate and time left on standard error; nothing when that is no terminal or it is switched off."""
+    if off or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda points: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{(task.speed or 0.0) / 1e6:.1f} M/s")
+
+    columns = (TextColumn("{task.percentage:>3.0f}%"), BarColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=total)
+        yield lambda points: progress.advance(bar, points)

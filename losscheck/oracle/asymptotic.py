@@ -12,7 +12,7 @@ from typing import Any
 
 from losscheck.exact import Dyadic
 from losscheck.oracle import Arithmetic
-from losscheck.oracle.dual import Dual, DualArithmetic
+from losscheck.oracle.dual import DualArithmetic
 
 __all__ = ["LARGE", "AsymptoticArithmetic", "NoExpansionError"]
 

@@ -9,8 +9,8 @@ from losscheck.report import Report
 
 __all__ = ["FORMATS", "SUFFIXES", "Style", "render"]
 
-FORMATS = ("table", "json", "csv", "markdown")
-SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".txt": "table"}
+FORMATS = ("table", "json", "csv", "markdown", "html")
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table"}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat
+from losscheck.renderers.flat import flat, flat_sweep
 from losscheck.report import Report
 
 __all__ = ["render"]
@@ -15,7 +15,8 @@ __all__ = ["render"]
 
 def render(report: Report, style: Style) -> str:
     out = io.StringIO()
-    rows = [{name: _cell(value) for name, value in flat(row).items()} for row in report.rows]
+    found = [*map(flat, report.rows), *map(flat_sweep, report.sweeps)]
+    rows = [{name: _cell(value) for name, value in row.items()} for row in found]
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -26,5 +27,12 @@ def _cell(value: Any) -> Any:
     if isinstance(value, dict):
         return " ".join(f"{name}={each!r}" for name, each in value.items())
     if isinstance(value, list):
-        return " ".join(map(str, value))
+        return " ".join(_one(each) for each in value)
     return "" if value is None else value
+
+
+def _one(value: Any) -> str:
+    """A region as outcome:first..last, a worst case as its logit, anything else as it is."""
+    if isinstance(value, dict):
+        return f"{value['outcome']}:{value['first_hex']}..{value['last_hex']}" if "first_hex" in value else str(value["logit_hex"])
+    return str(value)

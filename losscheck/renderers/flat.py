@@ -7,9 +7,9 @@ from typing import Any
 
 from losscheck.dtypes import FORMATS
 from losscheck.exact import Exact
-from losscheck.report import PointRow
+from losscheck.report import PointRow, Region, SweepRow
 
-__all__ = ["flat", "number"]
+__all__ = ["flat", "flat_sweep", "number"]
 
 
 def flat(row: PointRow) -> dict[str, Any]:
@@ -40,6 +40,47 @@ def flat(row: PointRow) -> dict[str, Any]:
         "oracle_bits": 0 if exact is None else exact.bits,
         "definition": _decimal(row.definition),
         "reason": row.reason,
+    }
+
+
+def flat_sweep(row: SweepRow) -> dict[str, Any]:
+    """A row of a sweep, in the order of the contract."""
+    return {
+        "loss": row.loss,
+        "implementation": row.implementation,
+        "backend": row.backend,
+        "device": row.device,
+        "dtype": row.dtype,
+        "quantity": row.quantity,
+        "layout": row.layout,
+        "params": {name: number(value) for name, value in row.params.items()},
+        "low": number(row.low),
+        "high": number(row.high),
+        "target": number(row.target),
+        "target_hex": row.target.hex(),
+        "points": row.points,
+        "exhaustive": row.exhaustive,
+        "counts": {outcome.value: n for outcome, n in row.counts.items()},
+        "max_ulp": number(row.max_ulp),
+        "max_ulp_logit_hex": row.worst[0].logits[0].hex() if row.worst else "",
+        "worst": [flat(each) for each in row.worst],
+        "regions": [_region(each) for each in row.regions],
+        "ulp_histogram": dict(row.histogram),
+        "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
+        "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
+        "reason": row.reason,
+    }
+
+
+def _region(region: Region) -> dict[str, Any]:
+    return {
+        "outcome": region.outcome.value,
+        "first_hex": region.first.hex(),
+        "last_hex": region.last.hex(),
+        "first": number(region.first),
+        "last": number(region.last),
+        "points": region.points,
+        "floats": region.floats,
     }
 
 

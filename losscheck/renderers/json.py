@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat
-from losscheck.report import SCHEMA_VERSION, Report
+from losscheck.renderers.flat import flat, flat_sweep, number
+from losscheck.report import SCHEMA_VERSION, BitDifference, Report
 
 __all__ = ["render"]
 
@@ -21,6 +22,11 @@ def render(report: Report, style: Style) -> str:
         "reduction": report.reduction,
         "max_ulp": report.max_ulp,
         "differences": [asdict(each) for each in report.differences],
-        "rows": [flat(row) for row in report.rows],
+        "bit_differences": [_difference(each) for each in report.bit_differences],
+        "rows": [*map(flat, report.rows), *map(flat_sweep, report.sweeps)],
     }
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def _difference(each: BitDifference) -> dict[str, Any]:
+    return {name: number(value) if isinstance(value, float) else value for name, value in asdict(each).items()}

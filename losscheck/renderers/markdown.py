@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from losscheck.renderers import Style
+from losscheck.renderers.sweep_words import by_table, coverage, failing_text, region_lines, row_name, several, target_text
 from losscheck.renderers.words import deviation_text, exact_text, meaning, point_text, ulp_text, value_text
 from losscheck.report import Report
 
@@ -12,7 +13,7 @@ _HEADINGS = ("implementation", "backend", "device", "quantity", "point", "value"
 
 
 def render(report: Report, style: Style) -> str:
-    lines: list[str] = []
+    lines = _sweeps(report) if report.sweeps else []
     heading = ""
     for row in report.rows:
         params = ", ".join(f"{name}={value:g}" for name, value in row.params.items())
@@ -24,8 +25,24 @@ def render(report: Report, style: Style) -> str:
         cells = [row.implementation, row.backend, row.device, row.quantity, point_text(row), value_text(row)]
         cells += [exact_text(row.exact, row.dtype), ulp_text(row.ulp), deviation_text(row.deviation), outcome]
         lines.append(_line(cells))
-    lines += ["", *(f"- {_escape(sentence)}" for sentence in meaning(report)), "", f"Reproduce: `{report.reproduce}`"]
+    if report.rows:
+        lines += ["", *(f"- {_escape(sentence)}" for sentence in meaning(report))]
+    lines += ["", f"Reproduce: `{report.reproduce}`"]
     return "\n".join(lines).lstrip("\n")
+
+
+def _sweeps(report: Report) -> list[str]:
+    lines: list[str] = []
+    device, layout = several(report, "device"), several(report, "layout")
+    for (loss, dtype, params, quantity), rows in by_table(report):
+        lines += ["", f"### {loss}, {quantity}, {dtype} ({params})", ""]
+        lines += [_line(("implementation", "target", "max ulp", "failing", "severest")), _line(["---"] * 5)]
+        for row in rows:
+            name = row_name(row, device=device, layout=layout)
+            outcome = f"**{row.outcome.value}**" if row.outcome.failed else row.outcome.value
+            lines.append(_line((name, target_text(row), ulp_text(row.max_ulp).lstrip("+"), failing_text(row), outcome)))
+    lines += ["", *(f"- {_escape(line)}" for line in [*region_lines(report, 40), *coverage(report)])]
+    return lines
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from losscheck.dtypes import FORMATS
 from losscheck.renderers import Style
+from losscheck.renderers.console import console_of, hanging
 from losscheck.renderers.words import deviation_text, exact_text, meaning, merged, point_text, ulp_text, value_text
 from losscheck.report import Outcome, PointRow, Report
 
@@ -23,10 +24,14 @@ LEAST_NAME = 16  # columns a name folds to at the least
 
 
 def render(report: Report, style: Style) -> str:
+    if report.sweeps:
+        from losscheck.renderers import sweep_table
+
+        return sweep_table.render(report, style)
     from losscheck.registry import losses
 
     out = io.StringIO()
-    console = _console(out, style, style.width)
+    console = console_of(out, style, style.width)
     for (name, dtype, params), rows in _grouped(report.rows, lambda row: (row.loss, row.dtype, tuple(row.params.items()))):
         values = "  ".join(f"{key}={FORMATS[dtype].shortest(value)}" for key, value in params)
         console.print(Text(f"{name}  {dtype}  {values}", style="bold"))
@@ -38,20 +43,8 @@ def render(report: Report, style: Style) -> str:
             _print_block(console, block, style)
         console.print()
     for sentence in meaning(report):
-        console.print(_hanging(sentence))
+        console.print(hanging(sentence))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
-
-
-def _console(out: IO[str], style: Style, width: int) -> Console:
-    return Console(
-        file=out,
-        width=width,
-        color_system="standard" if style.color else None,
-        force_terminal=style.color,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
 
 
 def _grouped(rows: Sequence[PointRow], key: Callable[[PointRow], Any]) -> Iterator[tuple[Any, list[PointRow]]]:
@@ -83,7 +76,7 @@ def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
         table.add_row(Text(folded, style=color), *(Text(cell, style=color) for cell in cells), outcome)
     # Numbers are never cut: a screen too narrow even for folded names is overrun.
     needed = style.width - room + LEAST_NAME
-    _console(console.file, style, max(style.width, needed)).print(Padding(table, (0, 0, 0, 2)))
+    console_of(console.file, style, max(style.width, needed)).print(Padding(table, (0, 0, 0, 2)))
 
 
 def _cells(row: PointRow, deviates: bool) -> list[str]:
@@ -103,11 +96,3 @@ def _color(row: PointRow) -> str:
     if row.outcome is not Outcome.OK:
         return "yellow"
     return "yellow" if row.deviation else "none"
-
-
-def _hanging(sentence: str) -> Padding:
-    table = Table.grid(padding=(0, 1, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("-", Text(sentence))
-    return Padding(table, 0)

@@ -1,0 +1,88 @@
+"""What compare and sweep ask alike: which losses, which limit, and the command that asks the same again."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from losscheck.cli.writing import note
+from losscheck.errors import UserError
+
+if TYPE_CHECKING:
+    from losscheck.loss import Loss
+
+__all__ = ["asked_losses", "max_ulp", "reproduce"]
+
+# Options that say how and where to report, not what is asked.
+_NOT_ASKED = {"quiet", "no_progress", "resume", "jobs", "output", "format_name", "plot", "shard"}
+
+
+def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
+    """The losses that the options select. One that was named must take all targets; of all losses, others are left out.
+
+    Raises:
+        UserError: for an unknown name, a selection that matches nothing, an oracle that cannot be loaded.
+    """
+    from losscheck import registry
+    from losscheck.backends import backend_named
+    from losscheck.dtypes import FLOAT32
+    from losscheck.oracle import arithmetic
+
+    for name in given["backends"]:
+        backend_named(name)
+    losses = [registry.loss_named(name) for name in dict.fromkeys(given["losses"])] or list(registry.losses().values())
+    selected = registry.select(losses, given["impl"], given["backends"])
+    losses = [loss for loss in losses if any(each.loss == loss.name for each in selected)]
+    arithmetic(given["oracle"], 64, FLOAT32)
+    return _taking(losses, targets, bool(given["losses"]), given["quiet"])
+
+
+def max_ulp(given: dict[str, Any]) -> float:
+    """The limit in force.
+
+    Raises:
+        UserError: when it is negative or NaN.
+    """
+    from losscheck.question import DEFAULT_MAX_ULP
+
+    limit: float = DEFAULT_MAX_ULP if given["max_ulp"] is None else given["max_ulp"]
+    if not limit >= 0:
+        raise UserError(f"--max-ulp {limit} is not a limit", "give a number of at least 0")
+    return limit
+
+
+def _taking(losses: list[Loss], targets: list[float], named: bool, quiet: bool) -> list[Loss]:
+    """The losses that take all the targets. One that the user named must; of all losses, the others go on without it."""
+    taking, refusals = [], []
+    for loss in losses:
+        try:
+            for target in targets:
+                loss.check_target(target)
+            taking.append(loss)
+        except UserError as error:
+            refusals.append(error)
+    if refusals and (named or not taking):
+        raise refusals[0]
+    for refusal in refusals:
+        note(f"left out: {refusal.problem} ({refusal.cure})", quiet)
+    return taking
+
+
+def reproduce(command: click.Command, given: dict[str, Any]) -> str:
+    """The command line that asks the same again, without what is the default."""
+    words = ["losscheck", command.name or ""]
+    for option in command.params:
+        value = given.get(option.name or "")
+        if value is None or option.name in _NOT_ASKED or value == option.get_default(click.Context(command)):
+            continue
+        if value is True:
+            words.append(option.opts[-1])
+            continue
+        if option.nargs == 2:
+            words += [option.opts[-1], *value]
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [option.opts[-1], str(each)]
+    return shlex.join(words)

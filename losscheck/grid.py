@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ class Grid:
         """Is every float there is in the range, infinities included?"""
         return self.exhaustive and math.isinf(self.low) and math.isinf(self.high)
 
+    @functools.cached_property
     def cell_starts(self) -> list[int]:
         """The first ordinal of each of CELLS cells, and one past the end: equal steps in the logit where the range is
         finite, equal numbers of floats where it is not."""
@@ -56,10 +59,11 @@ class Grid:
         inner = [self.dtype.ordinal(self.dtype.round(self.low + n * step)) for n in range(1, CELLS)]
         return [self.first, *(min(max(each, self.first), self.last + 1) for each in inner), self.last + 1]
 
+    @functools.cached_property
     def cell_middles(self) -> list[float]:
         """The logit at the middle of each cell."""
-        starts = self.cell_starts()
-        middles = [(a + max(b - 1, a)) // 2 for a, b in zip(starts, starts[1:], strict=False)]
+        starts = self.cell_starts
+        middles = [(a + max(b - 1, a)) // 2 for a, b in itertools.pairwise(starts)]
         return [self.dtype.from_ordinal(min(each, self.last)) for each in middles]
 
     def some_logits(self, most: int) -> Any:

@@ -110,7 +110,7 @@ def _regions(task: Task, summary: Summary) -> tuple[Region, ...]:
 
 def _profile(task: Task, summary: Summary) -> tuple[tuple[float, float, Outcome | None], ...]:
     cells = zip(summary.profile_ulp, summary.profile_code, strict=True)
-    middles = task.grid.cell_middles()
+    middles = task.grid.cell_middles
     return tuple((middles[n], ulp, CODES[code] if code < len(CODES) else None) for n, (ulp, code) in enumerate(cells))
 
 
@@ -131,8 +131,9 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
             if quantity not in task.quantities:
                 continue
             differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
-            where = _where(task), _where(first[key])
-            what = f"{one.name} {task.grid.dtype.name} target {task.grid.dtype.shortest(task.target)} {quantity}: {where[0]} against {where[1]}"
+            where = f"{_where(task)} against {_where(first[key])}"
+            shown = f"{one.name} {task.grid.dtype.name} target {task.grid.dtype.shortest(task.target)} {quantity}"
+            what = f"{shown}: {where}"
             if not differ.any():
                 found.append(BitDifference(what, len(logits), 0))
                 continue

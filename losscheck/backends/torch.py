@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from losscheck.backends import Batch, Call, Prepared, Result
@@ -43,11 +45,11 @@ class TorchBackend:
         x = torch.tensor(batch.logits, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
         z = torch.tensor(batch.targets, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
         x.requires_grad_(batch.gradient)
-        with torch.set_grad_enabled(batch.gradient):
+        with one_thread(), torch.set_grad_enabled(batch.gradient):
             loss = self._loss(batch, x, z)
-        if not batch.gradient:
-            return Result(_floats(loss, dtype))
-        (grad,) = torch.autograd.grad(loss.sum(), x)
+            if not batch.gradient:
+                return Result(_floats(loss, dtype))
+            (grad,) = torch.autograd.grad(loss.sum(), x)
         return Result(_floats(loss.detach(), dtype), _floats(grad, dtype))
 
     def prepare(self, subject: Prepared) -> Call:
@@ -71,14 +73,14 @@ class TorchBackend:
         def call(logits: Any) -> tuple[Any, Any]:
             x = logits.detach().to(dtype).requires_grad_(subject.gradient)
             z = torch.full_like(x, subject.target, requires_grad=False)
-            with torch.set_grad_enabled(subject.gradient):
+            with one_thread(), torch.set_grad_enabled(subject.gradient):
                 loss = one.function(torch, x, z, **subject.params)
-            if loss.dtype != dtype:
-                raise TypeError(f"{one.name} returned {loss.dtype} for {dtype} logits")
-            if not subject.gradient:
-                return loss, None
-            # The gradient of the sum: each element's own, because the function is elementwise.
-            return loss.detach(), torch.autograd.grad(loss, x, torch.ones_like(loss))[0]
+                if loss.dtype != dtype:
+                    raise TypeError(f"{one.name} returned {loss.dtype} for {dtype} logits")
+                if not subject.gradient:
+                    return loss, None
+                # The gradient of the sum: each element's own, because the function is elementwise.
+                return loss.detach(), torch.autograd.grad(loss, x, torch.ones_like(loss))[0]
 
         return call
 
@@ -93,6 +95,21 @@ class TorchBackend:
             # Judging a float32 result as bfloat16 would hide what bfloat16 loses.
             raise TypeError(f"{one.name} returned {loss.dtype} for {x.dtype} logits")
         return loss if batch.array_reduction == "none" else REDUCTIONS[batch.array_reduction].function(loss, z)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for small tensors: threads split a tensor where no vector ends, and the bits there would be the tail's."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if threads > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if threads > 1:
+            torch.set_num_threads(threads)
 
 
 def tensor_dtype(dtype: Format) -> Any:

@@ -196,10 +196,8 @@ class CarriedArithmetic:
     def sigmoid(self, x: Any) -> Carried:
         x = self.lift(x)
         e = self._decay(x.value)
-        if x.constant:
-            value = (1.0 if x.value > 0 else e) / (1 + e)
-        else:
-            value = self.operations.where(x.value > 0, 1.0, e) / (1 + e)
+        top = (1.0 if x.value > 0 else e) if x.constant else self.operations.where(x.value > 0, 1.0, e)
+        value = top / (1 + e)
         return Carried(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
 
     def tanh_half(self, x: Any) -> Carried:

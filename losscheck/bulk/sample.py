@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from losscheck.backends import Call
 from losscheck.bulk.examine import Examiner
 from losscheck.bulk.scan import decode_ordinals, summarise
-from losscheck.bulk.summary import Band, Summary
+from losscheck.bulk.summary import Summary
 from losscheck.grid import Grid
 
 __all__ = ["scan_sample"]
@@ -22,17 +23,31 @@ def scan_sample(call: Call, examiners: Mapping[str, Examiner], grid: Grid) -> di
 
     assert grid.sample is not None
     ordinals = np.array(grid.sample, dtype=object if grid.dtype.bits == 64 else np.int64)
-    cells = grid.cell_starts()
     evaluate = _Evaluator(call, examiners, grid)
     logits, results = evaluate.values(ordinals)
-    found = {}
+    found, codes, edges = {}, {}, []
     for quantity, examiner in examiners.items():
-        summary = summarise(examiner, ordinals, logits, results[quantity], cells)
+        found[quantity], codes[quantity] = summarise(examiner, ordinals, logits, results[quantity], grid.cell_starts)
+        edges += _edges(quantity, codes[quantity], grid.sample)
+    _bisect(edges, evaluate.codes)
+    for quantity, summary in found.items():
         summary.bands = {}
-        codes, _, _ = examiner.examine(logits, results[quantity])
-        _add_bands(summary, codes, grid.sample, lambda at, q=quantity: evaluate.codes(at, q))
-        found[quantity] = summary
+        _add_bands(summary, codes[quantity], grid.sample, [each for each in edges if each.quantity == quantity])
     return found
+
+
+@dataclass
+class _Edge:
+    """Where an outcome ends: a float inside it, one outside of it, and between them what is not known yet."""
+
+    quantity: str
+    code: int
+    inside: int
+    outside: int
+
+    @property
+    def open(self) -> bool:
+        return abs(self.outside - self.inside) > 1
 
 
 class _Evaluator:
@@ -50,39 +65,46 @@ class _Evaluator:
         results = zip(("loss", "grad"), self.call(padded), strict=True)
         return logits.astype(np.float64), {q: v[:count].astype(np.float64) for q, v in results if v is not None}
 
-    def codes(self, ordinals: list[int], quantity: str) -> list[int]:
+    def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
+        """The outcome at one ordinal for each edge; the implementation is called once for all."""
         import numpy as np
 
         logits, results = self.values(np.array(ordinals, dtype=object if self.grid.dtype.bits == 64 else np.int64))
-        codes, _, _ = self.examiners[quantity].examine(logits, results[quantity])
-        return [int(each) for each in codes]
+        found = [0] * len(edges)
+        for quantity, examiner in self.examiners.items():
+            mine = [n for n, edge in enumerate(edges) if edge.quantity == quantity]
+            if mine:
+                codes, _, _ = examiner.examine(logits[mine], results[quantity][mine])
+                for n, code in zip(mine, codes, strict=True):
+                    found[n] = int(code)
+        return found
 
 
-def _add_bands(summary: Summary, codes: Any, sample: tuple[int, ...], code_at: Callable[[list[int]], list[int]]) -> None:
-    """Runs of the sample as bands, their ends moved to the exact float by bisection between unlike neighbours."""
+def _edges(quantity: str, codes: Any, sample: tuple[int, ...]) -> list[_Edge]:
+    """Between unlike neighbours of the sample two edges: where the first outcome ends and where the second begins."""
+    edges = []
+    for n in range(1, len(sample)):
+        if codes[n] != codes[n - 1]:
+            edges.append(_Edge(quantity, int(codes[n - 1]), sample[n - 1], sample[n]))
+            edges.append(_Edge(quantity, int(codes[n]), sample[n], sample[n - 1]))
+    return edges
+
+
+def _bisect(edges: list[_Edge], code_at: Callable[[list[_Edge], list[int]], list[int]]) -> None:
+    """Move each edge to the float where its outcome ends, all of them together: a step is one call of the implementation."""
+    while unfinished := [edge for edge in edges if edge.open]:
+        middles = [(edge.inside + edge.outside) // 2 for edge in unfinished]
+        for edge, middle, code in zip(unfinished, middles, code_at(unfinished, middles), strict=True):
+            if code == edge.code:
+                edge.inside = middle
+            else:
+                edge.outside = middle
+
+
+def _add_bands(summary: Summary, codes: Any, sample: tuple[int, ...], edges: list[_Edge]) -> None:
+    """Runs of the sample as bands, their ends moved to where bisection found them."""
     starts = [0, *(n for n in range(1, len(sample)) if codes[n] != codes[n - 1])]
-    edges = [(sample[n - 1], sample[n], int(codes[n - 1]), int(codes[n])) for n in starts[1:]]
-    ends = _bisect([(low, high, code) for low, high, code, _ in edges], code_at, upwards=True)
-    begins = _bisect([(low, high, code) for low, high, _, code in edges], code_at, upwards=False)
-    firsts, lasts = [sample[0], *begins], [*ends, sample[-1]]
+    firsts = [sample[0], *(edge.inside for edge in edges[1::2])]
+    lasts = [*(edge.inside for edge in edges[0::2]), sample[-1]]
     for n, first, last in zip(starts, firsts, lasts, strict=True):
         summary.add_runs(int(codes[n]), [(first, last)])
-    for code, bands in summary.bands.items():
-        summary.bands[code] = [Band(each.first, each.last, each.last - each.first + 1) for each in bands]
-
-
-def _bisect(edges: list[tuple[int, int, int]], code_at: Callable[[list[int]], list[int]], *, upwards: bool) -> list[int]:
-    """For each (low, high, code): the last float from low upwards, or the first from high downwards, of that code.
-
-    All edges are halved together, so that a step is one call of the implementation however many there are.
-    """
-    inside = [low if upwards else high for low, high, _ in edges]
-    outside = [high if upwards else low for low, high, _ in edges]
-    while open_edges := [n for n in range(len(edges)) if abs(outside[n] - inside[n]) > 1]:
-        middles = [(inside[n] + outside[n]) // 2 for n in open_edges]
-        for n, middle, code in zip(open_edges, middles, code_at(middles), strict=True):
-            if code == edges[n][2]:
-                inside[n] = middle
-            else:
-                outside[n] = middle
-    return inside

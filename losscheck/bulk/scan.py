@@ -34,8 +34,8 @@ def decode_ordinals(dtype: Format, ordinals: Any) -> Any:
     return bits.astype(np.uint32).view(np.float32)
 
 
-def summarise(examiner: Examiner, ordinals: Any, logits: Any, values: Any, cells: Sequence[int]) -> Summary:
-    """The summary of some points (numpy arrays, float64, in the order of their ordinals)."""
+def summarise(examiner: Examiner, ordinals: Any, logits: Any, values: Any, cells: Sequence[int]) -> tuple[Summary, Any]:
+    """The summary and the codes of some points (numpy arrays, float64, in the order of their ordinals)."""
     import numpy as np
 
     codes, ulps, settled = examiner.examine(logits, values)
@@ -55,7 +55,7 @@ def summarise(examiner: Examiner, ordinals: Any, logits: Any, values: Any, cells
     np.maximum.at(ulp_of, where, size)
     np.minimum.at(code_of, where, codes)
     summary.profile_ulp, summary.profile_code = ulp_of.tolist(), code_of.tolist()
-    return summary
+    return summary, codes
 
 
 def _add_runs(summary: Summary, codes: Any, ordinals: Any) -> None:
@@ -75,7 +75,7 @@ class BlockScanner:
         self.call = call
         self.examiners = examiners
         self.grid = grid
-        self.cells = grid.cell_starts()
+        self.cells = grid.cell_starts
         self.stride = max(1, grid.points // CHECKED)
 
     def scan(self, first: int, last: int) -> dict[str, Summary]:
@@ -96,7 +96,7 @@ class BlockScanner:
         found = {}
         for quantity, examiner in self.examiners.items():
             values = results[quantity].astype(np.float64)
-            found[quantity] = summarise(examiner, ordinals, logits.astype(np.float64), values, self.cells)
+            found[quantity], _ = summarise(examiner, ordinals, logits.astype(np.float64), values, self.cells)
             chosen = self.to_check(first, count)
             self.compare_with_oracle(found[quantity], examiner, logits[chosen], values[chosen])
         return found

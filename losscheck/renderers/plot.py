@@ -10,14 +10,14 @@ from typing import Any
 
 from losscheck.dtypes import FORMATS
 from losscheck.errors import UserError
-from losscheck.renderers.sweep_words import LETTERS, several
+from losscheck.renderers.sweep_words import LETTERS, row_name, several
 from losscheck.report import Outcome, Report, SweepRow
 
 __all__ = ["draw", "svg"]
 
 # Okabe and Ito's colours, ordered so that they also differ in lightness; the line style tells them apart in grey.
 _COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
-_STYLES = ("-", "--", "-.", ":")
+_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 _FLOOR = 2.0**-4
 
 
@@ -76,9 +76,7 @@ def _figure(report: Report) -> Any:
 
 
 def _name(report: Report, row: SweepRow) -> str:
-    parts = [row.implementation, row.backend]
-    parts += [row.device] if several(report, "device") else []
-    return " ".join(parts + ([row.layout] if several(report, "layout") else []))
+    return row_name(row, device=several(report, "device"), layout=several(report, "layout"))
 
 
 def _panel(axis: Any, report: Report, rows: list[SweepRow], names: list[str], key: tuple[str, str, float], quantity: str) -> None:
@@ -89,16 +87,17 @@ def _panel(axis: Any, report: Report, rows: list[SweepRow], names: list[str], ke
     top = FORMATS[dtype].precision + 2
     for lane, row in enumerate(rows):
         index = names.index(_name(report, row))
-        color, style = _COLORS[index % len(_COLORS)], _STYLES[(index // 2) % len(_STYLES)]
+        color, style = _COLORS[index % len(_COLORS)], _STYLES[index % len(_STYLES)]
         middles = [_place(row, logit) for logit, ulp, _ in row.profile if ulp >= 0]
         heights = [math.log2(max(min(ulp, 2.0**top), _FLOOR)) for _, ulp, _ in row.profile if ulp >= 0]
         axis.plot(middles, heights, color=color, linestyle=style, linewidth=1.2, label=_name(report, row))
         _bands(axis, row, color, -5.2 - 0.9 * lane)
     axis.axhline(math.log2(max(report.max_ulp, _FLOOR)), color="#999999", linewidth=0.8, linestyle=(0, (1, 2)))
     axis.set_ylim(-5.8 - 0.9 * len(rows), top + 0.5)
+    axis.set_xlim(_place(rows[0], rows[0].low), _place(rows[0], rows[0].high))
     axis.set_yticks(range(-4, top + 1, 4))
     axis.set_ylabel("log2 ulp", fontsize=8)
-    axis.set_xlabel("logit" if math.isfinite(rows[0].high - rows[0].low) else "floats in order (signed log2 of the logit)", fontsize=8)
+    axis.set_xlabel("logit" if math.isfinite(rows[0].high - rows[0].low) else "position among the floats, in binades from 0", fontsize=8)
     axis.tick_params(labelsize=8)
     axis.grid(visible=True, color="#dddddd", linewidth=0.5)
 
@@ -114,9 +113,21 @@ def _bands(axis: Any, row: SweepRow, color: str, height: float) -> None:
         if outcome is not None and outcome.failed:
             low, high = _place(row, row.profile[start][0]), _place(row, row.profile[n - 1][0])
             hatch = "////" if outcome in (Outcome.NAN, Outcome.INF) else "" if outcome is Outcome.LOST else "...."
-            axis.barh(height, max(high - low, 0.3), left=low, height=0.7, color="white", edgecolor=color, hatch=hatch, linewidth=0.8)
+            axis.barh(
+                height, max(high - low, 0.3), left=low, height=0.7, color="white", edgecolor=color, hatch=hatch, linewidth=0.8, zorder=3
+            )
             if high - low > 0.03 * (_place(row, row.high) - _place(row, row.low)):
-                axis.text((low + high) / 2, height, LETTERS[outcome], ha="center", va="center", fontsize=6, color="black")
+                axis.text(
+                    (low + high) / 2,
+                    height,
+                    LETTERS[outcome],
+                    ha="center",
+                    va="center",
+                    fontsize=6,
+                    color="black",
+                    zorder=4,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4},
+                )
         start = n
 
 

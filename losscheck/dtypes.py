@@ -6,7 +6,9 @@ here is integer arithmetic on mantissa and exponent: no array library is needed 
 
 from __future__ import annotations
 
+import decimal
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -157,12 +159,14 @@ class Format:
         """The shortest decimal that reads back as this very float *in this format* (0.1, not 0.10000000149011612)."""
         if value == 0 or not math.isfinite(value):
             return _plain(repr(value))
-        if value.is_integer() and abs(value) < 2**53:
+        if value.is_integer() and abs(value) <= 2**24:
             return str(int(value))
         for digits in range(1, 18):
-            text = f"{value:.{digits}g}"
-            if self.round_fraction(Fraction(text)) == value:
-                return _plain(repr(float(text)))
+            near = Decimal(f"{abs(value):.{digits}g}")
+            for each in (near, decimal.Context(prec=digits).next_plus(near)):
+                if self.round_fraction(Fraction(each)) == abs(value):
+                    # Below a power of two the floats lie closer: there the next decimal may do where the nearest does not.
+                    return _plain(repr(math.copysign(float(each), value)))
         raise AssertionError(f"{value!r} did not survive 17 digits")
 
     def parse(self, text: str, what: str = "number") -> float:
@@ -172,10 +176,10 @@ class Format:
             UserError: when it is no number, or a finite number beyond the largest float of the format.
         """
         cleaned = text.strip().lower()
-        if cleaned.lstrip("+-") in ("inf", "infinity", "nan"):
+        if cleaned[cleaned[:1] in ("+", "-") :] in ("inf", "infinity", "nan"):
             return float(cleaned)
         value = _exact_literal(text, cleaned, what)
-        rounded = self._round_literal(value) if value else 0.0
+        rounded = self.round_dyadic(*value) if isinstance(value, tuple) else self._round_literal(value)
         if math.isinf(rounded):
             raise UserError(
                 f"{what} {text} is beyond the largest {self.name} ({self.shortest(self.largest)})",
@@ -183,14 +187,11 @@ class Format:
             )
         return -0.0 if rounded == 0 and cleaned.startswith("-") else rounded
 
-    def _round_literal(self, value: Decimal | Fraction) -> float:
-        if isinstance(value, Decimal):
-            # 10^1000000 must not be built only to learn that it overflows.
-            if value.adjusted() > 400:
-                return math.inf
-            if value.adjusted() < -400:
-                return 0.0
-        return self.round_fraction(Fraction(value))
+    def _round_literal(self, value: Decimal) -> float:
+        # 10^1000000 must not be built only to learn that it overflows.
+        if value and value.adjusted() > 400:
+            return math.inf
+        return self.round_fraction(Fraction(value)) if value and value.adjusted() >= -400 else 0.0
 
 
 def _shift_to_even(mantissa: int, shift: int) -> int:
@@ -202,7 +203,7 @@ def _shift_to_even(mantissa: int, shift: int) -> int:
     return quotient + (rest > half or (rest == half and quotient & 1 == 1))
 
 
-def _exact_literal(text: str, cleaned: str, what: str) -> Decimal | Fraction:
+def _exact_literal(text: str, cleaned: str, what: str) -> Decimal | tuple[int, int]:
     try:
         if "0x" in cleaned:
             return _hexadecimal(cleaned)
@@ -214,15 +215,13 @@ def _exact_literal(text: str, cleaned: str, what: str) -> Decimal | Fraction:
     raise UserError(f"{what} {text[:60]!r} is not a number", "write a decimal (-1.5, 3e-7), a hex float (0x1.8p+0), inf or nan")
 
 
-def _hexadecimal(cleaned: str) -> Fraction:
-    """A hex float of any length, exactly: float.fromhex alone would round to float64 first."""
-    digits, _, power = cleaned.replace("0x", "", 1).partition("p")
-    whole, _, fraction = digits.partition(".")
-    exponent = int(power or "0") - 4 * len(fraction)
-    if abs(exponent) > 20000:
-        raise ValueError("exponent out of range")
-    mantissa = int((whole + fraction) or "", 16)
-    return Fraction(mantissa) * Fraction(2) ** exponent
+def _hexadecimal(cleaned: str) -> tuple[int, int]:
+    """A hex float of any length as mantissa and exponent: float.fromhex alone would round to float64 first."""
+    match = re.fullmatch(r"([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?[0-9]+))?", cleaned)
+    if match is None:
+        raise ValueError("no hex float")
+    sign, whole, fraction, power = match.groups()
+    return int(sign + whole + fraction, 16), int(power or "0") - 4 * len(fraction)
 
 
 def short_hex(value: float) -> str:

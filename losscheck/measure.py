@@ -55,6 +55,8 @@ def classify(value: float, exact: Exact, ulp: float, dtype: Format, max_ulp: flo
 
 def absolute_error(value: float, exact: Exact) -> float:
     """value - exact, rounded to float64; NaN or infinite where :func:`ulp_error` is."""
+    if exact.kind is Kind.UNDECIDED or math.isnan(value) != (exact.kind is Kind.NAN):
+        return math.nan
     if exact.kind is Kind.FINITE and math.isfinite(value):
         return _to_float(_scaled(_dyadic(value), 0) - _scaled(exact.middle, 0))
     if exact.kind is Kind.FINITE or exact.kind is Kind.UNDECIDED:
@@ -91,7 +93,9 @@ def deviation(own: Exact, definition: Exact) -> float:
 def _infinite_deviation(own: Exact, definition: Exact) -> float:
     if own.kind is Kind.FINITE:
         return -1.0
-    return math.inf if definition.kind is Kind.FINITE else -math.inf
+    if definition.kind is Kind.FINITE:
+        return -own.rounded if definition.middle[0] < 0 else own.rounded
+    return -math.inf
 
 
 def _overlap(a: Exact, b: Exact) -> bool:
@@ -105,6 +109,8 @@ def _ratio(a: Dyadic, b: Dyadic) -> float:
     if a == b:
         return 0.0
     if b[0] == 0:
+        if a[0] == 0:
+            return 0.0
         return math.inf if a[0] > 0 else -math.inf
     scale = 1 - b[0].bit_length() - b[1]
     reference = _scaled(b, scale)

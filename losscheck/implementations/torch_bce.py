@@ -1,5 +1,6 @@
 """PyTorch's two ways to binary cross entropy: on logits, and on the probabilities of a sigmoid."""
 
+from losscheck.dtypes import FLOAT32
 from losscheck.loss import Published, implementation
 
 
@@ -36,7 +37,7 @@ def floored_gradient(m, logit, target, *, pos_weight):
     """(s - z) / max(s (1 - s), 1e-12) * s (1 - s), the backward pass of BCELoss and of the sigmoid."""
     s, complement = m.sigmoid(logit), m.sigmoid(-logit)
     slope = s * complement
-    return ((1 - target) * s - target * complement) * slope / m.maximum(slope, m.rounded(EPSILON))
+    return ((1 - target) * s - target * complement) * slope / m.maximum(slope, m.rounded(FLOAT32.round(EPSILON)))
 
 
 def _sigmoid_module(xp, logit, target, *, pos_weight):

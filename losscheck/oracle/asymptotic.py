@@ -72,7 +72,7 @@ class AsymptoticArithmetic(DualArithmetic):
     def side(self, x: Any) -> tuple[Dyadic, int] | None:
         """The exact a and the sign of b, or None where one of them is not known."""
         ends, slope = self.base.enclosure(self._value(x)), self.slope(x)
-        if ends is None or ends[0] != ends[1] or not (slope > 0 or slope < 0):
+        if ends is None or ends[0] != ends[1] or ends[0][0] == 0 or not (slope > 0 or slope < 0):
             return None
         return ends[0], 1 if slope > 0 else -1
 

@@ -6,6 +6,7 @@ weight, or as the limit of an exponential, which beats the softplus it multiplie
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from losscheck.dtypes import Format
@@ -46,12 +47,18 @@ class Infinity:
             return Infinity(self.sign * other.sign)
         if other == 0:
             return other
-        return Infinity(self.sign if other > 0 else -self.sign)
+        return self._signed_like(other)
 
     def __truediv__(self, other: Any) -> Any:
         if isinstance(other, Infinity):
             raise IndeterminateLimitError("inf / inf")
-        return Infinity(self.sign if other > 0 else -self.sign)
+        return self._signed_like(other)
+
+    def _signed_like(self, other: Any) -> Any:
+        if other > 0:
+            return self
+        # A ball around 0: NaN is enclosed by nothing, so the precision is raised.
+        return -self if other < 0 else other * math.nan
 
     def __rtruediv__(self, other: Any) -> Any:
         return 0 * other
@@ -60,7 +67,7 @@ class Infinity:
         return self.sign > 0 and not (isinstance(other, Infinity) and other.sign > 0)
 
     def __lt__(self, other: Any) -> bool:
-        return -self > other
+        return self.sign < 0 and not (isinstance(other, Infinity) and other.sign < 0)
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -104,6 +111,8 @@ class LimitArithmetic:
 
     def power(self, base: Any, exponent: Any) -> Any:
         if not isinstance(base, Infinity):
+            if base == 0 and exponent < 0:
+                return Infinity(1)
             return self.base.power(base, exponent)
         if exponent == 0:
             return self.number(1)

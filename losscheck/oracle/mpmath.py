@@ -135,6 +135,12 @@ class MpmathArithmetic:
             return self.number(1)
         if base == 0:
             return self.number(0)
+        if exponent.radius == 0 and 0 < exponent.middle <= 64 and exponent.middle == int(exponent.middle):
+            # By multiplication, which keeps a power of an exact number exact.
+            product = base
+            for _ in range(int(exponent.middle) - 1):
+                product = product * base
+            return product
         return self.exp(exponent * self.log(base))
 
     def minimum(self, a: Any, b: Any) -> Ball:
@@ -146,7 +152,8 @@ class MpmathArithmetic:
             return a
         if b > a:
             return b
-        return Ball(max(a.middle, b.middle), max(a.radius, b.radius))
+        radius = a.radius + b.radius
+        return Ball(max(a.middle, b.middle), max(a.radius, b.radius) if _mp.isfinite(radius) else _mp.inf)
 
     def enclosure(self, x: Any) -> tuple[tuple[int, int], tuple[int, int]] | None:
         x = _known(x)
@@ -158,8 +165,8 @@ class MpmathArithmetic:
         if m == 0 or e + m.bit_length() < f - 64:
             # The middle is lost in the radius: only the radius counts, doubled to cover both.
             return (-2 * r, f), (2 * r, f)
-        # The radius is rounded up to at most 64 bits below the middle, so that no giant shift is built.
-        low = min(e, max(f, e - 64))
+        # Only the leading 64 bits of the radius are kept, rounded up.
+        low = min(e, max(f, f + r.bit_length() - 64))
         m <<= e - low
         r = (r >> (low - f)) + 1 if low > f else r << (f - low)
         return (m - r, low), (m + r, low)

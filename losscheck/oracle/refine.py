@@ -76,20 +76,28 @@ def exact_value(
 
 
 def _beside_a_tie(m: Arithmetic, formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Exact | None:
-    """The exact value at one large logit where it differs from a tie by less than any precision shows."""
-    if len(terms) != 1 or terms[0].weight != 1 or not LARGE <= abs(terms[0].logit) < math.inf:
+    """The exact value at large logits where it differs from a tie by less than any precision shows."""
+    total, signs = Fraction(0), set()
+    for term in (each for each in terms if each.weight):
+        if not LARGE <= abs(term.logit) < math.inf:
+            return None
+        logit = m.number(term.logit)
+        expansion = AsymptoticArithmetic(m, logit)
+        try:
+            found = expansion.side(_element(expansion, formula, logit, term, params, differentiate))
+        except NoExpansionError:
+            return None
+        if found is None or abs(found[0][1]) > CAP:
+            return None
+        (mantissa, exponent), sign = found
+        total += term.weight * mantissa * Fraction(2) ** exponent
+        signs.add(sign)
+    if len(signs) != 1 or total == 0 or total.denominator & (total.denominator - 1):
+        # Perturbations of both signs, or a sum that is no dyadic number and therefore no tie.
         return None
-    logit = m.number(terms[0].logit)
-    expansion = AsymptoticArithmetic(m, logit)
-    try:
-        found = expansion.side(_element(expansion, formula, logit, terms[0], params, differentiate))
-    except NoExpansionError:
-        return None
-    if found is None:
-        return None
-    (mantissa, exponent), sign = found
-    # Anything this far below the last bit of a rounds as the true distance does.
-    beside = (mantissa << 64) + sign
+    mantissa, exponent = total.numerator, 1 - total.denominator.bit_length()
+    # Anything this far below the last bit of the sum rounds as the true distance does.
+    beside = (mantissa << 64) + signs.pop()
     return Exact(Kind.FINITE, m.dtype.round_dyadic(beside, exponent - 64), (mantissa, exponent), (1, exponent - 5000), ASYMPTOTIC)
 
 
@@ -176,4 +184,4 @@ def _narrow(exact: Exact) -> bool:
     mantissa, exponent = exact.radius
     if mantissa == 0:
         return True
-    return mantissa.bit_length() + exponent <= exact.magnitude - DIGITS
+    return exact.middle[0] != 0 and mantissa.bit_length() + exponent <= exact.magnitude - DIGITS

@@ -29,7 +29,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; 
 table { border-collapse: collapse; margin: .6em 0 1.6em } th, td { padding: .2em .7em; text-align: left; border-bottom: 1px solid #ddd }
 th { cursor: pointer; background: #f4f4f4 } td.n { text-align: right; font-variant-numeric: tabular-nums }
 tr.failed td:first-child { border-left: 4px solid #b00020 } code, .strip { font-family: ui-monospace, monospace; white-space: pre }
-.strip { letter-spacing: 0; font-size: 12px } pre { background: #f4f4f4; padding: .6em; overflow-x: auto } svg { max-width: 100%; height: auto }
+.strip { letter-spacing: 0; font-size: 12px } pre { background: #f4f4f4; padding: .6em; overflow-x: auto }
+svg { max-width: 100%; height: auto }
 """
 _SCRIPT = """
 document.querySelectorAll('th').forEach(function (th) { th.onclick = function () {

@@ -141,7 +141,7 @@ def _to_json(finding: Finding) -> dict[str, Any]:
 
 
 def _state(data: dict[str, Any]) -> State:
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in data["question"].items()}
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data["question"].items()}
     question = SweepQuestion(**fields)
     findings = [
         Finding(

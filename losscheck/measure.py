@@ -57,11 +57,9 @@ def absolute_error(value: float, exact: Exact) -> float:
     """value - exact, rounded to float64; NaN or infinite where :func:`ulp_error` is."""
     if exact.kind is Kind.UNDECIDED or math.isnan(value) != (exact.kind is Kind.NAN):
         return math.nan
-    if exact.kind is Kind.FINITE and math.isfinite(value):
-        return _to_float(_scaled(_dyadic(value), 0) - _scaled(exact.middle, 0))
-    if exact.kind is Kind.FINITE or exact.kind is Kind.UNDECIDED:
-        return value if math.isinf(value) and exact.kind is Kind.FINITE else math.nan
-    return 0.0 if value == exact.rounded or (math.isnan(value) and exact.kind is Kind.NAN) else -exact.rounded
+    if exact.kind is not Kind.FINITE:
+        return 0.0 if math.isnan(value) or value == exact.rounded else -exact.rounded
+    return value if math.isinf(value) else _to_float(_scaled(_dyadic(value), 0) - _scaled(exact.middle, 0))
 
 
 def relative_error(value: float, exact: Exact) -> float:

@@ -191,7 +191,7 @@ def judged(filter_values: Callable[..., Any]) -> Callable[..., Any]:
     return judge
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def extremes(code, size):
     """The least and the greatest code, and the greatest |ulp|, of a block."""
     least, greatest, top = 127, -1, -1
@@ -205,7 +205,7 @@ def extremes(code, size):
     return least, greatest, top
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def histogram_of(size, histogram):
     last = histogram.shape[1] - 1
     for i in range(size.size):
@@ -215,7 +215,7 @@ def histogram_of(size, histogram):
         histogram[i & 3, e] += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def runs_of(code, counts, run_start, run_code):
     """Where the code changes; returns the number of runs."""
     n, before = 0, -1
@@ -228,7 +228,7 @@ def runs_of(code, counts, run_start, run_code):
     return n
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def decode(ordinal, x):
     """The float32 numbers from an ordinal on."""
     bits = x.view(np.int32)

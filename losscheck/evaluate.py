@@ -68,7 +68,7 @@ def differences(rows: Iterable[PointRow]) -> list[Difference]:
     """For every further device, how many rows have other bits than on the first one."""
     by_device: dict[str, dict[tuple[object, ...], PointRow]] = {}
     for row in rows:
-        key = (row.loss, row.implementation, row.backend, row.dtype, row.quantity, row.logits, row.targets)
+        key = (row.loss, row.implementation, row.backend, row.dtype, row.quantity, repr(row.logits), row.targets)
         if row.value is not None:
             by_device.setdefault(row.device, {})[key] = row
     (first, here), *others = by_device.items() or [("", {})]

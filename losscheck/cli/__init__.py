@@ -70,6 +70,8 @@ def main() -> None:
 
 
 def _guarded(run: Callable[[], Any]) -> int:
+    from losscheck.cli.writing import ClosedPipeError
+
     try:
         code = run()
         sys.stdout.flush()
@@ -83,7 +85,7 @@ def _guarded(run: Callable[[], Any]) -> int:
         _say(f"error: {error.format_message()}")
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted; nothing was judged")
-    except BrokenPipeError:
+    except (BrokenPipeError, ClosedPipeError):
         # Python would fail once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _say("the reader of the output closed it; the rest was not written")

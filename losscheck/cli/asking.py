@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from losscheck.cli.writing import note
 from losscheck.errors import UserError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["asked_losses", "max_ulp", "reproduce"]
 
 # Options that say how and where to report, not what is asked.
-_NOT_ASKED = {"quiet", "no_progress", "resume", "jobs", "output", "format_name", "plot", "shard"}
+_NOT_ASKED = {"quiet", "no_progress", "resume", "jobs", "output", "format", "plot", "shard"}
 
 
 def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
@@ -30,13 +31,13 @@ def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
     from losscheck.dtypes import FLOAT32
     from losscheck.oracle import arithmetic
 
-    for name in given["backends"]:
+    for name in given["backend"]:
         backend_named(name)
-    losses = [registry.loss_named(name) for name in dict.fromkeys(given["losses"])] or list(registry.losses().values())
-    selected = registry.select(losses, given["impl"], given["backends"])
+    losses = [registry.loss_named(name) for name in dict.fromkeys(given["loss"])] or list(registry.losses().values())
+    selected = registry.select(losses, given["impl"], given["backend"])
     losses = [loss for loss in losses if any(each.loss == loss.name for each in selected)]
     arithmetic(given["oracle"], 64, FLOAT32)
-    return _taking(losses, targets, bool(given["losses"]), given["quiet"])
+    return _taking(losses, targets, bool(given["loss"]), given["quiet"])
 
 
 def max_ulp(given: dict[str, Any]) -> float:
@@ -71,11 +72,12 @@ def _taking(losses: list[Loss], targets: list[float], named: bool, quiet: bool) 
 
 
 def reproduce(command: click.Command, given: dict[str, Any]) -> str:
-    """The command line that asks the same again, without what is the default."""
+    """The command line that asks the same again, wherever the answers came from: options, environment or pyproject.toml."""
     words = ["losscheck", command.name or ""]
+    context = click.get_current_context()
     for option in command.params:
         value = given.get(option.name or "")
-        if value is None or option.name in _NOT_ASKED or value == option.get_default(click.Context(command)):
+        if option.name in _NOT_ASKED or context.get_parameter_source(option.name or "") is ParameterSource.DEFAULT:
             continue
         if value is True:
             words.append(option.opts[-1])

@@ -16,8 +16,8 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 
 
 @click.command("compare")
-@click.option("--logit", "logits", multiple=True, metavar="X", required=True, help="A logit, decimal or hex; repeat for several.")
-@click.option("--target", "targets", multiple=True, metavar="Z", default=("1",), show_default=True, help="One for all logits, or one each.")
+@click.option("--logit", multiple=True, metavar="X", required=True, help="A logit, decimal or hex; repeat for several.")
+@click.option("--target", multiple=True, metavar="Z", default=("1",), show_default=True, help="One for all logits, or one each.")
 @options.selection
 @click.option(
     "--reduction",
@@ -45,7 +45,7 @@ def COMMAND(**given: Any) -> int:
     return run(**given)
 
 
-def run(*, format_name: str | None, output: str | None, **given: Any) -> int:
+def run(**given: Any) -> int:
     from losscheck.environment import describe
     from losscheck.evaluate import compare, differences
     from losscheck.renderers import render
@@ -67,7 +67,8 @@ def run(*, format_name: str | None, output: str | None, **given: Any) -> int:
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
     )
-    write(render(options.chosen_format(format_name, output), report, screen(output)), output)
+    output = given["output"]
+    write(render(options.chosen_format(given["format"], output), report, screen(output)), output)
     return failed(report, rules)
 
 
@@ -77,21 +78,21 @@ def _question(given: dict[str, Any]) -> Any:
     from losscheck.points import pair
     from losscheck.question import Question
 
-    dtypes = [format_named(name) for name in given["dtypes"]]
-    targets = [target for dtype in dtypes for target in pair(given["logits"], given["targets"], dtype).targets]
+    dtypes = [format_named(name) for name in given["dtype"]]
+    targets = [target for dtype in dtypes for target in pair(given["logit"], given["target"], dtype).targets]
     losses = asked_losses(given, targets)
     return Question(
         losses=tuple(losses),
-        logits=given["logits"],
-        targets=given["targets"],
+        logits=given["logit"],
+        targets=given["target"],
         impl=given["impl"],
-        backends=given["backends"],
-        dtypes=tuple(dict.fromkeys(given["dtypes"])),
-        devices=tuple(dict.fromkeys(parse_device(each) for each in given["devices"])),
+        backends=given["backend"],
+        dtypes=tuple(dict.fromkeys(given["dtype"])),
+        devices=tuple(dict.fromkeys(parse_device(each) for each in given["device"])),
         quantities=options.quantities(given["quantity"]),
-        params=options.parse_params(given["params"], losses),
+        params=options.parse_params(given["param"], losses),
         reduction=given["reduction"],
-        shape=options.parse_shape(given["shape"], len(given["logits"])),
+        shape=options.parse_shape(given["shape"], len(given["logit"])),
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),

@@ -39,12 +39,13 @@ def default_map(start: Path | None = None) -> dict[str, Any]:
 def _checked(path: Path, command: str, options: dict[str, Any]) -> dict[str, Any]:
     import importlib
 
-    known = {option.name or "" for option in importlib.import_module(f"losscheck.cli.{command}").COMMAND.params}
+    known = {option.name or "": option for option in importlib.import_module(f"losscheck.cli.{command}").COMMAND.params}
     found = {}
     for name, value in options.items():
         if name.replace("-", "_") not in known:
             raise UserError(f"{path}: `{command}` has no option {name!r}", nearest(name, known))
-        found[name.replace("-", "_")] = value
+        name = name.replace("-", "_")
+        found[name] = [value] if getattr(known[name], "multiple", False) and not isinstance(value, list) else value
     return found
 
 

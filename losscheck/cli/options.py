@@ -18,13 +18,13 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     """--loss --impl --backend --dtype --device --quantity --param --oracle --digits --max-ulp"""
     one_or_more: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     options = [
-        click.option("--loss", "losses", help="A loss; repeat for several. Default: all.", **one_or_more),
+        click.option("--loss", help="A loss; repeat for several. Default: all.", **one_or_more),
         click.option("--impl", multiple=True, metavar="GLOB", help="Implementations, as a glob such as 'torch*'; repeatable."),
-        click.option("--backend", "backends", help="numpy, torch or mpmath; repeatable. Default: all.", **one_or_more),
-        click.option("--dtype", "dtypes", default=("float32",), help="float64, float32 (default), float16, bfloat16.", **one_or_more),
-        click.option("--device", "devices", default=("cpu",), help="cpu (default), cuda, cuda:N; repeat to compare.", **one_or_more),
+        click.option("--backend", help="numpy, torch or mpmath; repeatable. Default: all.", **one_or_more),
+        click.option("--dtype", default=("float32",), help="float64, float32 (default), float16, bfloat16.", **one_or_more),
+        click.option("--device", default=("cpu",), help="cpu (default), cuda, cuda:N; repeat to compare.", **one_or_more),
         click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", help="grad is d loss / d logit."),
-        click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
+        click.option("--param", multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
         click.option("--oracle", default="flint", metavar="NAME", help="flint (default: proved) or mpmath (independent second)."),
         click.option("--digits", type=click.IntRange(2, 5000), default=50, help="Of the mpmath implementations. Default: 50."),
         click.option("--max-ulp", type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),
@@ -42,7 +42,7 @@ def output(function: Callable[..., Any]) -> Callable[..., Any]:
     """--format --output"""
     formats = click.Choice(FORMATS)
     options = [
-        click.option("--format", "format_name", type=formats, default=None, help="Default: by the suffix of --output, or table."),
+        click.option("--format", type=formats, default=None, help="Default: by the suffix of --output, or table."),
         click.option("--output", metavar="FILE", default=None, help="Write to a file, whole or not at all."),
     ]
     return option_group(function, options)

@@ -16,8 +16,8 @@ from losscheck.errors import UserError
 
 
 @click.command("sweep")
-@click.option("--range", "bounds", nargs=2, default=("-100", "100"), metavar="LO HI", help="Decimal, hex, -inf or inf. Default: -100 100.")
-@click.option("--target", "targets", multiple=True, metavar="Z", help="Repeatable. Default: the loss's own, such as 0, 0.5 and 1.")
+@click.option("--range", nargs=2, default=("-100", "100"), metavar="LO HI", help="Decimal, hex, -inf or inf. Default: -100 100.")
+@click.option("--target", multiple=True, metavar="Z", help="Repeatable. Default: the loss's own, such as 0, 0.5 and 1.")
 @click.option("--points", type=int, default=1000, metavar="N", help="Of a sample. Default: 1000.")
 @click.option("--spacing", type=click.Choice(["linear", "ulp", "both"]), default="both", help="Even in value, in floats, or half each.")
 @click.option("--exhaustive", is_flag=True, help="Every float in the range; 16-bit dtypes always are.")
@@ -118,7 +118,7 @@ def finish(report: Any, given: dict[str, Any]) -> None:
 
         draw(report, Path(given["plot"]))
         note(f"plot written to {given['plot']}", given.get("quiet", False))
-    text = render(options.chosen_format(given["format_name"], given["output"]), report, screen(given["output"]))
+    text = render(options.chosen_format(given["format"], given["output"]), report, screen(given["output"]))
     write(text, given["output"])
     if any(row.wrong for row in report.sweeps):
         raise UserError(
@@ -147,21 +147,21 @@ def _question(given: dict[str, Any]) -> Any:
     from losscheck.dtypes import format_named
     from losscheck.sweep import SweepQuestion
 
-    dtypes = [format_named(name) for name in given["dtypes"]]
-    targets = [dtype.parse(text, "target") for dtype in dtypes for text in given["targets"]]
+    dtypes = [format_named(name) for name in given["dtype"]]
+    targets = [dtype.parse(text, "target") for dtype in dtypes for text in given["target"]]
     losses = asked_losses(given, targets)
-    low, high = given["bounds"]
+    low, high = given["range"]
     return SweepQuestion(
         losses=tuple(loss.name for loss in losses),
         low=low,
         high=high,
         impl=tuple(given["impl"]),
-        backends=tuple(given["backends"]),
-        targets=tuple(given["targets"]),
-        dtypes=tuple(dict.fromkeys(given["dtypes"])),
-        devices=tuple(dict.fromkeys(parse_device(each) for each in given["devices"])),
+        backends=tuple(given["backend"]),
+        targets=tuple(given["target"]),
+        dtypes=tuple(dict.fromkeys(given["dtype"])),
+        devices=tuple(dict.fromkeys(parse_device(each) for each in given["device"])),
         quantities=options.quantities(given["quantity"]),
-        params=options.parse_params(given["params"], losses),
+        params=options.parse_params(given["param"], losses),
         points=given["points"],
         spacing=given["spacing"],
         exhaustive=given["exhaustive"],

@@ -13,7 +13,11 @@ from typing import Any
 from losscheck.files import write_atomically
 from losscheck.renderers import Style
 
-__all__ = ["note", "progress_bar", "screen", "write"]
+__all__ = ["ClosedPipeError", "note", "progress_bar", "screen", "write"]
+
+
+class ClosedPipeError(Exception):
+    """The reader of standard output went away."""
 
 
 def write(text: str, path: str | None) -> None:
@@ -23,9 +27,27 @@ def write(text: str, path: str | None) -> None:
         UserError: when the file cannot be written.
     """
     if path is None:
-        sys.stdout.write(text)
+        try:
+            _to_stdout(text)
+        except BrokenPipeError:
+            # click would turn it into exit code 1, which means something else here.
+            raise ClosedPipeError from None
         return
     write_atomically(Path(path), text)
+
+
+def _to_stdout(text: str) -> None:
+    """All of it: without a buffer (PYTHONUNBUFFERED) Python itself silently drops what a pipe did not take at once."""
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    sys.stdout.flush()
+    data = memoryview(text.encode(sys.stdout.encoding or "utf-8", errors="backslashreplace"))
+    while data:
+        data = data[stream.write(data) or 0 :]
+    stream.flush()
 
 
 def screen(path: str | None) -> Style:

@@ -20,7 +20,7 @@ def render(report: Report, style: Style) -> str:
         "environment": report.environment,
         "reproduce": report.reproduce,
         "reduction": report.reduction,
-        "max_ulp": report.max_ulp,
+        "max_ulp": number(report.max_ulp),
         "differences": [asdict(each) for each in report.differences],
         "bit_differences": [_difference(each) for each in report.bit_differences],
         "rows": [*map(flat, report.rows), *map(flat_sweep, report.sweeps)],

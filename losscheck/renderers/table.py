@@ -64,7 +64,7 @@ def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
     headings = ("value", "exact", "ulp", *(["deviation"] if deviates else []))
     lines = [(name, row, _cells(row, deviates), _outcome(row, style)) for name, row in merged(rows)]
     widths = [max(len(heading), *(len(cells[n]) for _, _, cells, _ in lines)) for n, heading in enumerate(headings)]
-    room = style.width - 2 - sum(widths) - len(widths) - 2 - max(outcome.cell_len for *_, outcome in lines)
+    room = style.width - 2 - sum(widths) - len(widths) - 2 - max(len("outcome"), *(outcome.cell_len for *_, outcome in lines))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
     table.add_column("implementation", no_wrap=True)
     for heading in headings:

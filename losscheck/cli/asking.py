@@ -82,9 +82,7 @@ def reproduce(command: click.Command, given: dict[str, Any]) -> str:
         if value is True:
             words.append(option.opts[-1])
             continue
-        if option.nargs == 2:
-            words += [option.opts[-1], *value]
-            continue
-        for each in value if isinstance(value, list | tuple) else [value]:
-            words += [option.opts[-1], str(each)]
+        values = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
+        for n in range(0, len(values), option.nargs):
+            words += [option.opts[-1], *values[n : n + option.nargs]]
     return shlex.join(words)

@@ -4,7 +4,7 @@ heatmap(x, 1) = s(-x)^a softplus(-x) and heatmap(x, z) = (1 - z)^b s(x)^a softpl
 focusing exponent (gamma in the focal loss) and beta the exponent that spares cells beside an object's centre.
 """
 
-from losscheck.elementary import focal_slope, focal_term
+from losscheck.elementary import focal_slope, focal_term, power_of_complement
 from losscheck.loss import Loss, Parameter, implementation, logistic_landmarks
 
 
@@ -57,11 +57,11 @@ def naive(xp, logit, target, *, alpha, beta):
 
 def stable_gradient(xp, logit, target, *, alpha, beta):
     slope = focal_slope(xp, xp.where(target == 1, -logit, logit), alpha)
-    return xp.where(target == 1, -slope, (1 - target) ** beta * slope)
+    return xp.where(target == 1, -slope, power_of_complement(xp, target, beta) * slope)
 
 
 @implementation(CENTERNET_HEATMAP, "stable", source="losscheck: the definition, no 1 - s anywhere", gradient=stable_gradient)
 def stable(xp, logit, target, *, alpha, beta):
     """One term s(y)^a softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     cell = focal_term(xp, xp.where(target == 1, -logit, logit), alpha)
-    return xp.where(target == 1, cell, (1 - target) ** beta * cell)
+    return xp.where(target == 1, cell, power_of_complement(xp, target, beta) * cell)

@@ -87,7 +87,11 @@ def coverage(report: Report) -> list[str]:
     for row in report.sweeps:
         ends = " to ".join(FORMATS[row.dtype].shortest(each) for each in (row.low, row.high))
         if row.exhaustive:
-            found[f"{row.dtype}: every float from {ends}, {row.points} of them, so the regions are complete."] = None
+            joined = any(region.points != region.floats for region in row.regions)
+            complete = (
+                "so the regions are complete." if not joined else "so the counts are complete; of too many regions close ones were joined."
+            )
+            found[f"{row.dtype}: every float from {ends}, {row.points} of them, {complete}"] = None
         else:
             found[
                 f"{row.dtype}: {row.points} logits from {ends}; the ends of each region are exact floats, found by bisection, "

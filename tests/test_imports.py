@@ -1,0 +1,200 @@
+"""What is imported when, and from where: the arrows of the design, checked on the source and in fresh processes."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import losscheck
+
+PACKAGE = Path(losscheck.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+FRAMEWORKS = {"numpy", "torch", "tensorflow", "jax", "ml_dtypes", "mpmath", "flint", "numba", "llvmlite"}
+COMPILED = "bulk/kernels.py"  # its decorators need numba when it is loaded; nothing may load it on import
+
+
+def name_of(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imports(path, *, lazy):
+    """(module, names) of every import at module level; with ``lazy`` also of those inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if lazy else _at_module_level(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module, tuple(alias.name for alias in node.names)
+
+
+def _at_module_level(tree):
+    """Every node that runs on import: not the bodies of functions, nor what only a type checker reads."""
+    todo = list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        todo += ast.iter_child_nodes(node)
+
+
+def roots(path, *, lazy):
+    return {module.partition(".")[0] for module, _ in imports(path, lazy=lazy)}
+
+
+AT_EXIT = "import atexit, json, sys\natexit.register(lambda: print('LOADED', json.dumps(sorted(sys.modules)), file=sys.stderr))"
+COMMAND = """
+import sys
+sys.argv = {words!r}
+from losscheck.cli import main
+try:
+    main()
+except SystemExit as end:
+    print("CODE", end.code)
+"""
+
+
+def loaded_after(*words, code=None):
+    """What a fresh process has loaded when it ends, after ``python -m losscheck words`` or a piece of code; its output."""
+    text = f"{AT_EXIT}\n{code or COMMAND.format(words=['losscheck', *words])}\n"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("LOADED"), done.stderr
+    return {each.partition(".")[0] for each in json.loads(last.removeprefix("LOADED "))}, done.stdout
+
+
+# In fresh processes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("compare", "--help"), ("list", "--help"), ("doctor", "--help")], ids=" ".join
+)
+def test_help_loads_no_framework_and_no_rich(words):
+    """Bare --help costs click and nothing more."""
+    loaded, shown = loaded_after(*words)
+
+    assert "losscheck" in shown
+    assert "click" in loaded
+    assert not loaded & (FRAMEWORKS | {"rich"})
+
+
+def test_importing_the_package_loads_no_framework():
+    """`import losscheck` is the version string; click stays out too."""
+    loaded, _ = loaded_after(code="import losscheck")
+
+    assert not loaded & (FRAMEWORKS | {"rich", "click"})
+
+
+def test_the_vocabulary_loads_no_framework():
+    """Formats, losses, implementations and reports are plain Python."""
+    code = "import losscheck.dtypes, losscheck.loss, losscheck.report, losscheck.registry as r; r.implementations(); r.losses()"
+
+    assert not loaded_after(code=code)[0] & FRAMEWORKS
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted", "unwanted"),
+    [
+        (("--backend", "numpy"), {"numpy", "flint", "rich"}, {"torch", "ml_dtypes"}),
+        (("--backend", "numpy", "--format", "csv"), {"numpy", "flint"}, {"torch", "rich"}),
+        (("--backend", "numpy", "--dtype", "bfloat16"), {"numpy", "ml_dtypes"}, {"torch"}),
+        (("--backend", "mpmath", "--oracle", "mpmath"), {"mpmath"}, {"torch", "numpy", "flint"}),
+        (("--backend", "torch", "--format", "json"), {"torch"}, {"rich", "ml_dtypes"}),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_compare_loads_what_it_uses(words, wanted, unwanted):
+    """A backend that is not asked for is not imported; neither is an oracle, nor rich for a program's format."""
+    loaded, shown = loaded_after("compare", "--loss", "bce", "--impl", "stable", "--impl", "mpmath", "--logit", "1", *words)
+
+    assert shown.endswith("CODE 0\n")
+    assert wanted <= loaded
+    assert not loaded & unwanted
+
+
+def test_a_mistake_is_told_without_loading_a_framework():
+    """--dtype flaot32 is answered at once."""
+    loaded, shown = loaded_after("compare", "--logit", "1", "--dtype", "flaot32")
+
+    assert shown == "CODE 2\n"
+    assert not loaded & {"numpy", "torch", "flint", "rich"}
+
+
+# On the source ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_module_imports_a_framework_when_it_is_loaded(path):
+    """Frameworks are imported inside functions; flint and mpmath are what the oracle is made of."""
+    allowed = {"flint", "mpmath"} if path.parent.name == "oracle" else set()
+    if name_of(path) == COMPILED:
+        allowed = {"numpy", "numba", "llvmlite"}
+
+    assert not roots(path, lazy=False) & (FRAMEWORKS - allowed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_no_module_loads_the_compiled_kernels_on_import(path):
+    """numba takes a second: only a function that needs it loads it."""
+    found = {f"{module}.{name}" for module, names in imports(path, lazy=False) for name in ("", *names)}
+
+    assert not found & {"losscheck.bulk.kernels", "losscheck.bulk.kernels."}
+
+
+@pytest.mark.parametrize("path", [each for each in FILES if each.parent.name in ("losses", "implementations")], ids=name_of)
+def test_a_loss_or_implementation_imports_the_vocabulary_alone(path):
+    """losscheck.loss, losscheck.dtypes and losscheck.elementary, and no framework even lazily: `xp` is given."""
+    own = {module for module, _ in imports(path, lazy=True) if module.partition(".")[0] == "losscheck"}
+
+    assert own <= {"losscheck.loss", "losscheck.dtypes", "losscheck.elementary"}
+    assert not roots(path, lazy=True) & FRAMEWORKS
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_only_cli_imports_click_and_only_cli_and_tables_import_rich(path):
+    """Everything else returns data or text."""
+    found = roots(path, lazy=True)
+    in_cli = path.parent.name == "cli"
+
+    assert "click" not in found or in_cli
+    assert "rich" not in found or in_cli or name_of(path) in ("renderers/table.py", "renderers/sweep_table.py", "renderers/console.py")
+
+
+@pytest.mark.parametrize("path", [each for each in FILES if each.parent.name == "renderers"], ids=name_of)
+def test_a_renderer_is_a_function_of_a_report(path):
+    """It knows no backend, no oracle arithmetic, no command line and no pipeline."""
+    forbidden = ("losscheck.cli", "losscheck.backends", "losscheck.oracle", "losscheck.evaluate", "losscheck.judge")
+
+    assert not [module for module, _ in imports(path, lazy=True) if module.startswith(forbidden)]
+
+
+@pytest.mark.parametrize("path", [each for each in FILES if each.parent.name == "oracle"], ids=name_of)
+def test_the_oracle_knows_no_backend(path):
+    """What judges shares no code with what is judged."""
+    forbidden = ("losscheck.backends", "losscheck.elementary", "losscheck.implementations", "losscheck.losses", "losscheck.evaluate")
+
+    assert not [module for module, _ in imports(path, lazy=True) if module.startswith(forbidden)]
+
+
+def test_the_check_sees_an_import_at_module_level(tmp_path):
+    """The control: module level, a class body and a conditional count, a function and a type checker's block do not."""
+    text = "import torch\nclass A:\n    import numpy\nif True:\n    from jax import nn\ndef f():\n    import flint\n"
+    path = tmp_path / "module.py"
+    path.write_text(text + "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mpmath\n")
+
+    assert roots(path, lazy=False) == {"torch", "numpy", "jax", "typing"}
+    assert roots(path, lazy=True) == {"torch", "numpy", "jax", "typing", "flint", "mpmath"}
+
+
+def test_every_source_file_is_checked():
+    """The walk found the package, and not an empty folder."""
+    names = {name_of(each) for each in FILES}
+
+    assert {"cli/compare.py", "losses/bce.py", "oracle/flint.py", "renderers/table.py", "backends/torch.py"} <= names

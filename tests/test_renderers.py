@@ -1,0 +1,360 @@
+"""Every format shows one report, with a row of each outcome, whole: no number cut, no name eaten, no token unreadable."""
+
+import csv
+import io
+import json
+import math
+import re
+
+import pytest
+
+from losscheck.dtypes import FLOAT32, FORMATS
+from losscheck.evaluate import compare
+from losscheck.exact import Exact, Kind
+from losscheck.measure import absolute_error, relative_error, ulp_error
+from losscheck.oracle.refine import Term, exact_value
+from losscheck.question import Question
+from losscheck.registry import loss_named, losses
+from losscheck.renderers import Style, render
+from losscheck.renderers.words import deviation_text, exact_text, meaning, ulp_text, value_text
+from losscheck.report import FAILURES, Difference, Outcome, PointRow, Report
+
+RENDERERS = ("table", "json", "csv", "markdown")
+ODD = 'odd[ulp]|a, *b* "c" [red]d[/red]'
+UNDECIDED = Exact(Kind.UNDECIDED, math.nan, bits=2**14)
+
+
+def row(name, outcome, logit, value, *, target=0.0, quantity="loss", dtype="float32", exact=None, **more):
+    """A row of bce whose exact value is the oracle's, unless one is given."""
+    loss, logit = loss_named("bce"), FORMATS[dtype].round(logit)
+    value = None if value is None else FORMATS[dtype].round(value)
+    params = loss.resolve({}, FORMATS[dtype])
+    formula = loss.gradient if quantity == "grad" else loss.formula
+    exact = exact or exact_value(formula, [Term(logit, target)], params, FORMATS[dtype])
+    if value is not None:
+        more = {
+            "ulp": ulp_error(value, exact, FORMATS[dtype]),
+            "absolute_error": absolute_error(value, exact),
+            "relative_error": relative_error(value, exact),
+            **more,
+        }
+    return PointRow(
+        loss="bce", implementation=name, backend="torch", device=more.pop("device", "cpu"), dtype=dtype, quantity=quantity, params=params,
+        logits=(logit,), targets=(target,), outcome=outcome, value=value, exact=exact,
+        definition=more.pop("definition", exact), deviation=more.pop("deviation", 0.0), **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report():
+    """One row of every outcome, a deviation, two devices, an odd name, all dtypes, the smallest and largest numbers."""
+    definition = exact_value(loss_named("bce").formula, [Term(17.0, 0.0)], {"pos_weight": 1.0}, FLOAT32)
+    rows = (
+        row("fine", Outcome.OK, 1.5, 1.7014133),
+        row("not-a-number", Outcome.NAN, 1.5, math.nan),
+        row("infinite", Outcome.INF, 1.5, math.inf),
+        row("negative", Outcome.WRONG_SIGN, 1.5, -1.5),
+        row("lost", Outcome.LOST, -15.0, 0.0),
+        row("flushed", Outcome.FLUSHED, -100.0, 0.0),
+        row("never-infinite", Outcome.MISSED_INF, math.inf, 3.4028234663852886e38),
+        row("far-off", Outcome.INACCURATE, 17.0, 100.0),
+        row("unknown", Outcome.UNDECIDED, 17.0, 17.0, exact=UNDECIDED, deviation=math.nan),
+        row("elsewhere", Outcome.UNAVAILABLE, 17.0, None, device="cuda", reason="there is no CUDA device here"),
+        row("another-formula", Outcome.OK, 17.0, 34.0, exact=Exact(Kind.FINITE, 34.0, (34, 0), (0, 0), 128),
+            definition=definition, deviation=1.0, note="twice of everything"),
+        row(ODD, Outcome.OK, 17.0, 17.0),
+        row("fine", Outcome.OK, -1e20, -0.0, dtype="float64"),
+        row("fine", Outcome.OK, -744.25, 5e-324, dtype="float64"),
+        row("fine", Outcome.OK, 1.7976931348623157e308, 1.7976931348623157e308, dtype="float64"),
+        row("fine", Outcome.OK, -1.5, 0.18242552380635635, dtype="float64", quantity="grad"),
+        row("fine", Outcome.OK, 6.1035e-05, 0.69336, dtype="float16"),
+        row("fine", Outcome.OK, 3.38953139e38, 3.38953139e38, dtype="bfloat16"),
+    )  # fmt: skip
+    environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
+    return Report(
+        "compare", environment, "losscheck compare --impl 'odd|*'", rows, max_ulp=8.0, differences=(Difference("cpu", "cuda", 7, 3),)
+    )
+
+
+def printed(report, name="table", **style):
+    return render(name, report, Style(**style))
+
+
+def report_of(*logits, targets=(1.0,), which=("bce",), **more):
+    question = Question(tuple(loss_named(each) for each in which), logits, targets, **more)
+    return Report("compare", {}, "losscheck compare", tuple(compare(question)), reduction=question.reduction, max_ulp=question.max_ulp)
+
+
+def test_the_fixture_has_every_outcome_and_dtype(report):
+    """Or the tests below would prove less than they say."""
+    assert {each.outcome for each in report.rows} == set(Outcome)
+    assert {each.dtype for each in report.rows} == set(FORMATS)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_every_format_renders_every_outcome_and_ends_in_a_newline(report, name):
+    """A pure function: the same report twice gives the same text, in any width."""
+    text = printed(report, name)
+
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    assert text == printed(report, name)
+    assert all(each.outcome.value in text for each in report.rows)
+    assert name == "table" or text == printed(report, name, width=200, color=True, unicode=False)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_an_empty_report_is_no_crash(name):
+    """No rows at all."""
+    assert printed(Report("compare", {}, "losscheck compare", ()), name).endswith("\n")
+
+
+# The table --------------------------------------------------------------------------------------------------------
+
+
+def numbers(report):
+    for each in report.rows:
+        yield from (value_text(each), exact_text(each.exact, each.dtype), ulp_text(each.ulp))
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120, 200])
+def test_the_table_cuts_no_number_of_the_fixture(report, width):
+    """Every value, exact value and ulp stands whole between blanks, whatever the width."""
+    words = printed(report, width=width).split()
+
+    assert [each for each in numbers(report) if each not in words] == []
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+def test_the_table_cuts_no_number_of_a_comparison(loss, dtype, width):
+    """All implementations at tiny, huge, saturated and ordinary logits; float64 subnormals and e^-1e20 among them."""
+    logits = ["-1e4", "-745.1", "-708.5", "-88.7", "-17", "1e-7", "0x1.5555p+1", "710", "6e4"]
+    logits += ["-1e20", "3e38"] if dtype != "float16" else []
+    found = report_of(*logits, which=(loss,), dtypes=(dtype,))
+    words = printed(found, width=width).split()
+
+    assert [each for each in numbers(found) if each not in words] == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_the_table_reads_within_80_columns(dtype, target):
+    """All losses and implementations of the default comparison, at sound and at failing logits."""
+    for logit in ("1.5", "-15", "17", "-104", "0.3333333"):
+        lines = printed(report_of(logit, targets=(target,), which=tuple(losses()), dtypes=(dtype,))).splitlines()
+
+        assert [line for line in lines if len(line) > 80] == []
+
+
+def test_no_markup_is_eaten(report):
+    """[ulp] and [red] in a name are text; narrow screens fold the name and keep its letters."""
+    assert ODD in printed(report, width=200)
+    folded = re.sub(r"\s+", "", printed(report, width=80))
+
+    assert all(part in folded for part in ("odd[ulp]|a,", "[red]d[/red]"))
+
+
+def test_there_is_no_colour_without_colour(report):
+    """Not one escape; with colour there are, and without them the text is the same."""
+    plain, colored = printed(report), printed(report, color=True)
+
+    assert "\x1b" not in plain
+    assert "\x1b[" in colored
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored).split() == plain.split()
+
+
+def test_failures_stand_out_without_colour(report):
+    """A mark before the word of each failing outcome, and of no other."""
+    for unicode, mark in ((True, "✗"), (False, "x")):
+        text = printed(report, width=200, unicode=unicode)
+        for outcome in Outcome:
+            assert (f" {mark} {outcome.value}" in text) == (outcome in FAILURES), outcome
+
+
+def test_a_screen_without_unicode_gets_ascii(report):
+    """Every character, also in the sentences."""
+    assert printed(report, unicode=False).isascii()
+    assert not printed(report, unicode=True).isascii()
+
+
+def test_the_point_is_shown_in_decimal_and_hex(report):
+    """The logit used, exactly; -0 is not +0."""
+    assert "loss at logit -15 (-0x1.ep+3), target 0" in printed(report)
+    assert "gradient at logit -1.5 (-0x1.8p+0), target 0" in printed(report)
+    zeros = printed(report_of(0.0, -0.0, impl=("stable",), backends=("numpy",), quantities=("loss",)))
+
+    assert "loss at logit 0 (0x0p+0), target 1" in zeros
+    assert "loss at logit -0 (-0x0p+0), target 1" in zeros
+
+
+def test_backends_that_agree_to_the_bit_share_a_line():
+    """Otherwise each has its own, with its name."""
+    text = printed(report_of(0.0, impl=("stable", "mpmath"), quantities=("loss",)))
+    apart = printed(report_of("-0.0001", impl=("expanded",), dtypes=("float64",), targets=(0.0,), quantities=("loss",)))
+
+    assert [line.split()[0] for line in text.splitlines() if " ok" in line] == ["stable", "mpmath"]
+    assert ("expanded numpy" in apart) == ("expanded torch" in apart)
+
+
+def test_two_devices_are_told_apart():
+    """Rows of one implementation on cpu and cuda carry the device, and the missing one says why."""
+    text = printed(report_of(1.5, impl=("torch-bce*",), devices=("cpu", "cuda:77"), quantities=("loss",)))
+
+    assert "torch-bce-with-logits cpu" in text
+    assert "torch-bce-with-logits cuda:77" in text
+    assert "unavailable" in text
+    assert "CUDA" in text
+
+
+def test_a_reduction_is_named():
+    """Which one, and over how many points."""
+    text = printed(report_of(0.7, 0.2, targets=(1.0, 0.0), reduction="mean"))
+
+    assert "reduction: mean" in text
+    assert "loss at 2 points" in text
+
+
+def test_the_parameters_are_shown_as_short_as_they_read_back():
+    """0.1 in float32 is shown as 0.1 and not as 0.10000000149011612."""
+    text = printed(report_of(1.0, which=("weighted-focal",), params={"alpha": 0.1}, impl=("stable",)))
+
+    assert "alpha=0.1 " in text.splitlines()[0] + " "
+    assert "0.10000000149" not in text
+
+
+# Words ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("not-a-number", "NaN where 1.701413278 is right"),
+        ("infinite", "inf where 1.701413278 is right"),
+        ("negative", "-1.5 where 1.701413278 is right: the wrong sign"),
+        ("lost", "exactly 0 where 3.059022737e-07 is right: it is silently lost"),
+        ("flushed", "exactly 0 where the subnormal 3.720075976e-44 is right"),
+        ("never-infinite", "is beyond the largest float32"),
+        ("far-off", "100 where 17.00000004 is right, off by "),
+        ("unknown", "is undecided at the precision cap"),
+        ("elsewhere", "unavailable, there is no CUDA device here"),
+        ("another-formula", "a deviation of +100% (twice of everything)"),
+    ],
+)
+def test_a_sentence_says_what_each_outcome_means(report, name, says):
+    """In words: what came, what is right, where."""
+    alone = Report("compare", {}, "", tuple(each for each in report.rows if each.implementation == name))
+
+    assert any(says in sentence and name in sentence for sentence in meaning(alone)), meaning(alone)
+
+
+def test_a_sound_report_says_so_with_the_limit_in_force():
+    """How many results, and within how many ulp."""
+    found = report_of(1.5, impl=("stable",))
+
+    assert meaning(found)[0] == "All 4 judged results are within 8 ulp of their own formula."
+
+
+def test_the_count_of_differing_rows_is_said(report):
+    """3 of 7 rows differ."""
+    assert "3 of 7 rows differ in bits between cpu and cuda." in meaning(report)
+
+
+def test_the_worst_failure_is_said_first(report):
+    """By severity: NaN before inf before a wrong sign."""
+    assert "not-a-number" in meaning(report)[0]
+    assert "infinite" in meaning(report)[1]
+
+
+def test_figures_in_words_are_never_nan_formatted():
+    """Unknown deviations are a question mark, missing ulp a dash, infinite ones inf."""
+    assert deviation_text(math.nan) == deviation_text(None) == "?"
+    assert (ulp_text(None), ulp_text(math.inf), ulp_text(math.nan), ulp_text(0.0)) == ("-", "inf", "nan", "0")
+    assert exact_text(None, "float32") == "-"
+    assert exact_text(UNDECIDED, "float32") == "undecided"
+
+
+def test_a_vanishing_exact_value_is_given_by_its_logarithm():
+    """e^-1e20 has 43 quintillion zeros: 10^-4.343e+19."""
+    exact = exact_value(loss_named("bce").formula, [Term(-1e20, 0.0)], {"pos_weight": 1.0}, FORMATS["float64"])
+
+    assert exact_text(exact, "float64") == "10^-4.343e+19"
+
+
+# JSON, CSV, markdown ----------------------------------------------------------------------------------------------
+
+
+def refuse(token):
+    raise AssertionError(f"{token} is not JSON")
+
+
+def test_json_reads_back_every_row(report):
+    """Non-finite numbers are strings, null stands for no value at all, the odd name survives."""
+    document = json.loads(printed(report, "json"), parse_constant=refuse)
+    by_name = {each["implementation"]: each for each in document["rows"]}
+
+    assert len(document["rows"]) == len(report.rows)
+    assert by_name["not-a-number"]["value"] == by_name["not-a-number"]["value_hex"] == "nan"
+    assert by_name["infinite"]["value"] == "inf"
+    assert by_name["never-infinite"]["exact"] == by_name["never-infinite"]["exact_hex"] == "inf"
+    assert by_name["unknown"]["exact"] == "nan"
+    assert by_name["unknown"]["oracle_bits"] == 2**14
+    assert by_name["elsewhere"]["value"] is None
+    assert by_name["elsewhere"]["reason"] == "there is no CUDA device here"
+    assert by_name["another-formula"]["definition"].startswith("17.0000000413993")
+    assert by_name[ODD]["value"] == 17.0
+    assert document["differences"] == [{"device": "cpu", "other": "cuda", "rows": 7, "differ": 3}]
+
+
+def test_json_keeps_an_infinite_limit_readable(report):
+    """--max-ulp inf is the string 'inf', as every non-finite number."""
+    unlimited = Report("compare", {}, "", report.rows, max_ulp=math.inf)
+
+    assert json.loads(printed(unlimited, "json"), parse_constant=refuse)["max_ulp"] == "inf"
+
+
+def test_json_gives_the_exact_value_where_no_decimal_notation_reaches():
+    """exp(-1e20) in at least 30 digits and a decimal exponent, not a zero."""
+    document = json.loads(printed(report_of("-1e20", targets=(0.0,), impl=("stable",), dtypes=("float64",), backends=("numpy",)), "json"))
+    mantissa, _, exponent = document["rows"][0]["exact"].partition("e")
+
+    assert len(mantissa.replace(".", "")) >= 30
+    assert int(exponent) == math.floor(-1e20 / math.log(10)) or abs(int(exponent) / (-1e20 / math.log(10)) - 1) < 1e-15
+    assert document["rows"][0]["exact_hex"] == "0x0.0p+0"
+
+
+def test_csv_quotes_what_it_must(report):
+    """Commas, quotes and bars in a name come back as they were; every line has every field."""
+    table = list(csv.reader(io.StringIO(printed(report, "csv"))))
+    names = [line[table[0].index("implementation")] for line in table[1:]]
+
+    assert names == [each.implementation for each in report.rows]
+    assert {len(line) for line in table} == {len(table[0])}
+    assert "None" not in printed(report, "csv")
+
+
+def test_csv_of_several_points_keeps_them_in_one_cell():
+    """The logits of a reduced loss, separated by blanks."""
+    text = printed(report_of(0.5, 2.0, targets=(1.0, 0.0), impl=("stable",), reduction="mean", quantities=("loss",)), "csv")
+    first = next(csv.DictReader(io.StringIO(text)))
+
+    assert first["logit"] == "0.5 2.0"
+    assert first["target_hex"] == "0x1.0000000000000p+0 0x0.0p+0"
+
+
+def test_markdown_escapes_bars_and_stars(report):
+    """Each line of a table has ten cells, whatever a name holds; failing outcomes are bold."""
+    lines = [line for line in printed(report, "markdown").splitlines() if line.startswith("|")]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+
+    assert {len(each) for each in cells} == {10}
+    assert any("odd[ulp]\\|a, \\*b\\*" in line for line in lines)
+    assert sum("**" in line for line in lines) == sum(each.outcome.failed for each in report.rows)
+
+
+def test_markdown_has_a_heading_for_each_loss_and_dtype(report):
+    """Rows of one dtype stand together below it."""
+    headings = [line for line in printed(report, "markdown").splitlines() if line.startswith("### ")]
+
+    assert [line.split(",")[1].split()[0] for line in headings] == ["float32", "float64", "float16", "bfloat16"]

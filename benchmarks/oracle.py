@@ -5,10 +5,11 @@ python benchmarks/oracle.py
 
 import random
 
+from paired import paired, shown
+
 from losscheck.dtypes import FLOAT32, FLOAT64
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.registry import losses
-from paired import paired, shown
 
 POINTS = 400
 

@@ -8,10 +8,11 @@ import resource
 import time
 
 import torch
+from paired import command, paired, shown
+
 from losscheck.bulk.compiled import BLOCK
 from losscheck.dtypes import FLOAT32
 from losscheck.sweep import Finding, SweepQuestion, run_tasks, tasks_of
-from paired import command, paired, shown
 
 
 def task(low: float, floats: int, quantities: tuple[str, ...], device: str):

@@ -62,7 +62,8 @@ def save_state(state: State, path: Path) -> None:
     data = {
         "losscheck_state": FORMAT,
         "version": state.version,
-        "question": asdict(state.question),
+        # In hex, because a limit may be infinite.
+        "question": {**asdict(state.question), "max_ulp": float(state.question.max_ulp).hex()},
         "shard": list(state.shard),
         "complete": state.complete,
         "findings": [_to_json(each) for each in state.findings],
@@ -142,7 +143,7 @@ def _to_json(finding: Finding) -> dict[str, Any]:
 
 def _state(data: dict[str, Any]) -> State:
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data["question"].items()}
-    question = SweepQuestion(**fields)
+    question = SweepQuestion(**{**fields, "max_ulp": float.fromhex(fields["max_ulp"])})
     findings = [
         Finding(
             {quantity: Summary.from_json(each) for quantity, each in one["summaries"].items()},

@@ -86,9 +86,13 @@ def focal_slope(xp: Any, x: Any, exponent: float) -> Any:
     """The derivative of :func:`focal_term`: s(x)^g (g s(-x) softplus(x) + s(x)), every term positive."""
     if exponent == 0:
         return sigmoid(xp, x)
-    held = _held(xp, x)
-    inner = exponent * sigmoid(xp, -held) * softplus(xp, held) + sigmoid(xp, x)
-    return power_of_sigmoid(xp, x, exponent) * inner
+    e = _decay(xp, x)
+    over = exponent * xp.where(x > 0, e * softplus(xp, _held(xp, x)), xp.log1p(e)) + xp.where(x > 0, xp.ones_like(e), e)
+    if math.frexp(exponent)[0] == 0.5:
+        # 1 / (1 + e)^(g+1) as one exponential: 1 + e is rounded nowhere, so nothing multiplies its error by g + 1.
+        below = xp.where(x > 0, xp.zeros_like(x), x)
+        return _exp(xp, exponent * below) * (_exp(xp, -(exponent + 1) * xp.log1p(e)) * over)
+    return power_of_sigmoid(xp, x, exponent) * (over / (1 + e))
 
 
 def _held(xp: Any, x: Any) -> Any:

@@ -81,6 +81,8 @@ class Task:
         for each in self.loss.parameters:
             if each.name in one.ignores and self.params[each.name] != each.default:
                 return f"{one.name} takes no {each.name}"
+        if "grad" in self.quantities and self.subject.backend == "numpy" and one.gradient is None:
+            return f"{one.name} has no gradient on numpy; use --quantity loss"
         return backend_named(self.subject.backend).why_unavailable(self.subject.device)
 
 

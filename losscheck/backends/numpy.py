@@ -47,9 +47,9 @@ class NumpyBackend:
         params = {name: dtype.type(value) for name, value in subject.params.items()}
 
         def call(logits: Any) -> tuple[Any, Any]:
-            x = logits.astype(dtype)
-            z = np.full_like(x, subject.target)
             with np.errstate(all="ignore"):
+                x = logits.astype(dtype)  # a cast of NaN counts as invalid
+                z = np.full_like(x, subject.target)
                 loss = one.function(np, x, z, **params)
                 grad = one.gradient(np, x, z, **params) if subject.gradient and one.gradient else None
             _same_dtype(loss, dtype, one.name)

@@ -243,9 +243,10 @@ class CarriedArithmetic:
             return x if a.value > b.value else y
         above = a.value > b.value
         margin = self.absolute(a.value) * a.bound + self.absolute(b.value) * b.bound
-        unclear = self.absolute(a.value - b.value) <= margin
+        # An unknown bound makes the margin NaN: asked this way round it is not clear.
+        clear = self.absolute(a.value - b.value) > margin
         bound = self.operations.where(above, x.bound, y.bound)
-        return Carried(self, self.operations.where(above, x.value, y.value), self.operations.where(unclear, math.inf, bound))
+        return Carried(self, self.operations.where(above, x.value, y.value), self.operations.where(clear, bound, math.inf))
 
     # The bounds are floats where they can be, so that compiled code folds them away. -------------------------------
 

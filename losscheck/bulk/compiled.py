@@ -107,7 +107,7 @@ class _Tally:
 
         for n in np.flatnonzero(code == UNDECIDED):
             code[n], ulp = self.examiner.settle(float(logits[n]), float(values[n]))
-            size[n] = np.float32(abs(ulp)).view(np.int32)
+            size[n] = np.float32(self.kernels.narrowed(abs(ulp))).view(np.int32)
             self.total.settled += 1
 
     def _add_runs(self, start: int, n: int) -> None:

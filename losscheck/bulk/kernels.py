@@ -132,6 +132,13 @@ def bucket(ulp):
 
 
 @njit(inline="always")
+def narrowed(ulp):
+    """|ulp| as a float32 of the same bucket: cut off, not rounded; NaN and what array_judge calls infinite as infinity."""
+    finite = ulp if ulp < 3.4028234663852886e38 else (3.4028234663852886e38 if ulp < 1.0715086071862673e301 else math.inf)
+    return float_of(bits_of(finite) & -536870912)
+
+
+@njit(inline="always")
 def outcome(value, exact, bound, precision, emin, half_least, normal, overflow, max_ulp):
     """The code and the signed ulp of one value; the same decisions as array_judge.judge_arrays."""
     size = abs(exact)
@@ -186,7 +193,7 @@ def judged(filter_values: Callable[..., Any]) -> Callable[..., Any]:
         for i in range(x.size):
             exact, bound = inlined(np.float64(x[i]))
             code[i], ulp = outcome(np.float64(value[i]), exact, bound, precision, emin, half_least, normal, overflow, max_ulp)
-            narrow[i] = abs(ulp)
+            narrow[i] = narrowed(abs(ulp))
 
     return judge
 

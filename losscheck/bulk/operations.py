@@ -14,6 +14,8 @@ class ArrayOperations:
         self.xp = xp
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
+        if isinstance(a, float) and isinstance(b, float):
+            a = self.xp.full_like(condition, a, dtype=self.xp.float64)  # of two floats torch would make float32
         return self.xp.where(condition, a, b)
 
     def absolute(self, x: Any) -> Any:

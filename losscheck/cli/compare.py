@@ -102,4 +102,7 @@ def _question(given: dict[str, Any]) -> Any:
 def _refuse_if_all_devices_missing(rows: list[Any]) -> None:
     reasons = dict.fromkeys((row.device, row.reason) for row in rows)
     shown = "; ".join(f"{device}: {reason}" for device, reason in list(reasons)[:3])
-    raise UserError(f"nothing could run ({shown})", "add another --device or --backend, such as --device cpu; see `losscheck doctor`")
+    raise UserError(
+        f"nothing could run ({shown})",
+        "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+    )

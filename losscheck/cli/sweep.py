@@ -98,7 +98,10 @@ def report_of(state: Any, command_line: str) -> Any:
     rows = rows_of(tasks, state.findings)
     if rows and all(row.reason for row in rows):
         reasons = dict.fromkeys(f"{row.device}: {row.reason}" for row in rows)
-        raise UserError(f"nothing could run ({'; '.join(list(reasons)[:3])})", "add another --device or --backend; see `losscheck doctor`")
+        raise UserError(
+            f"nothing could run ({'; '.join(list(reasons)[:3])})",
+            "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+        )
     return Report(
         command="sweep",
         environment=describe(state.question.devices),

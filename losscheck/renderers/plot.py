@@ -28,6 +28,7 @@ def draw(report: Report, path: Path) -> None:
         UserError: when the file cannot be written.
     """
     figure = _figure(report)
+    temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=path.suffix, delete=False) as file:
             temporary = Path(file.name)
@@ -35,13 +36,15 @@ def draw(report: Report, path: Path) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror or error}", "choose another --plot file") from None
 
 
 def svg(report: Report) -> str:
     """The picture as an <svg> element for a page."""
     out = io.StringIO()
-    _figure(report).savefig(out, format="svg", metadata={"Date": None})
+    _figure(report).savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
 

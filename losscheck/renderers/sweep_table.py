@@ -29,7 +29,7 @@ from losscheck.report import Report, SweepRow
 __all__ = ["render"]
 
 MOST_REGIONS = 16
-LEAST_STRIP = 20
+LEAST_STRIP = 16
 
 
 def render(report: Report, style: Style) -> str:

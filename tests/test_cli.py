@@ -654,7 +654,7 @@ def test_only_a_missing_device_is_an_error_and_one_of_several_is_not(call):
 
     assert (code, out) == (2, "")
     assert "nothing could run (cuda:99: " in err
-    assert "--device cpu" in err
+    assert "--device" in err.splitlines()[1]
     assert [(row["device"], row["outcome"]) for row in rows] == [
         ("cpu", "ok"),
         ("cpu", "ok"),

@@ -1,0 +1,345 @@
+"""The judge of whole arrays says what `measure` says of one value; summaries of stretches add up the same however they are cut."""
+
+import functools
+import itertools
+import json
+import math
+import random
+from fractions import Fraction
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import formats
+
+from losscheck.bulk import kernels, summary
+from losscheck.bulk.array_judge import BUCKETS, CODES, Limits, bucket_name, buckets, judge_arrays
+from losscheck.bulk.scan import decode_ordinals
+from losscheck.bulk.summary import CELLS, WORST, Band, Summary, Worst
+from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
+from losscheck.errors import UserError
+from losscheck.exact import Exact, Kind
+from losscheck.grid import Grid, exhaustive_grid, sampled_grid
+from losscheck.measure import classify, ulp_error
+from losscheck.report import FAILURES, Outcome
+
+NARROW = (FLOAT32, FLOAT16, BFLOAT16)
+UNDECIDED = CODES.index(Outcome.UNDECIDED)
+MAX_ULP = 8.0
+judge = kernels.outcome
+
+
+# The judge -------------------------------------------------------------------------------------------------------------
+
+
+def exact_of(value, dtype):
+    """A float64 as an exact value of the oracle."""
+    mantissa, denominator = value.as_integer_ratio()
+    return Exact(Kind.FINITE, dtype.round(value), (mantissa, 1 - denominator.bit_length()))
+
+
+def adversarial(dtype, rng, count=60):
+    """Pairs (value, exact): neighbours, ties, zeros, infinities, NaN, wrong signs, thresholds of the dtype."""
+    least, limits = dtype.smallest_subnormal, Limits.of(dtype, MAX_ULP)
+    edges = [limits.half_least, limits.normal, limits.overflow, least, dtype.smallest_normal, dtype.largest, 1.0, 2.0**-20]
+    exacts = [step for edge in edges for step in (edge, math.nextafter(edge, 0), math.nextafter(edge, math.inf))]
+    ordinals = [rng.randrange(1, dtype.infinity_ordinal) for _ in range(count)]
+    floats = [dtype.from_ordinal(n) for n in ordinals]
+    exacts += floats
+    exacts += [x * (1 + rng.choice([0.5, 0.25, -0.5]) * 2.0**-dtype.precision) for x in floats]
+    exacts += [(x + dtype.neighbour(x, 1)) / 2 for x in floats if x < dtype.largest]
+    for exact in exacts:
+        near = dtype.round(exact)
+        around = [dtype.neighbour(near, n) for n in (-9, -8, -7, -1, 0, 1, 7, 8, 9, 1000)]
+        for value in [*around, 0.0, -0.0, math.inf, -math.inf, math.nan, -near, dtype.largest, -least]:
+            for sign in (1.0, -1.0):
+                yield sign * value, sign * exact
+
+
+def judged_by(name, values, exacts, bounds, limits):
+    if name == "compiled":
+        given = (limits.precision, limits.emin, limits.half_least, limits.normal, limits.overflow, limits.max_ulp)
+        compiled = compiled_outcome()
+        pairs = [compiled(*each, *given) for each in zip(values, exacts, bounds, strict=True)]
+        return [int(code) for code, _ in pairs], [float(ulp) for _, ulp in pairs]
+    xp = np if name == "numpy" else pytest.importorskip("torch")
+    arrays = [np.array(each) if name == "numpy" else xp.tensor(each, dtype=xp.float64) for each in (values, exacts, bounds)]
+    with np.errstate(all="ignore"):
+        codes, ulps = judge_arrays(xp, *arrays, limits)
+    return codes.tolist(), ulps.tolist()
+
+
+@functools.cache
+def compiled_outcome():
+    """`outcome` is inlined where it is used; here it is a function of its own."""
+
+    @numba.njit(error_model="numpy", fastmath={"contract"})
+    def outcome(value, exact, bound, precision, emin, half_least, normal, overflow, max_ulp):
+        return judge(value, exact, bound, precision, emin, half_least, normal, overflow, max_ulp)
+
+    return outcome
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "compiled"])
+@pytest.mark.parametrize("dtype", NARROW, ids=lambda each: each.name)
+@pytest.mark.parametrize("bound", [0.0, 2.0**-46, 2.0**-30])
+def test_the_judge_of_arrays_never_decides_otherwise_than_the_oracle(name, dtype, bound):
+    """An outcome, a sign or a bucket of ulp decided wrongly beside a threshold, a tie or a zero."""
+    pairs = list(adversarial(dtype, random.Random(f"{dtype.name}")))
+    values, exacts = ([each[n] for each in pairs] for n in (0, 1))
+    codes, ulps = judged_by(name, values, exacts, [bound] * len(pairs), Limits.of(dtype, MAX_ULP))
+    decided = 0
+    for (value, exact), code, ulp in zip(pairs, codes, ulps, strict=True):
+        if code == UNDECIDED:
+            continue
+        # The exact value may lie anywhere in the interval: at both ends and in the middle the answer must be this one.
+        for end in (exact, exact * (1 - bound), exact * (1 + bound)):
+            truth = exact_of(end, dtype)
+            error = ulp_error(value, truth, dtype)
+            assert CODES[code] is classify(value, truth, error, dtype, MAX_ULP), (value, end, bound)
+            if math.isfinite(error):
+                assert bucket_of(ulp) == bucket_of(error), (value, end, ulp, error)
+            else:
+                assert not math.isfinite(ulp)
+        decided += 1
+
+    assert decided > 0.6 * len(pairs)
+
+
+def bucket_of(ulp):
+    return int(buckets(np, np.array([ulp]))[0])
+
+
+def test_an_exact_filter_leaves_nothing_undecided_but_nothing_it_cannot_know():
+    """A judge that is safe because it says `undecided` to everything."""
+    pairs = list(adversarial(FLOAT32, random.Random(5)))
+    values, exacts = ([each[n] for each in pairs] for n in (0, 1))
+    codes, _ = judged_by("numpy", values, exacts, [0.0] * len(pairs), Limits.of(FLOAT32, MAX_ULP))
+    shares = [sum(code == n for code in codes) for n in range(len(CODES))]
+
+    assert shares[UNDECIDED] < 0.25 * len(codes)
+    assert all(n > 0 for outcome, n in zip(CODES, shares, strict=True) if outcome in FAILURES or outcome is Outcome.OK)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "compiled"])
+@pytest.mark.parametrize("exact", [math.nan, math.inf, -math.inf, 2.0**1010])
+def test_an_exact_value_the_filter_does_not_know_is_undecided(name, exact):
+    """NaN passes `error > limit`."""
+    values = [0.0, 1.0, math.inf, -math.inf, math.nan]
+    codes, _ = judged_by(name, values, [exact] * 5, [0.0] * 5, Limits.of(FLOAT32, MAX_ULP))
+
+    assert codes == [UNDECIDED] * 5
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "compiled"])
+def test_an_infinite_or_unknown_bound_is_undecided(name):
+    """A bound of inf or NaN that compares as small; NaN is wrong whatever the number is."""
+    bounds = [math.inf, math.nan]
+    codes, _ = judged_by(name, [1.0, 1.0], [1.0, 1.0], bounds, Limits.of(FLOAT32, MAX_ULP))
+    nans, _ = judged_by(name, [math.nan, math.nan], [1.0, 1.0], bounds, Limits.of(FLOAT32, MAX_ULP))
+
+    assert codes == [UNDECIDED] * 2
+    assert set(nans) <= {UNDECIDED, CODES.index(Outcome.NAN)}
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=lambda each: each.name)
+def test_the_limits_are_where_rounding_changes(dtype):
+    """A threshold one float64 off."""
+    limits = Limits.of(dtype, MAX_ULP)
+
+    assert dtype.round(limits.half_least) == 0 < dtype.round(math.nextafter(limits.half_least, 1))
+    assert dtype.round(limits.normal) == dtype.smallest_normal > dtype.round(math.nextafter(limits.normal, 0))
+    assert dtype.round(limits.overflow) == math.inf > dtype.round(math.nextafter(limits.overflow, 0))
+
+
+def test_buckets_are_named_for_what_they_hold():
+    """A bucket that says 1-2 and holds 2."""
+    assert [bucket_name(n) for n in (0, 1, 2, 3, 5)] == ["<0.5", "0.5-1", "1-2", "2-4", "8-16"]
+    assert bucket_name(BUCKETS - 1) == "inf or nan"
+    ulps = [0.0, 0.49, 0.5, -0.99, 1.0, 1.99, -2.0, 8.0, 1e300, math.inf, -math.inf, math.nan]
+    names = [bucket_name(bucket_of(each)) for each in ulps]
+    assert names[:8] == ["<0.5", "<0.5", "0.5-1", "0.5-1", "1-2", "1-2", "2-4", "8-16"]
+    assert names[8] == bucket_name(BUCKETS - 2) and names[9:] == ["inf or nan"] * 3
+    assert len({bucket_name(n) for n in range(BUCKETS)}) == BUCKETS
+
+
+# Summaries -------------------------------------------------------------------------------------------------------------
+
+
+def stretch(codes, ulps, first, checked=1):
+    """The summary of consecutive floats, point by point and in the plainest way."""
+    made = Summary(points=len(codes), settled=len(codes), checked=checked * len(codes), wrong=codes.count(6))
+    for n, (code, ulp) in enumerate(zip(codes, ulps, strict=True)):
+        made.counts[code] += 1
+        made.histogram[bucket_of(ulp)] += 1
+        cell = (first + n) % CELLS
+        made.profile_ulp[cell] = max(made.profile_ulp[cell], math.inf if math.isnan(ulp) else abs(ulp))
+        made.profile_code[cell] = min(made.profile_code[cell], code)
+    made.worst = sorted((Worst(first + n, 1.0, ulp) for n, ulp in enumerate(ulps)), key=lambda each: each.key)[:WORST]
+    position = first
+    for code, run in itertools.groupby(codes):
+        size = len(list(run))
+        made.add_runs(code, [(position, position + size - 1)])
+        position += size
+    return made
+
+
+POINTS = st.lists(
+    st.tuples(st.sampled_from([0, 3, 6, 9, 9]), st.sampled_from([0.0, 0.3, -0.75, 5.0, 1e9, math.inf, -math.inf, math.nan])),
+    min_size=1,
+    max_size=60,
+)
+
+
+def merged(parts):
+    total = Summary()
+    for each in parts:
+        total = total.merge(each)
+    return total
+
+
+def grouped(parts, rng):
+    """The same parts merged in a random order of association."""
+    parts = list(parts)
+    while len(parts) > 1:
+        n = rng.randrange(len(parts) - 1)
+        parts[n : n + 2] = [parts[n].merge(parts[n + 1])]
+    return Summary().merge(parts[0])
+
+
+@pytest.mark.parametrize("most_bands", [33000, 5, 2])
+@settings(max_examples=60)
+@given(points=POINTS, cuts=st.sets(st.integers(1, 59)), seed=st.integers(0, 2**20), first=st.integers(-500, 500))
+def test_a_summary_does_not_depend_on_how_its_stretch_was_cut(most_bands, points, cuts, seed, first):
+    """Regions cut at a seam, bands joined in one order and not in another, a worst case that a merge drops."""
+    kept, summary.MOST_BANDS = summary.MOST_BANDS, most_bands
+    try:
+        codes, ulps = [each[0] for each in points], [each[1] for each in points]
+        ends = [0, *sorted(cut for cut in cuts if cut < len(points)), len(points)]
+        parts = [stretch(codes[a:b], ulps[a:b], first + a) for a, b in itertools.pairwise(ends)]
+        whole = merged([stretch(codes, ulps, first)])
+
+        assert repr(merged(parts)) == repr(grouped(parts, random.Random(seed))) == repr(whole)
+        assert all(len(bands) <= most_bands for bands in whole.bands.values())
+    finally:
+        summary.MOST_BANDS = kept
+
+
+def test_bands_are_joined_only_when_there_are_too_many():
+    """Regions that are said to be complete and are not, or that grow without limit."""
+    codes = [0 if n % 4 == 0 else 9 for n in range(400)]
+    exact = merged([stretch(codes, [0.0] * 400, 0)])
+    kept, summary.MOST_BANDS = summary.MOST_BANDS, 10
+    try:
+        few = merged([stretch(codes[:200], [0.0] * 200, 0), stretch(codes[200:], [0.0] * 200, 200)])
+    finally:
+        summary.MOST_BANDS = kept
+
+    assert len(exact.bands[0]) == 100 and exact.gap == 0 and all(each == Band(4 * n, 4 * n, 1) for n, each in enumerate(exact.bands[0]))
+    assert few.bands == {0: [Band(0, 396, 100)]} and few.gap == 4
+
+
+def test_every_region_of_a_16_bit_dtype_fits_unjoined():
+    """A limit below half the floats of bfloat16, where outcomes may alternate."""
+    assert summary.MOST_BANDS > 2**16 / 2
+    assert {CODES[n] for n in summary._FAILED} == set(FAILURES)
+
+
+@given(points=POINTS)
+def test_a_summary_survives_its_state_file(points):
+    """NaN and infinity lost in JSON, or a number of the bands turned into text."""
+    made = stretch([each[0] for each in points], [each[1] for each in points], -20)
+    text = json.dumps(made.to_json(), allow_nan=False)
+
+    assert repr(Summary.from_json(json.loads(text))) == repr(made)
+
+
+@pytest.mark.parametrize("missing", ["points", "counts", "bands", "worst", "profile_ulp", "wrong"])
+def test_a_state_without_one_of_its_fields_is_no_summary(missing):
+    """A damaged file read as an empty stretch."""
+    data = Summary().to_json()
+    del data[missing]
+
+    with pytest.raises(KeyError):
+        Summary.from_json(data)
+
+
+def test_the_worst_cases_are_sorted_with_nan_first():
+    """max([1.0, nan, 2.0]) is 2.0."""
+    made = merged([stretch([9] * 4, [1.0, math.nan, 2.0, -math.inf], 0)])
+
+    assert [each.ordinal for each in made.worst] == [1, 3, 2, 0]
+
+
+# The grid --------------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def ranges(draw):
+    dtype = draw(formats())
+    ends = st.integers(-1 - dtype.infinity_ordinal, dtype.infinity_ordinal)
+    near = st.integers(0, 5)
+    first = draw(ends)
+    last = draw(ends | near.map(lambda n: min(first + n, dtype.infinity_ordinal)))
+    return Grid(dtype, min(first, last), max(first, last))
+
+
+@given(grid=ranges())
+@settings(max_examples=200)
+def test_cells_cover_the_range_without_gap_or_overlap(grid):
+    """A float that belongs to no cell of the profile, or to one outside of the range."""
+    starts = grid.cell_starts
+
+    assert len(starts) == CELLS + 1
+    assert starts[0] == grid.first and starts[-1] == grid.last + 1
+    assert all(a <= b for a, b in itertools.pairwise(starts))
+    assert all(grid.low <= middle <= grid.high for middle in grid.cell_middles) and len(grid.cell_middles) == CELLS
+
+
+@pytest.mark.parametrize("ends", [(1.5, 1.5), (0.0, 0.0), (-math.inf, math.inf), (-3.0, 100.0), (math.inf, math.inf), (-0.0, 2.0**-130)])
+def test_cells_of_special_ranges(ends):
+    """One float, an infinite range, a range of zeros: the division by its width."""
+    grid = exhaustive_grid(FLOAT32, *ends)
+
+    assert grid.cell_starts[0] == grid.first and grid.cell_starts[-1] == grid.last + 1
+    assert grid.cell_starts == sorted(grid.cell_starts)
+    if ends == (-3.0, 100.0):
+        widths = [b - a for a, b in itertools.pairwise([FLOAT32.from_ordinal(n) for n in grid.cell_starts[:-1]])]
+        assert max(widths) - min(widths) < 1e-4
+    if ends == (0.0, 0.0):
+        assert (grid.first, grid.last) == (-1, 0), "both zeros are in a range of zero"
+
+
+@pytest.mark.parametrize("dtype", list(FORMATS.values()), ids=lambda each: each.name)
+def test_ordinals_are_decoded_to_their_floats(dtype):
+    """Bits shifted or sign-extended wrongly on the way to an array."""
+    rng = random.Random(2)
+    top = dtype.infinity_ordinal
+    ordinals = [-1 - top, -2, -1, 0, 1, 2, top, *(rng.randint(-1 - top, top) for _ in range(200))]
+    wide = np.array(ordinals, dtype=object if dtype.bits == 64 else np.int64)
+    decoded = [float(each) for each in decode_ordinals(dtype, wide)]
+
+    assert [each.hex() for each in decoded] == [dtype.from_ordinal(n).hex() for n in ordinals]
+    if dtype is FLOAT32:
+        block = np.empty(64, np.float32)
+        kernels.decode(-32, block)
+        assert [float(x).hex() for x in block] == [dtype.from_ordinal(n).hex() for n in range(-32, 32)]
+
+
+def test_a_sample_of_all_floats_reaches_both_infinities():
+    """A sample of float64 whose middle overflows, or that stops at the largest float."""
+    for dtype in FORMATS.values():
+        grid = sampled_grid(dtype, -math.inf, math.inf, 50, "both", [])
+        logits = [dtype.from_ordinal(n) for n in grid.sample]
+        assert (logits[0], logits[-1]) == (-math.inf, math.inf)
+        assert 0.0 in logits and sum(map(math.isfinite, logits)) > 45 and not grid.everything
+        assert Fraction(logits[len(logits) // 2]) < 1
+
+
+@pytest.mark.parametrize(("low", "high", "points"), [(1.0, -1.0, 5), (math.nan, 1.0, 5), (0.0, 1.0, 0), (0.0, 1.0, -3)])
+def test_a_grid_of_nothing_is_refused(low, high, points):
+    """An empty range that counts as swept."""
+    with pytest.raises(UserError):
+        sampled_grid(FLOAT32, low, high, points, "both", [])

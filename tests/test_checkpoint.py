@@ -1,0 +1,312 @@
+"""However often a sweep was interrupted, split into shards or given to several processes, its report is the same."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from losscheck import checkpoint
+from losscheck.checkpoint import Checkpoint, State, load_state, merge_states, save_state, shard_range
+from losscheck.errors import UserError
+from losscheck.renderers.flat import flat_sweep
+from losscheck.sweep import Finding, SweepQuestion, run_tasks, tasks_of
+from losscheck.sweep_rows import rows_of
+
+QUESTION = SweepQuestion(
+    ("bce",), "-14.6", "-14.55", impl=("torch-bce-with-logits", "naive"), backends=("torch",), targets=("0", "1"), exhaustive=True
+)
+WORDS = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0", "--exhaustive", "--range", "-14.6", "-14.2")
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """Chunks of 2^13 floats: every task of the question has seven."""
+    monkeypatch.setattr("losscheck.sweep.CHUNK", 2**13)
+
+
+def begun(question=QUESTION, shard=(1, 1)):
+    return State(question, [Finding() for _ in tasks_of(question)], shard)
+
+
+def finish(state, path=None, after=None):
+    """Run what is left of a state, as `sweep` does; stop after so many chunks."""
+    tasks = tasks_of(state.question)
+    keep = Checkpoint(state, path)
+    done = itertools.count(1)
+
+    def progress(points):
+        if after is not None and next(done) == after:
+            raise KeyboardInterrupt
+
+    try:
+        run_tasks(tasks, state.findings, within=lambda task: shard_range(task, state.shard), progress=progress, checkpoint=keep)
+    except KeyboardInterrupt:
+        keep.write()
+        return state
+    state.complete = True
+    keep.write()
+    return state
+
+
+def shown(state):
+    """The rows as the report has them."""
+    rows = rows_of(tasks_of(state.question), state.findings)
+    return json.dumps([flat_sweep(row) for row in rows]) + repr([row.profile for row in rows])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("losscheck.sweep.CHUNK", 2**13)
+        return shown(finish(begun()))
+
+
+# Interrupt and resume --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [1, 6, 7, 8, 20])
+def test_an_interrupted_sweep_goes_on_to_the_same_report(tmp_path, uninterrupted, after):
+    """A chunk that is counted twice, or skipped, where a sweep was interrupted; at the seam of two tasks as well."""
+    path = tmp_path / "state.json"
+    finish(begun(), path, after)
+    halfway = load_state(path)
+
+    assert not halfway.complete and sum(each.done for each in halfway.findings) == after
+    assert shown(finish(halfway, path)) == uninterrupted
+    assert load_state(path).complete and shown(load_state(path)) == uninterrupted
+
+
+def test_a_sweep_interrupted_again_and_again_ends_the_same(tmp_path, uninterrupted):
+    """An error that only a second interruption brings in."""
+    path = tmp_path / "state.json"
+    save_state(begun(), path)
+    for _ in range(40):
+        state = finish(load_state(path), path, 3)
+        if state.complete:
+            break
+
+    assert state.complete and shown(state) == uninterrupted
+
+
+def test_the_size_of_chunks_does_not_show(monkeypatch, uninterrupted):
+    """A region cut at the end of a chunk, or a profile that restarts with it."""
+    monkeypatch.setattr("losscheck.sweep.CHUNK", 2**24)
+
+    assert shown(finish(begun())) == uninterrupted
+
+
+def test_a_checkpoint_is_written_now_and_then(tmp_path, monkeypatch):
+    """A state that is written only at the end, or after each chunk however quick it was."""
+    path = tmp_path / "state.json"
+    keep = Checkpoint(begun(), path)
+    keep()
+    assert not path.exists()
+    monkeypatch.setattr(checkpoint, "SECONDS", -1.0)
+    keep()
+    assert not load_state(path).complete
+    Checkpoint(begun(), None)()
+
+
+SMALL_CHUNKS = (
+    "import losscheck.sweep as s, losscheck.checkpoint as c; s.CHUNK, c.SECONDS = 2**14, 0.0; from losscheck.cli import main; main()"
+)
+
+
+def command(*words):
+    return [sys.executable, "-c", SMALL_CHUNKS, "sweep", *words, "--format", "json"]
+
+
+def test_a_killed_sweep_goes_on_to_the_same_report(tmp_path):
+    """A state file that kill -9 leaves broken, or that lags behind what was merged."""
+    state = tmp_path / "state.json"
+    words = (*WORDS, "--resume", str(state))
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while not state.exists() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        out, _ = process.communicate()
+    halfway = load_state(state)
+    assert process.returncode == -signal.SIGKILL and out == b"" and not halfway.complete
+
+    resumed = subprocess.run(command(*words), capture_output=True, text=True, cwd=tmp_path, check=False)
+    plain = subprocess.run(command(*WORDS), capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    assert resumed.returncode == plain.returncode == 0, resumed.stderr
+    assert "going on from" in resumed.stderr
+    assert json.loads(resumed.stdout)["rows"] == json.loads(plain.stdout)["rows"]
+    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".state.json")] or process.returncode < 0
+
+
+def test_two_processes_give_the_same_rows_as_one(tmp_path):
+    """Chunks merged in the order in which processes finish them."""
+    words = ["sweep", "--loss", "bce", "--backend", "torch", "--dtype", "bfloat16", "--range", "-100", "-1", "--format", "json"]
+    runs = [
+        subprocess.run([sys.executable, "-m", "losscheck", *words, *jobs], capture_output=True, text=True, cwd=tmp_path, check=False)
+        for jobs in ([], ["--jobs", "2"])
+    ]
+
+    assert [each.returncode for each in runs] == [0, 0], runs[1].stderr
+    one, two = (json.loads(each.stdout) for each in runs)
+    assert one["rows"] == two["rows"] and len(one["rows"]) > 20
+    assert "--jobs" not in two["reproduce"]
+
+
+# Shards ----------------------------------------------------------------------------------------------------------------
+
+
+def shards(folder, of, question=QUESTION):
+    paths = []
+    for n in range(1, of + 1):
+        paths.append(folder / f"shard-{n}-of-{of}.json")
+        save_state(finish(begun(question, (n, of))), paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7, 11])
+def test_shards_in_any_order_merge_to_the_whole(tmp_path, uninterrupted, of):
+    """A part that is lost between two shards, or a merge that trusts the order of its arguments; more shards than chunks."""
+    paths = shards(tmp_path, of)
+
+    for order in (paths, paths[::-1], paths[of // 2 :] + paths[: of // 2]):
+        assert shown(merge_states(order)) == uninterrupted
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 5, 8, 100])
+def test_shards_divide_the_chunks(of):
+    """Two shards that overlap, or chunks that are in none."""
+    for task in tasks_of(QUESTION)[:1]:
+        chunks = [n for shard in range(1, of + 1) for n in shard_range(task, (shard, of))]
+        assert chunks == list(range(task.chunks()))
+
+
+def test_nan_logits_and_samples_are_in_one_shard_only(tmp_path):
+    """NaN logits counted once for each shard, or a sample that is swept by all of them."""
+    question = SweepQuestion(("bce",), "-inf", "inf", impl=("torch-bce*",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",))
+    sample = SweepQuestion(("bce",), "-1", "1", impl=("torch-bce*",), targets=("0",), quantities=("loss",), points=10)
+    for asked in (question, sample):
+        assert shown(merge_states(shards(tmp_path, 2, asked))) == shown(finish(begun(asked)))
+    assert rows_of(tasks_of(question), merge_states(shards(tmp_path, 2, question)).findings)[0].nan_points == 254
+
+
+def test_shards_that_do_not_belong_together_are_refused(tmp_path):
+    """A report that is missing a part, or has one twice, or is of two questions."""
+    one, two, three = shards(tmp_path, 3)
+    other = SweepQuestion(("bce",), "1", "1.002", impl=("naive",), backends=("torch",), targets=("0",), exhaustive=True)
+    (foreign, _) = shards(tmp_path, 2, other)
+    unfinished = tmp_path / "unfinished.json"
+    save_state(finish(begun(shard=(2, 3)), after=2), unfinished)
+    before = {each: each.read_bytes() for each in tmp_path.iterdir()}
+
+    for paths, said in [
+        ([one, three], "shard 2 of 3 is missing"),
+        ([three], "shard 1, 2 of 3 is missing"),
+        ([one, two, two, three], "both shard 2 of 3"),
+        ([one, two, foreign], "parts of different sweeps"),
+        ([one, unfinished, three], "is not finished"),
+        ([one, tmp_path / "absent.json", three], "cannot read"),
+    ]:
+        with pytest.raises(UserError, match=said) as refusal:
+            merge_states(paths)
+        assert refusal.value.cure
+    assert {each: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+# State files that are none ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def state_text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("state") / "state.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("losscheck.sweep.CHUNK", 2**13)
+        finish(begun(), path, 5)
+    return path.read_text()
+
+
+def test_a_state_cut_anywhere_is_refused(tmp_path, state_text):
+    """Half a file read as a short sweep."""
+    path = tmp_path / "state.json"
+    for length in (0, 1, 2, len(state_text) // 3, len(state_text) // 2, len(state_text) - 2):
+        path.write_text(state_text[:length])
+        with pytest.raises(UserError) as refusal:
+            load_state(path)
+        assert refusal.value.cure and str(path) in refusal.value.problem
+        assert path.read_text() == state_text[:length]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.pop("question"),
+        lambda data: data.pop("findings"),
+        lambda data: data.pop("shard"),
+        lambda data: data.pop("complete"),
+        lambda data: data["findings"].pop(),
+        lambda data: data["findings"][0]["summaries"]["loss"].pop("bands"),
+        lambda data: data["findings"][0]["summaries"]["loss"].update(worst=[["a", 1]]),
+        lambda data: data["question"].update(unheard_of=1),
+        lambda data: data["question"].pop("low"),
+        lambda data: data.update(shard=[1]),
+        lambda data: data.update(findings=None),
+        lambda data: data.update(version="0.0.0"),
+        lambda data: data.update(losscheck_state=99),
+        lambda data: data.pop("losscheck_state"),
+    ],
+)
+def test_a_damaged_state_is_refused(tmp_path, state_text, spoil):
+    """A file with something missing that is taken for a finding, or that crashes the command."""
+    path = tmp_path / "state.json"
+    data = json.loads(state_text)
+    spoil(data)
+    path.write_text(json.dumps(data))
+
+    with pytest.raises(UserError) as refusal:
+        load_state(path)
+    assert refusal.value.cure
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "3", "null", '"x"', "{}", "not json", "\x00\x01", "[" * 100_000])
+def test_a_file_that_is_no_state_is_refused(tmp_path, text):
+    """Any JSON taken for a state."""
+    path = tmp_path / "state.json"
+    path.write_text(text)
+
+    with pytest.raises(UserError):
+        load_state(path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    """A binary file that crashes the decoder."""
+    path = tmp_path / "state.json"
+    path.write_bytes(os.urandom(100) + b"\xff\xfe")
+
+    with pytest.raises(UserError):
+        load_state(path)
+
+
+def test_every_field_of_a_question_survives_the_file(tmp_path):
+    """A parameter, a limit or a tuple that comes back as something else, so that no resume ever fits."""
+    question = SweepQuestion(
+        ("bce",), "-0x1p3", "inf", ("sta*",), ("numpy",), ("0.1", "1"), ("float16", "bfloat16"), ("cpu",), ("grad",), {"pos_weight": 0.1},
+        7, "ulp", True, "both", "mpmath", 30, 0.5,
+    )  # fmt: skip
+    path = tmp_path / "state.json"
+    state = begun(question, (2, 3))
+    save_state(state, path)
+
+    assert load_state(path) == state
+
+
+def test_an_infinite_limit_survives_the_file(tmp_path):
+    """--max-ulp inf, which judges outcomes alone, crashing where the state is written."""
+    question = SweepQuestion(("bce",), "1", "2", impl=("stable",), backends=("numpy",), targets=("0",), points=2, max_ulp=float("inf"))
+    path = tmp_path / "state.json"
+    save_state(begun(question), path)
+
+    assert load_state(path).question == question

@@ -63,7 +63,7 @@ def ratios(device: str, floats: int) -> None:
 
 def growth(device: str, powers: tuple[int, ...]) -> None:
     for power in powers:
-        tasks = task(-1e30, 2**power, ("loss",), device)
+        tasks = task(-(2.0**100), 2**power, ("loss",), device)
         start = time.perf_counter()
         run_tasks(tasks, [Finding() for _ in tasks])
         seconds = time.perf_counter() - start
@@ -73,8 +73,8 @@ def growth(device: str, powers: tuple[int, ...]) -> None:
 
 def jobs(power: int) -> None:
     words = ("-m", "losscheck", "sweep", "--loss", "bce", "--impl", "torch-bce-with-logits", "--exhaustive", "--target", "0")
-    high = FLOAT32.neighbour(-1e30, 2**power - 1)
-    words += ("--quantity", "loss", "--range", "-1e30", high.hex(), "-q")
+    high = FLOAT32.neighbour(-(2.0**100), 2**power - 1)
+    words += ("--quantity", "loss", "--range", (-(2.0**100)).hex(), high.hex(), "-q")
     two, one, found = paired(command(*words, "--jobs", "2"), command(*words), pairs=3)
     print(shown(f"2^{power} floats: --jobs 2 / --jobs 1", (two, one), found, ""))
 

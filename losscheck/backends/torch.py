@@ -69,10 +69,15 @@ class TorchBackend:
         import torch
 
         dtype, one = tensor_dtype(subject.dtype), subject.implementation
+        constants: dict[int, tuple[Any, Any]] = {}
 
         def call(logits: Any) -> tuple[Any, Any]:
             x = logits.detach().to(dtype).requires_grad_(subject.gradient)
-            z = torch.full_like(x, subject.target, requires_grad=False)
+            if len(x) not in constants:
+                # Blocks of one size share their targets: making them anew costs a tenth of the function itself.
+                constants.clear()
+                constants[len(x)] = torch.full_like(x, subject.target, requires_grad=False), torch.ones_like(x, requires_grad=False)
+            z, ones = constants[len(x)]
             with one_thread(), torch.set_grad_enabled(subject.gradient):
                 loss = one.function(torch, x, z, **subject.params)
                 if loss.dtype != dtype:
@@ -80,7 +85,7 @@ class TorchBackend:
                 if not subject.gradient:
                     return loss, None
                 # The gradient of the sum: each element's own, because the function is elementwise.
-                return loss.detach(), torch.autograd.grad(loss, x, torch.ones_like(loss))[0]
+                return loss.detach(), torch.autograd.grad(loss, x, ones)[0]
 
         return call
 

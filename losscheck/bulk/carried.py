@@ -262,8 +262,9 @@ class CarriedArithmetic:
             return 0.0
         if isinstance(value, float):
             return error / value if value else math.inf
-        # A value that cancelled to nothing has no relative error: it is undecided, not zero.
-        return self.operations.where(value > 2.0**-1020, error / self.operations.maximum(value, 2.0**-1020), math.inf)
+        # A value that cancelled to nothing has no relative error: it is undecided, unless nothing was uncertain in it.
+        relative = error / self.operations.maximum(value, 2.0**-1020)
+        return self.operations.where(value > 2.0**-1020, relative, self.operations.where(error <= 0.0, 0.0, math.inf))
 
     def where_bound(self, bound: Any, limit: float, then: Any) -> Any:
         """``then`` while the bound is at most the limit, else infinite."""

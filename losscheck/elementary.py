@@ -62,13 +62,8 @@ def power_of_sigmoid(xp: Any, x: Any, exponent: float) -> Any:
 
 
 def power_of_complement(xp: Any, z: Any, exponent: float) -> Any:
-    """(1 - z)^b for targets z < 1; what 1 - z loses in rounding, times b, is put back. 1 for z = 1, to be masked."""
-    z = xp.where(z == 1, xp.zeros_like(z), z)
-    complement = 1 - z
-    lost = (1 - complement) - z
-    # Squares are rounded correctly everywhere; numpy's float32 power is not.
-    power = (complement * complement) ** 2 if exponent == 4 else complement**exponent
-    return power * (1 + exponent * (lost / complement))
+    """(1 - z)^b, taken in float64 and rounded once: 1 - z rounds, and the power would multiply that error by b."""
+    return xp.asarray((1 - xp.asarray(z, dtype=xp.float64)) ** float(exponent), dtype=z.dtype)
 
 
 def focal_term(xp: Any, x: Any, exponent: float) -> Any:

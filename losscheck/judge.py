@@ -32,6 +32,7 @@ class Judge:
         self.points = points
         self.params = params
         self._known: dict[tuple[object, ...], Exact] = {}
+        self._weighted: dict[str, tuple[Term, ...]] = {}
 
     def asked(self) -> list[tuple[str, int | None]]:
         """Quantities and indices in the order people read: a reduced loss first, else point by point."""
@@ -88,14 +89,20 @@ class Judge:
         return exact, definition
 
     def _terms(self, one: Implementation | None, index: int | None) -> tuple[Term, ...]:
-        pairs = self.points.pairs()
-        if self.question.reduction == "none":
-            assert index is not None
-            return (Term(*pairs[index]),)
-        shape = self.question.shape or (len(pairs),)
-        weights: Sequence[Fraction] = exact_weights(self.loss, one, self.question.reduction, self.points.targets, shape, self.params)
-        terms = tuple(Term(*each, weight) for each, weight in zip(pairs, weights, strict=True))
+        terms = self._all_terms(one)
         return terms if index is None else (terms[index],)
+
+    def _all_terms(self, one: Implementation | None) -> tuple[Term, ...]:
+        """All points with the weights of the reduction; made once for each implementation, not for each row."""
+        name = one.name if one and self.question.reduction == "published" else ""
+        if name not in self._weighted:
+            pairs = self.points.pairs()
+            weights: Sequence[Fraction] = [Fraction(1)] * len(pairs)
+            if self.question.reduction != "none":
+                shape = self.question.shape or (len(pairs),)
+                weights = exact_weights(self.loss, one, self.question.reduction, self.points.targets, shape, self.params)
+            self._weighted[name] = tuple(Term(*each, weight) for each, weight in zip(pairs, weights, strict=True))
+        return self._weighted[name]
 
     def _exact(self, formula: Formula, differentiate: bool, terms: tuple[Term, ...]) -> Exact:
         key = (formula, differentiate, terms)

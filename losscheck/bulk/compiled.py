@@ -10,7 +10,7 @@ from losscheck.bulk.array_judge import BUCKETS, CODES
 from losscheck.bulk.examine import UNDECIDED, Examiner
 from losscheck.bulk.fused import compile_filter, trace
 from losscheck.bulk.scan import BlockScanner
-from losscheck.bulk.summary import WORST, Summary, Worst
+from losscheck.bulk.summary import FAILING, MOST_BANDS, WORST, Band, Summary, Worst
 from losscheck.grid import Grid
 
 __all__ = ["WORTHWHILE", "CompiledScanner"]
@@ -66,10 +66,13 @@ class _Tally:
         self.total = Summary()
         self.floor = -1  # the bits of the least |ulp| among the worst so far
         self.cell = 0
-        self.runs: list[tuple[int, int, int]] = []
+        self.parts: dict[int, list[Any]] = {}
+        self.pending = 0
         self.checks: list[tuple[Any, Any]] = []
 
     def add(self, start: int, logits: Any, values: Any) -> None:
+        import numpy as np
+
         block, n = self.block, len(logits)
         code, size = block.code[:n], block.size[:n]
         self.judge(logits, values, code, size, *self.limits)
@@ -80,7 +83,8 @@ class _Tally:
         self.kernels.histogram_of(size, block.histogram)
         if least == greatest:
             block.counts[least] += n
-            self._add_run(int(least), start, start + n - 1)
+            if least in FAILING:
+                self._add_bands(int(least), np.array([start]), np.array([start + n - 1]))
         else:
             self._add_runs(start, n)
         if top > self.floor:
@@ -111,28 +115,40 @@ class _Tally:
             self.total.settled += 1
 
     def _add_runs(self, start: int, n: int) -> None:
+        import numpy as np
+
         block = self.block
         count = self.kernels.runs_of(block.code[:n], block.counts, block.run_start, block.run_code)
-        begins, codes = block.run_start[:count].tolist(), block.run_code[:count].tolist()
-        ends = [*begins[1:], n]
-        for begin, end, code in zip(begins, ends, codes, strict=True):
-            self._add_run(code, start + begin, start + end - 1)
+        begins, codes = block.run_start[:count], block.run_code[:count]
+        ends = np.append(begins[1:], n) - 1
+        for code in FAILING:
+            mine = codes == code
+            if mine.any():
+                self._add_bands(code, start + begins[mine], start + ends[mine])
 
-    def _add_run(self, code: int, first: int, last: int) -> None:
-        if self.runs and self.runs[-1][0] == code and self.runs[-1][2] == first - 1:
-            self.runs[-1] = (code, self.runs[-1][1], last)
-            return
-        self.runs.append((code, first, last))
-        if len(self.runs) >= 2 * BLOCK:
-            self._flush_runs()
+    def _add_bands(self, code: int, first: Any, last: Any) -> None:
+        """Whole arrays of runs: where failing and sound floats interleave a block has thousands of them."""
+        self.parts.setdefault(code, []).append((first, last, last - first + 1))
+        self.pending += len(first)
+        if self.pending > 8 * MOST_BANDS:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Join what touches, and close bands too when there are more than can be kept; the rule of Summary.merge."""
+        import numpy as np
+
+        joined = {code: [np.concatenate(each) for each in zip(*parts, strict=True)] for code, parts in self.parts.items()}
+        joined = {code: _joined(bands, self.total.gap) for code, bands in joined.items()}
+        while any(len(first) > MOST_BANDS for first, _, _ in joined.values()):
+            self.total.gap = max(1, 2 * self.total.gap)
+            joined = {code: _joined(bands, self.total.gap) for code, bands in joined.items()}
+        self.parts = {code: [tuple(bands)] for code, bands in joined.items()}
+        self.pending = sum(len(first) for first, _, _ in joined.values())
 
     def _flush_runs(self) -> None:
-        """Into bands by way of merge, which joins close ones when there are too many to keep."""
-        fresh = Summary(gap=self.total.gap)
-        for code, first, last in self.runs:
-            fresh.add_runs(code, [(first, last)])
-        merged = self.total.merge(fresh)
-        self.total.bands, self.total.gap, self.runs = merged.bands, merged.gap, []
+        self._compact()
+        for code, parts in self.parts.items():
+            self.total.bands[code] = [Band(*map(int, each)) for each in zip(*parts[0], strict=True)]
 
     def _add_worst(self, start: int, size: Any, values: Any) -> None:
         import numpy as np
@@ -163,6 +179,15 @@ class _Tally:
             ulp = ulp if ulp == ulp else float("inf")
             self.total.profile_ulp[cell] = max(self.total.profile_ulp[cell], ulp)
             self.total.profile_code[cell] = min(self.total.profile_code[cell], int(severest))
+
+
+def _joined(bands: Any, gap: int) -> Any:
+    """Arrays of first, last and points; neighbours with at most ``gap`` floats between them become one."""
+    import numpy as np
+
+    first, last, points = bands
+    starts = np.flatnonzero(np.append(True, first[1:] - last[:-1] > gap + 1))
+    return first[starts], last[np.append(starts[1:], len(first)) - 1], np.add.reduceat(points, starts)
 
 
 def _largest(size: Any, kept: int) -> Any:

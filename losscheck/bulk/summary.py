@@ -10,13 +10,13 @@ from typing import Any
 from losscheck.bulk.array_judge import BUCKETS, CODES
 from losscheck.report import FAILURES
 
-__all__ = ["CELLS", "MOST_BANDS", "WORST", "Band", "Summary", "Worst"]
+__all__ = ["CELLS", "FAILING", "MOST_BANDS", "WORST", "Band", "Summary", "Worst"]
 
 CELLS = 480  # of the profile over the range: the terminal's strip and the plot are read off it
 WORST = 10
 # Bands kept for each outcome: more than half the floats of a 16-bit dtype, whose regions are therefore always complete.
 MOST_BANDS = 33000
-_FAILED = frozenset(n for n, outcome in enumerate(CODES) if outcome in FAILURES)
+FAILING = frozenset(n for n, outcome in enumerate(CODES) if outcome in FAILURES)
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Summary:
 
     def add_runs(self, code: int, runs: Iterable[tuple[int, int]]) -> None:
         """Runs (first, last) of a code, in order."""
-        if code in _FAILED:
+        if code in FAILING:
             self.bands.setdefault(code, []).extend(Band(first, last, last - first + 1) for first, last in runs)
 
     def to_json(self) -> dict[str, Any]:

@@ -188,7 +188,8 @@ def test_every_implementation_takes_the_parameters_of_its_loss(one):
             inspect.signature(one.published.weights).bind([1.0], (1,), **resolved)
     for function in functions:
         if function is not None:
-            inspect.signature(function).bind("arithmetic or array module", 0.0, 1.0, **resolved)
+            bound = inspect.signature(function).bind("arithmetic or array module", 0.0, 1.0, **resolved)
+            assert set(resolved) <= set(bound.arguments) | set(bound.kwargs)
 
 
 @EACH_IMPLEMENTATION

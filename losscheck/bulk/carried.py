@@ -218,11 +218,13 @@ class CarriedArithmetic:
         if g == 0:
             return self.number(1)
         if base.constant:
-            return Carried(self, math.pow(base.value, g), g * base.bound + ELEMENTARY if base.value else 0.0)
+            return Carried(self, math.pow(base.value, g), 2 * abs(g) * base.bound + ELEMENTARY if base.value else 0.0)
         # (1 + r)^g - 1 <= (1 + r)^ceil(g) - 1 for r >= 0, which products bound without a power.
-        bound = base.bound
-        for _ in range(math.ceil(g) - 1):
-            bound = _both(bound, base.bound)
+        # 1 / (1 - r) <= 1 + 2 r for r <= 1/2 serves the negative powers.
+        single = base.bound if g > 0 else base.bound + base.bound
+        bound = single
+        for _ in range(math.ceil(abs(g)) - 1):
+            bound = _both(bound, single)
         return Carried(self, self.operations.power(base.value, g), bound + ELEMENTARY, +1)
 
     def minimum(self, a: Any, b: Any) -> Carried:

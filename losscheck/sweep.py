@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from losscheck import registry
-from losscheck.backends import Call, Prepared, backend_named
-from losscheck.bulk.examine import Examiner
+from losscheck.backends import backend_named
 from losscheck.bulk.summary import Summary
 from losscheck.dtypes import FORMATS, Format
 from losscheck.evaluate import subjects
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
-from losscheck.judge import formula_of
 from losscheck.loss import Loss
 from losscheck.question import Question, Subject
+from losscheck.scanners import count_nans, scanner_of
 
-__all__ = ["LAYOUTS", "Chunk", "Finding", "SweepQuestion", "Task", "call_of", "examiner_of", "run_tasks", "tasks_of", "total_points"]
+__all__ = ["LAYOUTS", "Chunk", "Finding", "SweepQuestion", "Task", "run_tasks", "tasks_of", "total_points"]
 
 LAYOUTS = ("body", "tail", "both")
 CHUNK = 2**24  # floats between two checkpoints of one task
-TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
 
 
 @dataclass(frozen=True)
@@ -181,7 +177,7 @@ def run_tasks(
         checkpoint()
     for task, finding in zip(tasks, findings, strict=True):
         if task.grid.everything and not finding.reason and not finding.nan_points and within(task).stop == task.chunks():
-            finding.nan_points, finding.nan_wrong = _count_nans(task)
+            finding.nan_points, finding.nan_wrong = count_nans(task)
     checkpoint()
 
 
@@ -218,121 +214,13 @@ def scan_chunk(task: Task, number: int) -> dict[str, Summary] | str:
     if reason := task.why_unavailable():
         return reason
     try:
-        scan = _scanner(task)
+        scan = scanner_of(task)
         if task.grid.sample is not None:
             return scan(0, 0)
         first = task.grid.first + number * CHUNK
         return scan(first, min(first + CHUNK - 1, task.grid.last))
     except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-
-
-_LAST_SCANNER: list[Any] = [None, None]
-
-
-def _scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
-    """Compiled filters are kept from chunk to chunk of one task."""
-    if _LAST_SCANNER[0] is not task:
-        _LAST_SCANNER[:] = [task, _make_scanner(task)]
-    scan: Callable[[int, int], dict[str, Summary]] = _LAST_SCANNER[1]
-    return scan
-
-
-def _make_scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
-    from losscheck.bulk.carried import NotCarriedError
-    from losscheck.bulk.compiled import WORTHWHILE, CompiledScanner
-    from losscheck.bulk.sample import scan_sample
-    from losscheck.bulk.scan import BlockScanner
-
-    examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
-    call = call_of(task)
-    if task.grid.sample is not None:
-        return lambda first, last: scan_sample(call, examiners, task.grid)
-    if task.grid.points >= WORTHWHILE and task.subject.device != "cpu":
-        from losscheck.backends.torch import BACKEND
-        from losscheck.bulk.device import DeviceScanner
-
-        return DeviceScanner(BACKEND.prepare_tensors(_prepared(task)), examiners, task.grid, task.subject.device).scan
-    if task.grid.points >= WORTHWHILE:
-        try:
-            return CompiledScanner(call, examiners, task.grid).scan
-        except (NotCarriedError, ImportError):
-            # No compiled filter for this formula, or no numba: the same rules on arrays, only slower.
-            pass
-    return BlockScanner(call, examiners, task.grid).scan
-
-
-def examiner_of(task: Task, quantity: str) -> Examiner:
-    formula, differentiate = formula_of(task.loss, task.subject.implementation, quantity)
-    names = tuple(sorted(task.params.items()))
-    return _shared_examiner(formula, differentiate, task.target, names, task.grid.dtype.name, task.question.oracle, task.question.max_ulp)
-
-
-@functools.lru_cache(maxsize=64)
-def _shared_examiner(
-    formula: Any, differentiate: bool, target: float, params: tuple[tuple[str, float], ...], dtype: str, oracle: str, max_ulp: float
-) -> Examiner:
-    """Implementations that claim the same formula share its exact values."""
-    return Examiner(formula, differentiate, target, dict(params), FORMATS[dtype], oracle, max_ulp)
-
-
-def _prepared(task: Task) -> Prepared:
-    return Prepared(
-        loss=task.loss,
-        implementation=task.subject.implementation,
-        params=task.params,
-        dtype=task.grid.dtype,
-        device=task.subject.device,
-        target=task.target,
-        gradient="grad" in task.quantities,
-        digits=task.question.digits,
-    )
-
-
-def call_of(task: Task) -> Call:
-    call = backend_named(task.subject.backend).prepare(_prepared(task))
-    return call if task.layout == "body" else _in_tails(call)
-
-
-def _in_tails(call: Call) -> Call:
-    """The same call, a few elements at a time."""
-    import numpy as np
-
-    def pieces(logits: Any) -> tuple[Any, Any]:
-        parts = [call(np.ascontiguousarray(logits[n : n + TAIL])) for n in range(0, len(logits), TAIL)]
-        grads = [grad for _, grad in parts]
-        return np.concatenate([loss for loss, _ in parts]), None if grads[0] is None else np.concatenate(grads)
-
-    return pieces
-
-
-def _count_nans(task: Task) -> tuple[int, int]:
-    """All NaN logits of the dtype, and for how many of them some quantity is a number."""
-    import numpy as np
-
-    dtype, call = task.grid.dtype, call_of(task)
-    payloads = 2 ** (dtype.precision - 1) - 1
-    wrong = 0
-    for sign in (0, 1 << (dtype.bits - 1)):
-        for start in range(1, payloads + 1, 2**20):
-            count = min(2**20, payloads + 1 - start)
-            bits = np.arange(start, start + count, dtype=np.int64) + (sign | dtype.infinity_ordinal)
-            logits = _nan_logits(dtype, bits)
-            try:
-                results = call(logits)
-            except (RuntimeError, ValueError):
-                continue  # it refuses NaN, which is no wrong number
-            numbers = [~np.isnan(each) for name, each in zip(("loss", "grad"), results, strict=True) if name in task.quantities]
-            wrong += int(functools.reduce(np.logical_or, numbers).sum())
-    return 2 * payloads, wrong
-
-
-def _nan_logits(dtype: Format, bits: Any) -> Any:
-    import numpy as np
-
-    if dtype.name == "float16":
-        return bits.astype(np.uint16).view(np.float16).astype(np.float32)
-    return (bits << (32 - dtype.bits)).astype(np.uint32).view(np.float32)
 
 
 def _size(task: Task, number: int) -> int:

@@ -14,7 +14,8 @@ from losscheck.judge import definition_of
 from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.report import BitDifference, Outcome, PointRow, Region, SweepRow
-from losscheck.sweep import Finding, Task, call_of, examiner_of
+from losscheck.scanners import call_of, examiner_of
+from losscheck.sweep import Finding, Task
 
 __all__ = ["bit_differences", "rows_of"]
 

@@ -24,7 +24,8 @@ from losscheck.loss import Implementation, logistic_landmarks
 from losscheck.measure import classify, ulp_error
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.report import FAILURES, Outcome
-from losscheck.sweep import Finding, SweepQuestion, _prepared, call_of, examiner_of, run_tasks, tasks_of
+from losscheck.scanners import call_of, examiner_of, prepared_of
+from losscheck.sweep import Finding, SweepQuestion, run_tasks, tasks_of
 from losscheck.sweep_rows import bit_differences, rows_of
 
 LOSSES = ("bce", "weighted-focal", "centernet-heatmap")
@@ -294,7 +295,7 @@ def three_scanners(task):
     yield BlockScanner(call_of(task), examiners, task.grid)
     yield CompiledScanner(call_of(task), examiners, task.grid)
     if task.subject.backend == "torch":
-        yield DeviceScanner(BACKEND.prepare_tensors(_prepared(task)), examiners, task.grid, "cpu", block=2**10)
+        yield DeviceScanner(BACKEND.prepare_tensors(prepared_of(task)), examiners, task.grid, "cpu", block=2**10)
 
 
 @pytest.mark.parametrize(

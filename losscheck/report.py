@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from losscheck.exact import Exact
+
+if TYPE_CHECKING:
+    from losscheck.verdict import CaseRow
 
 __all__ = ["FAILURES", "SCHEMA_VERSION", "BitDifference", "Difference", "Outcome", "PointRow", "Region", "Report", "SweepRow"]
 
@@ -196,3 +199,6 @@ class Report:
     reduction: str = "none"
     max_ulp: float = 0.0
     differences: tuple[Difference, ...] = field(default=())
+    cases: tuple[CaseRow, ...] = ()
+    strict: bool = False
+    verbose: bool = False

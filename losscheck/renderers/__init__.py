@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from losscheck.report import Report
 
-__all__ = ["FORMATS", "SUFFIXES", "Style", "render"]
+__all__ = ["FORMATS", "GATE_FORMATS", "SUFFIXES", "Style", "render"]
 
 FORMATS = ("table", "json", "csv", "markdown", "html")
-SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table"}
+GATE_FORMATS = ("table", "json", "junit", "github", "markdown")
+SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table", ".xml": "junit"}
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 from losscheck.dtypes import FORMATS
 from losscheck.exact import Exact
 from losscheck.report import PointRow, Region, SweepRow
+from losscheck.verdict import CaseRow
 
-__all__ = ["flat", "flat_sweep", "number"]
+__all__ = ["flat", "flat_case", "flat_sweep", "number"]
 
 
 def flat(row: PointRow) -> dict[str, Any]:
@@ -69,6 +70,32 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
         "reason": row.reason,
+    }
+
+
+def flat_case(row: CaseRow) -> dict[str, Any]:
+    """A row of the gate, in the order of the contract."""
+    return {
+        "case": row.case,
+        "file": row.file,
+        "line": row.line,
+        "verdict": row.verdict.value,
+        "reason": row.reason,
+        "reproduce": row.reproduce,
+        "loss": row.loss,
+        "implementation": row.implementation,
+        "backend": row.backend,
+        "device": row.device,
+        "dtype": row.dtype,
+        "quantity": row.quantity,
+        "points": row.points,
+        "failing": row.failing,
+        "exhaustive": row.exhaustive,
+        "counts": {outcome.value: n for outcome, n in row.counts.items()},
+        "max_ulp": number(row.max_ulp),
+        "limit": number(row.limit),
+        "deviation": number(row.deviation),
+        "worst": flat(row.worst) if row.worst else None,
     }
 
 

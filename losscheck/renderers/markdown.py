@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from losscheck.renderers import Style
+from losscheck.renderers import Style, gate_words
 from losscheck.renderers.sweep_words import by_table, coverage, failing_text, region_lines, row_name, several, target_text
 from losscheck.renderers.words import deviation_text, exact_text, meaning, point_text, ulp_text, value_text
 from losscheck.report import Report
 
 __all__ = ["render"]
 
+_MOST = 20  # rows of a gate; a step summary is read, not searched
 _HEADINGS = ("implementation", "backend", "device", "quantity", "point", "value", "exact", "ulp", "deviation", "outcome")
 
 
 def render(report: Report, style: Style) -> str:
+    if report.command == "gate":
+        return _gate(report)
     lines = _sweeps(report) if report.sweeps else []
     heading = ""
     for row in report.rows:
@@ -43,6 +46,21 @@ def _sweeps(report: Report) -> list[str]:
             lines.append(_line((name, target_text(row), ulp_text(row.max_ulp).lstrip("+"), failing_text(row), outcome)))
     lines += ["", *(f"- {_escape(line)}" for line in [*region_lines(report, 40), *coverage(report)])]
     return lines
+
+
+def _gate(report: Report) -> str:
+    """Short enough for the summary of a CI step: the totals, and the worst rows that do not hold."""
+    bad = gate_words.not_holding(report)
+    lines = [f"### losscheck gate: {gate_words.in_one_word(report)}", "", _escape(gate_words.totals(report))]
+    if bad:
+        lines += ["", _line(("case", "implementation", "verdict", "why")), _line(["---"] * 4)]
+    for row in bad[:_MOST]:
+        why = ". ".join(filter(None, (row.reason, gate_words.worst_point(row))))
+        lines.append(_line((f"{row.file}:{row.line} {row.case}", row.subject, f"**{row.verdict.value}**", why)))
+    if len(bad) > _MOST:
+        lines += ["", f"... and {len(bad) - _MOST} more"]
+    lines += ["", *(f"- {_escape(line)}" for line in gate_words.asides(report)), "", f"Reproduce: `{report.reproduce}`"]
+    return "\n".join(lines)
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

@@ -24,6 +24,10 @@ LEAST_NAME = 16  # columns a name folds to at the least
 
 
 def render(report: Report, style: Style) -> str:
+    if report.command == "gate":
+        from losscheck.renderers import gate_table
+
+        return gate_table.render(report, style)
     if report.sweeps:
         from losscheck.renderers import sweep_table
 

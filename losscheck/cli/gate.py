@@ -1,0 +1,122 @@
+"""``losscheck gate``."""
+
+from __future__ import annotations
+
+import fnmatch
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from losscheck.cli.writing import note, screen, write
+from losscheck.errors import UserError, nearest
+from losscheck.renderers import GATE_FORMATS, SUFFIXES
+
+
+@click.command("gate")
+@click.argument("paths", nargs=-1, metavar="[CASES]...")
+@click.option("--case", multiple=True, metavar="GLOB", help="Only cases of these names; repeatable.")
+@click.option("--format", type=click.Choice(GATE_FORMATS), default="table", help="On standard output. Default: table.")
+@click.option(
+    "--output", multiple=True, metavar="FILE", help="Also write here, in the format of its suffix, or as FORMAT:FILE; repeatable."
+)
+@click.option("--strict", is_flag=True, help="Fail on rows that have no baseline (2) or are better than it (1).")
+@click.option("--require", multiple=True, metavar="NAME", help="Exit 2 unless this device or backend is there and judged, such as cuda.")
+@click.option("--baseline", metavar="FOLDER", default=None, help="Of recorded figures. Default: `baseline` beside each case file.")
+@click.option("--update-baseline", is_flag=True, help="Record what is measured now, and tell what changed.")
+@click.option("--allow-worse", is_flag=True, help="With --update-baseline: record worse figures too.")
+@click.option("--check", is_flag=True, help="Only read the case files: nothing is judged, no framework is loaded.")
+@click.option("--no-import", is_flag=True, help="Refuse cases that name package.module:function.")
+@click.option("-v", "--verbose", is_flag=True, help="Every row, and everything that does not hold.")
+@click.option("-q", "--quiet", is_flag=True, help="No notes on standard error.")
+def COMMAND(**given: Any) -> int:
+    """Judge implementations by YAML cases: files, or folders of them; cases/ when none is given.
+
+    Exit 0: all cases hold. 1: a budget is broken. 2: it could not be judged (a bad case, nothing selected, undecided, a
+    required device missing).
+
+    \b
+    losscheck gate
+    losscheck gate cases/worked_examples.yaml -v
+    losscheck gate --format github --output junit.xml --output markdown:summary
+    """
+    return run(**given)
+
+
+def run(**given: Any) -> int:
+    from losscheck.gate.load import case_files, load
+
+    outputs = [_output(text) for text in given["output"]]
+    if given["allow_worse"] and not given["update_baseline"]:
+        raise UserError("--allow-worse belongs to --update-baseline", "add it, or leave --allow-worse out")
+    if given["baseline"] and not Path(given["baseline"]).is_dir() and not given["update_baseline"]:
+        raise UserError(f"there is no folder {given['baseline']}", "give the folder of the recorded figures, or leave --baseline out")
+    files = case_files([Path(each) for each in given["paths"] or ("cases",)])
+    loaded = load(files, imports=not given["no_import"])
+    chosen = _chosen(loaded, given["case"])
+    if given["check"]:
+        note(f"{len(chosen)} cases in {len(files)} files are well formed; nothing was judged", given["quiet"])
+        return 0
+    return _judge(chosen, complete=len(chosen) == len(loaded), outputs=outputs, given=given)
+
+
+def _chosen(loaded: list[Any], globs: tuple[str, ...]) -> list[Any]:
+    names = [each.case.name for each in loaded]
+    for glob in globs:
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            raise UserError(f"no case is called {glob!r}", nearest(glob, names))
+    return [each for each in loaded if not globs or any(fnmatch.fnmatchcase(each.case.name, glob) for glob in globs)]
+
+
+def _output(text: str) -> tuple[str, str]:
+    """The format and the file: 'report.xml', or 'markdown:summary' where the suffix does not tell."""
+    name, colon, path = text.partition(":")
+    if colon and name in GATE_FORMATS and path:
+        return name, path
+    known = SUFFIXES.get(Path(text).suffix, "")
+    if known not in GATE_FORMATS:
+        raise UserError(
+            f"--output {text}: its suffix names no format of the gate", f"write FORMAT:{text} with one of {', '.join(GATE_FORMATS)}"
+        )
+    return known, text
+
+
+def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]], given: dict[str, Any]) -> int:
+    from losscheck.environment import describe
+    from losscheck.gate.judge import Session, judge_case
+    from losscheck.gate.required import check_required, not_judged
+    from losscheck.gate.update import update_baselines
+    from losscheck.renderers import render
+    from losscheck.report import Report
+    from losscheck.verdict import exit_code
+
+    check_required(given["require"])
+    # A case names package.module:function of the project it lies in, as `python -m` would find it.
+    sys.path.insert(0, str(Path.cwd()))
+    session = Session(Path(given["baseline"]) if given["baseline"] else None, given["update_baseline"])
+    rows = [row for loaded in chosen for row in judge_case(loaded, session)]
+    report = Report(
+        command="gate",
+        environment=describe(dict.fromkeys(row.device for row in rows)),
+        reproduce=shlex.join(["losscheck", *sys.argv[1:]]),
+        cases=tuple(rows),
+        strict=given["strict"],
+        verbose=given["verbose"],
+    )
+    for name, path in outputs:
+        write(render(name, report, screen(path)), path)
+    write(render(given["format"], report, screen(None)), None)
+    code = exit_code(rows, given["strict"])
+    not_judged(given["require"], rows)
+    if given["update_baseline"]:
+        if code:
+            raise UserError("the baseline was not updated, because not all cases hold", "mend these first; a baseline records what holds")
+        names = [each.case.name for each in chosen]
+        changes, worse = update_baselines(session, names, report.reproduce, complete=complete, allow_worse=given["allow_worse"])
+        if worse:
+            note("\n  ".join(["this would loosen the baseline; nothing was written:", *worse, "mend that, or add --allow-worse"]))
+            return 1
+        note("\n  ".join(["baseline changed:", *changes]) if changes else "the baseline is as it was", given["quiet"])
+    return code

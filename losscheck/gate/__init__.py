@@ -1,0 +1,1 @@
+"""The regression gate: YAML cases against budgets and baselines."""

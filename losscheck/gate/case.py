@@ -1,0 +1,216 @@
+"""What a case file may say: the model that reads it and from which its JSON Schema is made.
+
+Everything here is about one value at a time. What needs to know the losses, or more than one value, is in check.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from losscheck.dtypes import FLOAT64
+from losscheck.errors import UserError
+from losscheck.gate.tree import Number
+
+__all__ = ["Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
+
+DType = Literal["float64", "float32", "float16", "bfloat16"]
+Quantity = Literal["loss", "grad"]
+# Never allowed: `undecided` and `unavailable` are no results, and `inaccurate` is what max_ulp is for.
+AllowedOutcome = Literal["ok", "nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed"]
+FailedOutcome = Literal["nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed", "inaccurate"]
+
+
+def _wrong(message: str) -> PydanticCustomError:
+    # pydantic reads braces as its own placeholders.
+    return PydanticCustomError("losscheck", "{message}", {"message": message})
+
+
+def _number(value: Any) -> str:
+    """A number as it was written: decimal, or a hex float."""
+    if not isinstance(value, str):
+        raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or -inf")
+    text = str(value)
+    if isinstance(value, Number):
+        text = text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan")
+    try:
+        FLOAT64.parse(text)
+    except UserError as error:
+        raise _wrong(f"{error.problem.removeprefix('number ')}: {error.cure}".replace("--dtype", "dtype")) from None
+    return text
+
+
+def _at_least_zero(value: Any) -> float:
+    """A limit. NaN compares false to everything: it is asked whether it is one."""
+    number = float(FLOAT64.parse(_number(value)))
+    if not 0 <= number < math.inf:
+        raise _wrong(f"{_shown(value)} is no limit: give a finite number of at least 0")
+    return number
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Number):
+        raise _wrong(f"{value} is a number where text is asked for: quote it")
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(f"{_shown(value)} is no text: write a word or a sentence")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, Number) or not value.isdigit() or not 1 <= int(value) <= 10**7:
+        raise _wrong(f"{_shown(value)} is no number of points: give a whole number from 1 to 10000000")
+    return int(value)
+
+
+def _sizes(value: Any) -> int:
+    if not isinstance(value, Number) or not value.isdigit() or not 1 <= int(value) <= 10**6:
+        raise _wrong(f"{_shown(value)} is no size: give a whole number of at least 1")
+    return int(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(f"{_shown(value)} is neither true nor false")
+    return value
+
+
+def _many(value: Any) -> Any:
+    """One value for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _for_all(value: Any) -> Any:
+    """One number for every dtype."""
+    if isinstance(value, dict) and "" in value:
+        raise _wrong("an empty key names no dtype")
+    return value if isinstance(value, dict) else {"": value}
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "an empty value"
+    text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+_NUMBER_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "string", "pattern": "^([+-]?0[xX][0-9a-fA-F]*\\.?[0-9a-fA-F]*([pP][+-]?[0-9]+)?|[+-]?inf|nan)$"},
+    ]
+}
+_LIMIT_SCHEMA: dict[str, Any] = {"type": "number", "minimum": 0}
+_DTYPES: list[str] = list(DType.__args__)  # type: ignore[attr-defined]
+
+Real = Annotated[str, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
+Limit = Annotated[float, BeforeValidator(_at_least_zero), WithJsonSchema(_LIMIT_SCHEMA)]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
+Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10**7})]
+Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1})]
+Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
+Budgets = Annotated[
+    dict[Literal["", "float64", "float32", "float16", "bfloat16"], Limit],
+    BeforeValidator(_for_all),
+    WithJsonSchema(
+        {"anyOf": [_LIMIT_SCHEMA, {"type": "object", "properties": dict.fromkeys(_DTYPES, _LIMIT_SCHEMA), "additionalProperties": False}]}
+    ),
+]
+
+
+def _list_schema(item: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
+
+
+Reals = Annotated[list[Real], BeforeValidator(_many), Field(min_length=1), _list_schema(_NUMBER_SCHEMA)]
+Texts = Annotated[list[Text], BeforeValidator(_many), Field(min_length=1), _list_schema({"type": "string", "minLength": 1})]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Points(_Model):
+    """Single points: one target for all logits, or one each; rounded once to each dtype."""
+
+    logits: Reals = Field(description="Decimal or hex numbers. A single one fills `shape`.")
+    targets: Reals = Field(description="One for all logits, or one for each.")
+    shape: list[Size] = Field(default=[], min_length=1, description="The shape of the points for a reduction; default: one axis.")
+
+
+class Range(_Model):
+    """A sample of a range, its ends, its landmarks and their neighbours; every float of a 16-bit dtype."""
+
+    low: Real
+    high: Real
+    targets: Reals = Field(default=[], description="Default: the loss's own, such as 0, 0.5 and 1.")
+    count: Count = Field(default=1000, description="Logits in the sample.")
+    spacing: Literal["linear", "ulp", "both"] = Field(default="both", description="Even in value, in floats, or half each.")
+    layout: Literal["body", "tail", "both"] = Field(default="body", description="Long tensors, tensors of 3, or both.")
+
+
+class Exhaustive(_Model):
+    """Every float between two ends."""
+
+    low: Real = "-inf"
+    high: Real = "inf"
+    targets: Reals = Field(default=[], description="Default: the loss's own, such as 0, 0.5 and 1.")
+
+
+class Expect(_Model):
+    """What must hold. What is not named is judged all the same: no outcome but `ok`, and no more than 8 ulp."""
+
+    value: Reals = Field(default=[], description="The result, right to the digits printed here: one, or one for each point.")
+    max_ulp: Budgets = Field(default={}, description="The largest |ulp|; a number, or one for each dtype.")
+    outcomes: list[AllowedOutcome] = Field(default=["ok"], min_length=1, description="Outcomes that are allowed beside `ok`.")
+    max_deviation: Limit | None = Field(default=None, description="The largest |deviation| of the own formula from the definition.")
+    monotone: Literal["increasing", "decreasing"] | None = Field(default=None, description="In the logit, for each target.")
+    non_negative: Flag = Field(default=False, description="The loss is never below 0.")
+    symmetric: Flag = Field(default=False, description="f(x, z) and f(-x, 1 - z) have the same bits, gradients with the other sign.")
+    equal_bits: list[Literal["implementations", "backends", "devices"]] = Field(
+        default=[], min_length=1, description="Results have the same bits across all of these."
+    )
+    recorded: Flag = Field(default=False, description="No worse than the baseline recorded for this kind of machine.")
+
+
+class KnownFailure(_Model):
+    """The case fails, and is known to. It becomes a failure of the gate when it starts to hold."""
+
+    reason: Text
+    link: Annotated[str, BeforeValidator(_text), Field(pattern=r"^https?://\S+$")]
+    outcomes: list[FailedOutcome] = Field(default=[], min_length=1, description="What it fails with; anything else is a new failure.")
+
+
+class Case(_Model):
+    """One claim about implementations of a loss."""
+
+    name: Text = Field(description="Unique among all case files.")
+    about: Text | None = Field(default=None, description="Where the claim comes from.")
+    loss: Text
+    implementations: Texts = Field(description="Names, globs, or package.module:function.")
+    params: dict[str, Real] = Field(default={}, description="Parameters of the loss; defaults where none is given.")
+    backends: list[Text] = Field(default=[], min_length=1, description="Default: all that an implementation runs on.")
+    dtypes: list[DType] = Field(default=["float32"], min_length=1)
+    devices: list[Text] = Field(default=["cpu"], min_length=1, description="cpu, cuda, cuda:1.")
+    quantities: list[Quantity] = Field(default=["loss", "grad"], min_length=1)
+    reduction: Literal["none", "mean", "sum", "normalised", "published"] = "none"
+    points: Points | None = None
+    range: Range | None = None
+    exhaustive: Exhaustive | None = None
+    expect: Expect = Field(default_factory=Expect)
+    known_failure: KnownFailure | None = None
+
+    def limit(self, dtype: str) -> float:
+        """The |ulp| allowed in a dtype."""
+        from losscheck.question import DEFAULT_MAX_ULP
+
+        budgets = self.expect.max_ulp
+        return budgets.get(dtype, budgets.get("", DEFAULT_MAX_ULP))  # type: ignore[call-overload, no-any-return]
+
+
+class CaseFile(_Model):
+    """Cases of `losscheck gate`."""
+
+    cases: list[Case] = Field(min_length=1)

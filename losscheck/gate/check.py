@@ -1,0 +1,185 @@
+"""What must hold between the values of a case, and between a case and the losses there are. No framework is loaded."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from losscheck import registry
+from losscheck.backends import backend_named, parse_device
+from losscheck.dtypes import FLOAT64, FORMATS
+from losscheck.errors import UserError, nearest
+from losscheck.gate.case import Case
+from losscheck.loss import Implementation, Loss
+from losscheck.points import check_domain, pair
+
+__all__ = ["is_callable", "problems_of"]
+
+# A path in the case and what is wrong there.
+Finding = tuple[tuple[str | int, ...], str]
+
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def problems_of(case: Case, imports: bool = True) -> list[Finding]:
+    """Everything that is wrong with a case whose single values are right; ``imports`` false refuses own callables."""
+    try:
+        loss = registry.loss_named(case.loss)
+    except UserError as error:
+        return [(("loss",), str(error))]
+    found = [*_selection(case, loss, imports), *_params(case, loss), *_domain(case, loss), *_budgets(case), *_expectations(case)]
+    return [*found, *_twice(case)]
+
+
+def is_callable(name: str) -> bool:
+    """Is it a callable of the user's, not a name or a glob?"""
+    return ":" in name
+
+
+def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
+    for n, name in enumerate(case.implementations):
+        if not is_callable(name):
+            try:
+                registry.select([loss], [name])
+            except UserError as error:
+                yield ("implementations", n), str(error).replace("--impl ", "")
+        elif not _CALLABLE.fullmatch(name):
+            yield ("implementations", n), f"{name!r} is not of the form package.module:function: a case runs only what can be imported"
+        elif not imports:
+            yield ("implementations", n), f"{name} would be imported, which --no-import forbids"
+    for n, backend in enumerate(case.backends):
+        yield from _asking(("backends", n), lambda name=backend: backend_named(name))
+    for n, device in enumerate(case.devices):
+        yield from _asking(("devices", n), lambda name=device: parse_device(name))
+
+
+def _asking(path: tuple[str | int, ...], ask: Any) -> Iterator[Finding]:
+    try:
+        ask()
+    except UserError as error:
+        yield path, str(error)
+
+
+def _params(case: Case, loss: Loss) -> Iterator[Finding]:
+    known = {each.name: each for each in loss.parameters}
+    for name, text in case.params.items():
+        if name not in known:
+            yield ("params", name), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
+        else:
+            yield from _asking(("params", name), lambda each=known[name], value=text: each.check(FLOAT64.parse(value)))
+
+
+def _domain(case: Case, loss: Loss) -> Iterator[Finding]:
+    given = [name for name in ("points", "range", "exhaustive") if getattr(case, name) is not None]
+    if len(given) != 1:
+        what = "none is" if not given else f"{' and '.join(given)} are"
+        yield (given[-1:] and (given[-1],)) or (), f"needs exactly one of points, range and exhaustive, but {what} given"
+        return
+    if case.points:
+        yield from _points(case, loss)
+        return
+    over = case.range or case.exhaustive
+    assert over is not None
+    if case.reduction != "none":
+        yield ("reduction",), "a range is judged element by element: give points, or leave the reduction out"
+    for name in case.dtypes:
+        dtype = FORMATS[name]
+        if case.exhaustive and dtype.bits > 32:
+            yield ("dtypes",), f"{name} has 2^64 floats, which nobody can judge: give a range"
+        try:
+            low, high = dtype.parse(over.low, "low"), dtype.parse(over.high, "high")
+        except UserError as error:
+            yield (given[0],), str(error).replace("--dtype", "dtype")
+            continue
+        if not low <= high:
+            yield (given[0], "low"), f"the range from {over.low} to {over.high} is empty"
+        for n, text in enumerate(over.targets):
+            yield from _asking((given[0], "targets", n), lambda value=text, dtype=dtype: loss.check_target(dtype.parse(value, "target")))
+
+
+def _points(case: Case, loss: Loss) -> Iterator[Finding]:
+    points = case.points
+    assert points is not None
+    logits, size = points.logits, math.prod(points.shape)
+    if points.shape and len(logits) not in (1, size):
+        yield ("points", "shape"), f"holds {size} points, but {len(logits)} logits are given: make them agree, or give a single one"
+        return
+    if points.shape and case.reduction == "none":
+        yield ("points", "shape"), "matters only for a reduction: name one, or leave the shape out"
+    if len(points.targets) not in (1, max(len(logits), size if points.shape else 0)):
+        yield ("points", "targets"), f"has {len(points.targets)} values for {len(logits)} logits: give one for all, or one for each"
+        return
+    for name in case.dtypes:
+        try:
+            check_domain(pair(logits, points.targets if len(points.targets) == len(logits) else points.targets[:1], FORMATS[name]), loss)
+        except UserError as error:
+            yield ("points",), str(error).replace("--dtype", "dtype")
+            return
+
+
+def _budgets(case: Case) -> Iterator[Finding]:
+    for name, limit in case.expect.max_ulp.items():
+        path = ("expect", "max_ulp", name) if name else ("expect", "max_ulp")
+        if name and name not in case.dtypes:
+            yield path, f"limits {name}, which this case does not judge: add it to dtypes, or delete it here"
+        for dtype in [name] if name else case.dtypes:
+            loosest = 2.0 ** (FORMATS[dtype].precision - 1)
+            if not limit < loosest:
+                yield path, f"{limit:g} ulp gates nothing in {dtype}: a result of 0 is within {loosest:g} ulp of every number"
+                break
+    if len(set(case.expect.outcomes) - {"ok"}) == 6:
+        yield ("expect", "outcomes"), "allows every outcome, which gates nothing: leave out those that are not expected"
+    known = case.known_failure
+    if known and set(known.outcomes) & set(case.expect.outcomes):
+        yield ("known_failure", "outcomes"), "names an outcome that `expect` allows: it cannot fail with that"
+    if known and case.expect.recorded:
+        yield ("expect", "recorded"), "a known failure has no baseline to keep: delete one of the two"
+
+
+def _expectations(case: Case) -> Iterator[Finding]:
+    expect, points = case.expect, case.points
+    several = not points or len(set(points.logits)) > 1
+    results = 1 if case.reduction != "none" or points is None else len(points.logits)
+    if expect.value:
+        if points is None:
+            yield ("expect", "value"), "a printed value belongs to points, not to a range"
+        elif len(case.quantities) > 1:
+            yield ("expect", "value"), "of the loss or of the gradient? Name one of them: quantities: [loss]"
+        elif len(expect.value) not in (1, results) or (case.reduction != "none" and case.quantities == ["grad"]):
+            yield ("expect", "value"), f"has {len(expect.value)} values for {results} results"
+    if expect.monotone and (not several or case.reduction != "none"):
+        yield ("expect", "monotone"), "needs several logits and no reduction"
+    if (expect.symmetric or expect.non_negative) and "loss" not in case.quantities:
+        yield ("expect",), "non_negative and symmetric are claims about the loss: add it to quantities"
+    if expect.symmetric and case.reduction != "none":
+        yield ("expect", "symmetric"), "is judged element by element: leave the reduction out"
+    if "devices" in expect.equal_bits and len(case.devices) < 2:
+        yield ("expect", "equal_bits"), "there is one device only, which is equal to itself: name another one"
+    if "implementations" in expect.equal_bits and len(_matching(case)) < 2:
+        yield ("expect", "equal_bits"), "there is one implementation only, which is equal to itself: name another one"
+    if "backends" in expect.equal_bits and all(len(_backends(case, each)) < 2 for each in _matching(case)):
+        yield ("expect", "equal_bits"), "every implementation runs on one backend only, which is equal to itself"
+
+
+def _matching(case: Case) -> Sequence[Implementation | str]:
+    names = [each for each in case.implementations if not is_callable(each)]
+    try:
+        ours = registry.select([registry.loss_named(case.loss)], names) if names else []
+    except UserError:
+        return ["", ""]  # said already, at the name itself
+    return [*ours, *(each for each in case.implementations if is_callable(each))]
+
+
+def _backends(case: Case, one: Implementation | str) -> set[str]:
+    runs_on = {"torch", "numpy"} if isinstance(one, str) else set(one.backends)
+    return runs_on & set(case.backends) if case.backends else runs_on
+
+
+def _twice(case: Case) -> Iterator[Finding]:
+    for name in ("implementations", "backends", "dtypes", "devices", "quantities"):
+        values = getattr(case, name)
+        for n, value in enumerate(values):
+            if value in values[:n]:
+                yield (name, n), f"{value} is named twice"

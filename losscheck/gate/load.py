@@ -1,0 +1,177 @@
+"""Case files found, read and checked: all of them, or every problem in them at once. Nothing in a file is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from losscheck.errors import UserError, nearest
+from losscheck.gate.case import Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
+from losscheck.gate.check import problems_of
+from losscheck.gate.tree import Node, Problem, parse, read_text
+
+__all__ = ["CaseError", "LoadedCase", "case_files", "load"]
+
+_MODELS: dict[str, Any] = {
+    "points": Points,
+    "range": Range,
+    "exhaustive": Exhaustive,
+    "expect": Expect,
+    "known_failure": KnownFailure,
+}
+SHOWN = 50  # problems; whoever has more has one cause
+
+
+class CaseError(UserError):
+    """Case files that cannot be judged, with every problem and its place."""
+
+    def __init__(self, problems: Sequence[tuple[Path, Problem]], files: int) -> None:
+        lines = [place(file, each) for file, each in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            lines.append(f"... and {len(problems) - SHOWN} more")
+        number = f"{len(problems)} problem{'s' * (len(problems) > 1)} in {files} case file{'s' * (files > 1)}"
+        super().__init__("\n".join([*lines, f"{number}: nothing was judged"]), "the keys of a case: `losscheck schema`, or docs/gate.md")
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class LoadedCase:
+    """A case, and where it begins."""
+
+    case: Case
+    file: Path
+    line: int
+
+
+def place(file: Path, problem: Problem) -> str:
+    """``file:line:column: path: message``."""
+    where = f"{file}:{problem.line}:{problem.column}: "
+    return where + (f"{problem.path}: {problem.message}" if problem.path else problem.message)
+
+
+def case_files(paths: Iterable[Path]) -> list[Path]:
+    """The files given, and every .yaml and .yml below the folders given, sorted.
+
+    Raises:
+        UserError: for a path that does not exist, and when there is no case file at all.
+    """
+    paths, found = list(paths), []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and not each.is_dir())
+        elif not path.exists():
+            raise UserError(f"{path} does not exist", "give case files or folders of them; without any it is cases/")
+        elif not path.is_file():
+            raise UserError(f"{path} is not a regular file", "give case files or folders of them")
+        else:
+            found.append(path)
+    if not found:
+        raise UserError(
+            f"no case file in {', '.join(map(str, paths))}", "a case file ends in .yaml or .yml; see docs/gate.md for the first one"
+        )
+    return list(dict.fromkeys(found))
+
+
+def load(files: Sequence[Path], *, imports: bool = True) -> list[LoadedCase]:
+    """All cases of all files, in order.
+
+    Raises:
+        CaseError: with every problem of every file.
+    """
+    loaded: list[LoadedCase] = []
+    problems: list[tuple[Path, Problem]] = []
+    for file in files:
+        cases, wrong = _read(file, imports)
+        loaded += cases
+        problems += [(file, each) for each in wrong]
+    problems += _same_names(loaded)
+    if problems:
+        raise CaseError(problems, len({file for file, _ in problems}))
+    return loaded
+
+
+def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
+    text = read_text(file)
+    if isinstance(text, Problem):
+        return [], [text]
+    root, problems = parse(text)
+    if root is None:
+        return [], problems
+    if not isinstance(root.value, dict):
+        return [], [*problems, Problem(root.line, root.column, "", "is no mapping: a case file begins with `cases:`")]
+    from pydantic import ValidationError
+
+    cases: list[LoadedCase] = []
+    try:
+        CaseFile.model_validate({key: [] if key == "cases" else value.plain() for key, (_, value) in root.value.items()})
+    except ValidationError as error:
+        problems += [each for each in _model_problems(error, root, (), CaseFile) if not each.message.startswith("is empty")]
+    listed = root.value["cases"][1] if "cases" in root.value else None
+    if listed is not None and (not isinstance(listed.value, list) or not listed.value):
+        problems.append(Problem(listed.line, listed.column, "cases", "is not a list of cases: write `cases:` and then `  - name: ...`"))
+        return [], problems
+    for n, node in enumerate(listed.value if listed else ()):
+        # Each case by itself, so that a wrong value in one does not hide what is wrong between the values of another.
+        try:
+            case = Case.model_validate(node.plain())
+        except ValidationError as error:
+            problems += _model_problems(error, root, ("cases", n), Case)
+            continue
+        problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
+        cases.append(LoadedCase(case, file, node.line))
+    return cases, sorted(problems, key=lambda each: (each.line, each.column))
+
+
+def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:
+    first: dict[str, LoadedCase] = {}
+    for each in loaded:
+        earlier = first.setdefault(each.case.name, each)
+        if earlier is not each:
+            yield (
+                each.file,
+                Problem(each.line, 1, "name", f"{each.case.name!r} is also the name of {earlier.file}:{earlier.line}: rename one"),
+            )
+
+
+def _model_problems(error: Any, root: Node, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
+    unknown = "extra_forbidden"
+    return [_problem(root, (*prefix, *each["loc"]), _message(each, model), key=each["type"] == unknown) for each in error.errors()]
+
+
+def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = False) -> Problem:
+    by_key = key or path[-1:] == ("[key]",)
+    path = tuple(step for step in path if step != "[key]")
+    node = root.key_at(path) if by_key else root.at(path)
+    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    return Problem(node.line, node.column, shown[:200], message)
+
+
+def _message(error: dict[str, Any], model: Any) -> str:
+    """pydantic's words in ours, with the nearest known name."""
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        owner = next((_MODELS[step] for step in reversed(error["loc"][:-1]) if step in _MODELS), model)
+        return f"unknown key {str(error['loc'][-1])[:60]!r}: {nearest(str(error['loc'][-1])[:60], owner.model_fields)}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "literal_error":
+        known = [each for each in error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ") if each]
+        return f"{_shown(given)} is not one of {', '.join(known)}: {nearest(str(given)[:60], known)}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{_shown(given)} is not a mapping of keys to values"
+    if kind == "list_type":
+        return f"{_shown(given)} is not a list: write [{given}]" if isinstance(given, str) else f"{_shown(given)} is not a list"
+    if kind == "too_short":
+        return "is empty: give at least one"
+    if kind == "string_pattern_mismatch":
+        return f"{_shown(given)} is no link: give one that begins with https://"
+    return str(error["msg"])
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "an empty value"
+    text = str(value) if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,0 +1,267 @@
+"""What a case judges, measured: the points or the range of a case, for every implementation, backend, device and dtype."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from losscheck import registry
+from losscheck.backends import backend_named
+from losscheck.dtypes import FLOAT64, FORMATS, Format
+from losscheck.evaluate import compare
+from losscheck.gate.case import Case
+from losscheck.judge import definition_of, formula_of
+from losscheck.measure import deviation
+from losscheck.oracle.refine import Term, exact_value
+from losscheck.question import Question
+from losscheck.report import Outcome, PointRow, SweepRow
+from losscheck.scanners import call_of
+from losscheck.sweep import Finding, SweepQuestion, Task, run_tasks, tasks_of
+from losscheck.sweep_rows import rows_of
+
+__all__ = ["Measured", "Stretch", "measure"]
+
+BLOCK = 2**20  # floats of a range whose values are held at once
+SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Logits in rising order with their results, as arrays, for one target; ``continues`` the stretch before it."""
+
+    target: float
+    logits: Any
+    values: Any
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One quantity of one implementation, on one backend, device and dtype, over all points of a case.
+
+    Attributes:
+        missing: why the backend or device is not there; empty when it is.
+        counts: points by outcome.
+        max_ulp: the largest |ulp|, infinite where a result was NaN or infinite and should not have been.
+        rows: the single points, or the worst ones of a range.
+        sweeps, tasks: of a range, one for each target and layout.
+    """
+
+    case: Case
+    implementation: str
+    backend: str
+    device: str
+    dtype: Format
+    quantity: str
+    missing: str = ""
+    counts: Mapping[Outcome, int] = field(default_factory=dict)
+    max_ulp: float = 0.0
+    rows: tuple[PointRow, ...] = ()
+    sweeps: tuple[SweepRow, ...] = ()
+    tasks: tuple[Task, ...] = ()
+
+    @property
+    def points(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def exhaustive(self) -> bool:
+        return bool(self.sweeps) and all(each.exhaustive for each in self.sweeps)
+
+    @property
+    def failure(self) -> str:
+        """Why there is no result at all, where the backend and the device are there."""
+        reasons = [row.reason for row in self.rows if row.reason] + [sweep.reason for sweep in self.sweeps if sweep.reason]
+        return "" if self.missing or not reasons else reasons[0]
+
+    def again(self, logits: Sequence[float], targets: Sequence[float]) -> list[PointRow]:
+        """The same quantity of the same subject at other points."""
+        question = replace(
+            _question(self.case, self.dtype),
+            logits=logits,
+            targets=targets,
+            impl=(self.implementation,),
+            backends=(self.backend,),
+            devices=(self.device,),
+            quantities=(self.quantity,),
+            reduction="none",
+        )
+        return compare(question)
+
+    def stretches(self, mirrored: bool = False) -> Iterator[Stretch]:
+        """All logits and results, block by block; ``mirrored`` gives f(-x, 1 - z) in the place of f(x, z)."""
+        return _of_tasks(self, mirrored) if self.tasks else _of_rows(self, mirrored)
+
+    def deviations(self) -> Iterator[tuple[float, float, float]]:
+        """(logit, target, deviation) of the own formula from the definition; of a range at a sample of its logits."""
+        if not self.tasks:
+            for row in self.rows:
+                yield row.logits[0], row.targets[0], math.nan if row.deviation is None else row.deviation
+        for task in self.tasks:
+            own, definition = formula_of(task.loss, task.subject.implementation, self.quantity), definition_of(task.loss, self.quantity)
+            for logit in [] if own == definition else task.grid.some_logits(SAMPLE).tolist():
+                pair = [
+                    exact_value(formula, [Term(logit, task.target)], task.params, self.dtype, differentiate=differentiate)
+                    for formula, differentiate in (own, definition)
+                ]
+                yield logit, task.target, deviation(*pair)
+
+
+def measure(case: Case) -> list[Measured]:
+    """Everything a case asks for, in the order of dtypes, implementations, backends, devices and quantities.
+
+    Raises:
+        UserError: for a selection that matches nothing, and points that a dtype cannot hold.
+    """
+    found: list[Measured] = []
+    for name in case.dtypes:
+        found += _points(case, FORMATS[name]) if case.points else _range(case, FORMATS[name])
+    return [each for each in found if not _has_no_gradient(each)]
+
+
+def _has_no_gradient(each: Measured) -> bool:
+    """numpy cannot differentiate: without a gradient of its own an implementation has none there, and nothing is judged."""
+    if each.quantity != "grad" or each.backend != "numpy":
+        return False
+    return any(row.value is None and row.reason.startswith("it has no grad") for row in each.rows) or any(
+        task.subject.implementation.gradient is None for task in each.tasks
+    )
+
+
+def _params(case: Case) -> dict[str, float]:
+    return {name: FLOAT64.parse(text) for name, text in case.params.items()}
+
+
+def _question(case: Case, dtype: Format) -> Question:
+    """What `compare` is asked, all but the points."""
+    return Question(
+        losses=(registry.loss_named(case.loss),),
+        logits=(),
+        impl=tuple(case.implementations),
+        backends=tuple(case.backends),
+        dtypes=(dtype.name,),
+        devices=tuple(case.devices),
+        quantities=tuple(case.quantities),
+        params=_params(case),
+        reduction=case.reduction,
+        max_ulp=case.limit(dtype.name),
+    )
+
+
+def _points(case: Case, dtype: Format) -> list[Measured]:
+    assert case.points is not None
+    shape = tuple(case.points.shape)
+    # A single logit fills the shape.
+    logits = case.points.logits * (math.prod(shape) if shape and len(case.points.logits) == 1 else 1)
+    groups: dict[tuple[str, str, str, str], list[PointRow]] = {}
+    for row in compare(replace(_question(case, dtype), logits=logits, targets=case.points.targets, shape=shape)):
+        groups.setdefault((row.implementation, row.backend, row.device, row.quantity), []).append(row)
+    return [
+        Measured(
+            case,
+            *key[:3],
+            dtype,
+            key[3],
+            missing=backend_named(key[1]).why_unavailable(key[2]),
+            counts=Counter(row.outcome for row in rows),
+            max_ulp=max((math.inf if math.isnan(row.ulp) else abs(row.ulp) for row in rows if row.ulp is not None), default=0.0),
+            rows=tuple(rows),
+        )
+        for key, rows in groups.items()
+    ]
+
+
+def _range(case: Case, dtype: Format) -> list[Measured]:
+    tasks = [_with_gradient(each) for each in tasks_of(_sweep_question(case, dtype))]
+    findings = [Finding() for _ in tasks]
+    run_tasks(tasks, findings)
+    groups: dict[tuple[str, str, str, str], list[tuple[Task, SweepRow]]] = {}
+    for task, finding in zip(tasks, findings, strict=True):
+        for row in rows_of([task], [finding]):
+            groups.setdefault((row.implementation, row.backend, row.device, row.quantity), []).append((task, row))
+    return [_swept(case, dtype, key, found) for key, found in groups.items()]
+
+
+def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str], found: list[tuple[Task, SweepRow]]) -> Measured:
+    counts: Counter[Outcome] = Counter()
+    for _, row in found:
+        counts.update(row.counts)
+    return Measured(
+        case,
+        *key[:3],
+        dtype,
+        key[3],
+        missing=backend_named(key[1]).why_unavailable(key[2]),
+        counts=counts,
+        max_ulp=max(row.max_ulp for _, row in found),
+        rows=tuple(each for _, row in found for each in row.worst),
+        sweeps=tuple(row for _, row in found),
+        tasks=tuple(task for task, _ in found),
+    )
+
+
+def _sweep_question(case: Case, dtype: Format) -> SweepQuestion:
+    over: Any = case.range or case.exhaustive
+    sample: dict[str, Any] = {}
+    if case.range:
+        sample = {"points": case.range.count, "spacing": case.range.spacing, "layout": case.range.layout}
+    return SweepQuestion(
+        losses=(case.loss,),
+        low=over.low,
+        high=over.high,
+        impl=tuple(case.implementations),
+        backends=tuple(case.backends),
+        targets=tuple(over.targets),
+        dtypes=(dtype.name,),
+        devices=tuple(case.devices),
+        quantities=tuple(case.quantities),
+        params=_params(case),
+        exhaustive=case.exhaustive is not None,
+        max_ulp=case.limit(dtype.name),
+        **sample,
+    )
+
+
+def _with_gradient(task: Task) -> Task:
+    """A task whose implementation has no gradient on its backend is judged on the loss alone."""
+    if task.subject.backend == "numpy" and task.subject.implementation.gradient is None and "loss" in task.quantities:
+        return replace(task, question=replace(task.question, quantities=("loss",)))
+    return task
+
+
+def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
+    import numpy as np
+
+    from losscheck.bulk.scan import decode_ordinals
+
+    which = 0 if measured.quantity == "loss" else 1
+    for task in measured.tasks:
+        call = call_of(replace(task, target=measured.dtype.round(1 - task.target)) if mirrored else task)
+        for start in range(0, task.grid.points, BLOCK):
+            if task.grid.sample is not None:
+                chosen: Any = task.grid.sample[start : start + BLOCK]
+            else:
+                chosen = range(task.grid.first + start, min(task.grid.first + start + BLOCK, task.grid.last + 1))
+            ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
+            logits = decode_ordinals(measured.dtype, ordinals)
+            yield Stretch(task.target, logits, call(-logits if mirrored else logits)[which], start > 0)
+
+
+def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
+    import numpy as np
+
+    rows = measured.rows
+    if mirrored:
+        # 1 - z is exact for 0, 1/2 and 1; for another target the claim is about the nearest float.
+        rows = tuple(measured.again([-row.logits[0] for row in rows], [measured.dtype.round(1 - row.targets[0]) for row in rows]))
+    values = [row.value for row in rows]
+    by_target: dict[float, list[tuple[float, float]]] = {}
+    for row, value in zip(measured.rows, values, strict=True):
+        if not math.isnan(row.logits[0]):  # NaN has no place in an order, and no mirror image
+            by_target.setdefault(row.targets[0], []).append((row.logits[0], math.nan if value is None else value))
+    for target, pairs in by_target.items():
+        ordered = sorted(pairs, key=lambda each: each[0])
+        yield Stretch(target, np.array([x for x, _ in ordered]), np.array([y for _, y in ordered]))

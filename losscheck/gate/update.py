@@ -1,0 +1,69 @@
+"""Rewriting baselines: what changed, and the refusal to record something worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from losscheck.gate.baseline import Baseline, Recorded, write_baseline
+from losscheck.gate.judge import Session
+
+__all__ = ["update_baselines"]
+
+
+def update_baselines(
+    session: Session, judged: Iterable[str], command: str, *, complete: bool, allow_worse: bool
+) -> tuple[list[str], list[str]]:
+    """Record what the session found. All changes in words, and those of them that stopped it: figures that became worse.
+
+    Args:
+        judged: the names of the cases that were judged; their other rows are gone.
+        command: the command line, recorded with the figures.
+        complete: all cases of the folder were judged, so that rows of other names belong to no case any more.
+        allow_worse: record worse figures too; else nothing is written when there is one.
+
+    Raises:
+        UserError: when a file cannot be written.
+    """
+    names, changes, worse = set(judged), [], []
+    updated: list[Baseline] = []
+    for path, found in session.found.items():
+        old = session.baselines[path]
+        kept = {key: each for key, each in old.rows.items() if key not in found and not _gone(key, names, found, complete)}
+        for line, loosens in _changes(old, found, kept):
+            changes.append(f"{old.name}: {line}")
+            worse += [changes[-1]] if loosens else []
+        updated.append(replace(old, rows={**kept, **found}))
+    if worse and not allow_worse:
+        return changes, worse
+    for baseline in updated:
+        if baseline.rows != session.baselines[baseline.path].rows:
+            write_baseline(baseline, command)
+    return changes, []
+
+
+def _gone(key: str, judged: set[str], found: dict[str, Recorded], complete: bool) -> bool:
+    """Does no case ask for this row any more? A device or framework that is missing today keeps its rows."""
+    name, _, backend, device, *_ = key.split(" | ")
+    here = {tuple(each.split(" | ")[2:4]) for each in found}
+    return (complete and name not in judged) or (name in judged and (backend, device) in here)
+
+
+def _changes(old: Baseline, found: dict[str, Recorded], kept: dict[str, Recorded]) -> Iterator[tuple[str, bool]]:
+    for key, now in found.items():
+        before = old.rows.get(key)
+        if before is None:
+            yield f"new: {key}: {now.points} points, {now.max_ulp:.9g} ulp{_counts(now)}", False
+        elif before.points != now.points:
+            yield f"other points: {key}: {before.points} before, {now.points} now, {now.max_ulp:.9g} ulp{_counts(now)}", False
+        elif worse := now.worse(before):
+            yield f"worse: {key}: {', '.join(worse)}", True
+        elif better := now.better(before):
+            yield f"better: {key}: {', '.join(better)}", False
+    for key in old.rows:
+        if key not in found and key not in kept:
+            yield f"no case asks any more: {key}", False
+
+
+def _counts(now: Recorded) -> str:
+    return "".join(f", {n} {outcome}" for outcome, n in now.counts.items())

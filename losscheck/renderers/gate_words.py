@@ -1,0 +1,73 @@
+"""Verdicts of the gate in words: what its text formats share."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from losscheck.dtypes import FORMATS
+from losscheck.renderers.words import exact_text, point_text, ulp_text, value_text
+from losscheck.report import Report
+from losscheck.verdict import CaseRow, Verdict, exit_code
+
+__all__ = ["asides", "in_one_word", "message", "not_holding", "totals", "worst_point"]
+
+_NAMES = {
+    Verdict.PASS: "hold",
+    Verdict.KNOWN_FAILURE: "fail as known",
+    Verdict.SKIPPED: "skipped",
+    Verdict.BETTER: "better than recorded",
+    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.UNDECIDED: "could not be judged",
+    Verdict.FAIL: "fail",
+}
+
+
+def not_holding(report: Report) -> list[CaseRow]:
+    """The rows that decide the exit code when it is not 0, worst first."""
+    bad = [row for row in report.cases if row.verdict.exit_code(report.strict)]
+    return sorted(bad, key=lambda row: row.badness)
+
+
+def in_one_word(report: Report) -> str:
+    return ("holds", "broken", "could not judge")[exit_code(report.cases, report.strict)]
+
+
+def totals(report: Report) -> str:
+    """'172 rows of 31 cases in 5 files: 150 hold, 20 fail as known, 2 skipped.'"""
+    counts = Counter(row.verdict for row in report.cases)
+    cases, files = {(row.file, row.case) for row in report.cases}, {row.file for row in report.cases}
+    parts = ", ".join(f"{counts[verdict]} {_NAMES[verdict]}" for verdict in reversed(Verdict) if counts[verdict])
+    return f"{_number(len(report.cases), 'row')} of {_number(len(cases), 'case')} in {_number(len(files), 'file')}: {parts or 'nothing'}."
+
+
+def asides(report: Report) -> list[str]:
+    """What does not break the gate and should be known: why rows were skipped, not compared, or are better than recorded."""
+    said = []
+    for verdict in (Verdict.SKIPPED, Verdict.NOT_COMPARABLE, Verdict.BETTER):
+        if verdict.exit_code(report.strict):
+            continue
+        reasons = Counter(row.reason for row in report.cases if row.verdict is verdict)
+        said += [f"{n} {_NAMES[verdict]}: {reason}" for reason, n in reasons.most_common(3)]
+    return said
+
+
+def message(row: CaseRow) -> list[str]:
+    """Everything about a row that does not hold, a sentence a line: why, the worst point, the command."""
+    return [line for line in (row.reason, worst_point(row), f"reproduce: {row.reproduce}") if line]
+
+
+def worst_point(row: CaseRow) -> str:
+    """'logit -15 (-0x1.ep+3), target 0: got 0, exact 3.06e-07, -1.1e+07 ulp (lost), limit 8 ulp'"""
+    worst = row.worst
+    if worst is None:
+        return ""
+    figures = f"got {value_text(worst)}, exact {exact_text(worst.exact, worst.dtype)}, {ulp_text(worst.ulp)} ulp ({worst.outcome.value})"
+    return f"{point_text(worst, hexadecimal=True)}: {figures}, limit {limit_text(row)} ulp"
+
+
+def limit_text(row: CaseRow) -> str:
+    return FORMATS["float64"].shortest(row.limit)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -1,0 +1,41 @@
+"""Annotations for GitHub Actions: workflow commands, which it shows beside the lines of the case files."""
+
+from __future__ import annotations
+
+from losscheck.renderers import Style, gate_words
+from losscheck.report import Report
+from losscheck.verdict import CaseRow
+
+__all__ = ["render"]
+
+MOST = 10  # GitHub drops further annotations of a step without a word
+
+
+def render(report: Report, style: Style) -> str:
+    bad = gate_words.not_holding(report)
+    lines = [_annotation(row) for row in bad[:MOST]]
+    if len(bad) > MOST:
+        lines.append(f"and {len(bad) - MOST} more")
+    lines += [*gate_words.asides(report), f"gate {gate_words.in_one_word(report)}: {gate_words.totals(report)}"]
+    return "\n".join(line if line.startswith("::error ") else _plain(line) for line in lines)
+
+
+def _annotation(row: CaseRow) -> str:
+    title = f"{row.case}: {row.verdict.value}"
+    body = "\n".join([row.subject, *gate_words.message(row)])
+    return f"::error file={_property(row.file)},line={row.line},title={_property(title)}::{_data(body)}"
+
+
+def _data(text: str) -> str:
+    """As actions/toolkit escapes the data of a command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _plain(text: str) -> str:
+    """A line that is no command, whatever a name in it says."""
+    text = " ".join(text.splitlines())
+    return text.replace("::", ": :") if text.lstrip().startswith("::") else text

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from losscheck.dtypes import Format
 from losscheck.exact import Exact
@@ -46,7 +46,7 @@ class Judge:
         """The row of a value, or of the reason why there is none."""
         exact, definition = self.pair(subject.implementation, quantity, index)
         chosen = slice(None) if index is None else slice(index, index + 1)
-        row = PointRow(
+        base: dict[str, Any] = dict(  # noqa: C408
             loss=self.loss.name,
             implementation=subject.implementation.name,
             backend=subject.backend,
@@ -56,17 +56,16 @@ class Judge:
             params=self.params,
             logits=self.points.logits[chosen],
             targets=self.points.targets[chosen],
-            outcome=Outcome.UNAVAILABLE,
             exact=exact,
             definition=definition,
             deviation=deviation(exact, definition),
             note=self._note(subject.implementation),
         )
         if isinstance(answer, str):
-            return replace(row, reason=answer)
+            return PointRow(**base, outcome=Outcome.UNAVAILABLE, reason=answer)
         ulp = ulp_error(answer, exact, self.dtype)
-        return replace(
-            row,
+        return PointRow(
+            **base,
             value=answer,
             ulp=ulp,
             outcome=classify(answer, exact, ulp, self.dtype, self.question.max_ulp),
@@ -81,6 +80,8 @@ class Judge:
         """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""
         definition = self._exact(*definition_of(self.loss, quantity), self._terms(None, index))
         published = one.published if self.question.reduction == "published" else None
+        if self.question.reduction != "published" and one.formula is None:
+            return definition, definition
         if published and published.formula:
             own, differentiate = published.formula, quantity == "grad"
         else:

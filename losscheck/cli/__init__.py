@@ -79,6 +79,8 @@ def _guarded(run: Callable[[], Any]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
+        for line in error.details:
+            _say(line, prefix="")
         _say(f"error: {error.problem}", error.cure)
     except click.UsageError as error:
         usage = f"see `{error.ctx.command_path} --help`" if error.ctx else ""
@@ -99,9 +101,9 @@ def _guarded(run: Callable[[], Any]) -> int:
     return 2
 
 
-def _say(problem: str, cure: str = "") -> None:
+def _say(problem: str, cure: str = "", prefix: str = "losscheck: ") -> None:
     try:
-        print(f"losscheck: {problem}", file=sys.stderr)
+        print(f"{prefix}{problem}", file=sys.stderr)
         if cure:
             print(f"  {cure}", file=sys.stderr)
     except OSError:

@@ -15,7 +15,7 @@ from losscheck.gate.case import Case
 from losscheck.loss import Implementation, Loss
 from losscheck.points import check_domain, pair
 
-__all__ = ["is_callable", "problems_of"]
+__all__ = ["Finding", "is_callable", "problems_of"]
 
 # A path in the case and what is wrong there.
 Finding = tuple[tuple[str | int, ...], str]

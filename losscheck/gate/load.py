@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
-from losscheck.gate.check import problems_of
+from losscheck.gate.check import Finding, problems_of
 from losscheck.gate.tree import Node, Problem, parse, read_text
 
 __all__ = ["CaseError", "LoadedCase", "case_files", "load"]
@@ -21,6 +21,8 @@ _MODELS: dict[str, Any] = {
     "expect": Expect,
     "known_failure": KnownFailure,
 }
+# What can be checked by itself, whatever else a case says.
+_NAMES = ("name", "loss", "implementations", "params", "backends", "devices")
 SHOWN = 50  # problems; whoever has more has one cause
 
 
@@ -32,7 +34,7 @@ class CaseError(UserError):
         if len(problems) > SHOWN:
             lines.append(f"... and {len(problems) - SHOWN} more")
         number = f"{len(problems)} problem{'s' * (len(problems) > 1)} in {files} case file{'s' * (files > 1)}"
-        super().__init__("\n".join([*lines, f"{number}: nothing was judged"]), "the keys of a case: `losscheck schema`, or docs/gate.md")
+        super().__init__(f"{number}: nothing was judged", "the keys of a case: `losscheck schema`, or docs/gate.md", lines)
         self.problems = problems
 
 
@@ -114,14 +116,27 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
         return [], problems
     for n, node in enumerate(listed.value if listed else ()):
         # Each case by itself, so that a wrong value in one does not hide what is wrong between the values of another.
+        plain = node.plain()
         try:
-            case = Case.model_validate(node.plain())
+            case = Case.model_validate(plain)
+            problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
+            cases.append(LoadedCase(case, file, node.line))
         except ValidationError as error:
             problems += _model_problems(error, root, ("cases", n), Case)
-            continue
-        problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
-        cases.append(LoadedCase(case, file, node.line))
+            problems += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
     return cases, sorted(problems, key=lambda each: (each.line, each.column))
+
+
+def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Finding]:
+    """What is wrong with the names in a case of which other values are wrong: all problems are told at once."""
+    from pydantic import ValidationError
+
+    wrong = {each["loc"][0] for each in error.errors() if each["loc"]}
+    try:
+        case = Case.model_validate({key: value for key, value in plain.items() if key not in wrong and key in _NAMES})
+    except (ValidationError, AttributeError):
+        return []
+    return [finding for finding in problems_of(case, imports) if finding[0] and finding[0][0] in _NAMES]
 
 
 def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:

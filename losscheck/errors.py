@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["UserError", "nearest"]
+__all__ = ["PluginWarning", "UserError", "nearest"]
 
 
 class UserError(Exception):
@@ -18,6 +18,10 @@ class UserError(Exception):
         self.problem = problem
         self.cure = cure
         self.details = tuple(details)
+
+
+class PluginWarning(UserWarning):
+    """Someone else's package that cannot be used: it is named, and everything else goes on without it."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

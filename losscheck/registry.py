@@ -9,10 +9,13 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from losscheck.errors import UserError, nearest
+from losscheck.errors import PluginWarning, UserError, nearest
 from losscheck.loss import EVERY_LOSS, Implementation, Loss
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -118,12 +121,17 @@ def _plugins() -> Iterator[ModuleType]:
                 loaded = point.load()
             except Exception as error:
                 # Someone else's package must not take the tool down with it.
-                warnings.warn(f"plug-in {point.name} ({point.value}) cannot be loaded: {error!r}", stacklevel=2)
+                warnings.warn(f"{_named(point)} cannot be loaded: {type(error).__name__}: {error}", PluginWarning, stacklevel=2)
                 continue
             if isinstance(loaded, ModuleType):
                 yield loaded
             else:
-                warnings.warn(f"plug-in {point.name} ({point.value}) is not a module; name the module itself", stacklevel=2)
+                warnings.warn(f"{_named(point)} is not a module; the entry point must name one", PluginWarning, stacklevel=2)
+
+
+def _named(point: EntryPoint) -> str:
+    package = f" of the package {point.dist.name}" if point.dist else ""
+    return f"the plug-in {point.name} = {point.value!r}{package}"
 
 
 def _instances(module: ModuleType, kind: type[T]) -> Iterator[T]:

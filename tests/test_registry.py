@@ -341,7 +341,7 @@ def test_a_broken_entry_point_is_a_warning_that_names_it(entry_points, value):
     """Someone else's broken package taking the tool down, or its plug-in missing without a word."""
     entry_points(("losscheck.losses", "theirs", value), ("losscheck.losses", "mine", "losscheck.losses.bce"))
 
-    with pytest.warns(UserWarning, match=f"plug-in theirs .{value}. cannot be loaded"):
+    with pytest.warns(UserWarning, match=f"plug-in theirs = .{value}. cannot be loaded"):
         found = list(registry._plugins())
     assert [each.__name__ for each in found] == ["losscheck.losses.bce"]
 

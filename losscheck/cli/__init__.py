@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from losscheck import __version__
-from losscheck.errors import UserError
+from losscheck.errors import PluginWarning, UserError
 
 __all__ = ["main"]
 
@@ -74,6 +75,7 @@ def main() -> None:
 def _guarded(run: Callable[[], Any]) -> int:
     from losscheck.cli.writing import ClosedPipeError
 
+    warnings.showwarning = _show_warning
     try:
         code = run()
         sys.stdout.flush()
@@ -99,6 +101,17 @@ def _guarded(run: Callable[[], Any]) -> int:
         kind = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
         _say(f"internal error: {kind}", "this is a bug in losscheck; run again with LOSSCHECK_DEBUG=1 for the traceback and report it")
     return 2
+
+
+_show_any_warning = warnings.showwarning
+
+
+def _show_warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Our own warnings as our other messages, without a line of our code; those of others as Python shows them."""
+    if issubclass(category, PluginWarning):
+        _say(f"warning: {message}")
+    else:
+        _show_any_warning(message, category, *place, **more)
 
 
 def _say(problem: str, cure: str = "", prefix: str = "losscheck: ") -> None:

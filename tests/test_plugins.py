@@ -76,7 +76,7 @@ def environment(tmp_path_factory):
 
 def install(environment, name):
     """Build the wheel by hand and let pip install it: nothing is fetched."""
-    folder, python = environment
+    folder, _ = environment
     code, entry_points = PACKAGES[name]
     info = f"plug_{name}-1.0.dist-info"
     files = {

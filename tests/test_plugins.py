@@ -116,13 +116,11 @@ def test_a_loss_of_a_plug_in_is_listed_and_judged(environment, installed):
     listed = losscheck(environment, "list")
     assert "smooth-hinge: a smooth hinge" in listed.stdout
 
-    done = losscheck(
-        environment, "compare", "--loss", "smooth-hinge", "--logit", "1e4", "--target", "0", "--backend", "numpy", "--format", "json"
-    )
+    asked = ("--loss", "smooth-hinge", "--logit", "1e4", "--target", "0", "--backend", "numpy", "--format", "json")
+    done = losscheck(environment, "compare", *asked)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["rows"]
-    assert [(row["implementation"], row["quantity"], row["outcome"]) for row in rows][0] == ("theirs", "loss", "inf")
-    assert rows[0]["exact"] == "10001"
+    row = json.loads(done.stdout)["rows"][0]
+    assert (row["implementation"], row["quantity"], row["outcome"], row["exact"]) == ("theirs", "loss", "inf", "10001")
 
 
 @pytest.mark.parametrize("installed", [("broken", "function")], indirect=True)

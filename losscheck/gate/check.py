@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -157,8 +158,8 @@ def _expectations(case: Case) -> Iterator[Finding]:
         yield ("expect", "symmetric"), "is judged element by element: leave the reduction out"
     if "devices" in expect.equal_bits and len(case.devices) < 2:
         yield ("expect", "equal_bits"), "there is one device only, which is equal to itself: name another one"
-    if "implementations" in expect.equal_bits and len(_matching(case)) < 2:
-        yield ("expect", "equal_bits"), "there is one implementation only, which is equal to itself: name another one"
+    if "implementations" in expect.equal_bits and not _share_a_backend(case):
+        yield ("expect", "equal_bits"), "no two implementations run on the same backend: name another one, or compare backends too"
     if "backends" in expect.equal_bits and all(len(_backends(case, each)) < 2 for each in _matching(case)):
         yield ("expect", "equal_bits"), "every implementation runs on one backend only, which is equal to itself"
 
@@ -170,6 +171,14 @@ def _matching(case: Case) -> Sequence[Implementation | str]:
     except UserError:
         return ["", ""]  # said already, at the name itself
     return [*ours, *(each for each in case.implementations if is_callable(each))]
+
+
+def _share_a_backend(case: Case) -> bool:
+    """Are there two implementations to compare on one backend, or on any when backends are compared too?"""
+    found = [_backends(case, each) for each in _matching(case)]
+    if "backends" in case.expect.equal_bits:
+        return len(found) > 1
+    return any(a & b for a, b in itertools.combinations(found, 2))
 
 
 def _backends(case: Case, one: Implementation | str) -> set[str]:

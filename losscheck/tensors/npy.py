@@ -48,6 +48,8 @@ def read_npz(path: Path) -> Contents:
                         raw, dtype, order = _header(path, file, f"its array {name[:60]!r}")
                     read = functools.partial(_read_npz, path, info.filename, raw, dtype, order)
                     found[name] = Raw(raw.kind, raw.shape, read)
+    except PermissionError:
+        raise
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise unreadable(path, f"it is no sound .npz ({_first_line(error)})", CURE) from None
     return found

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat, flat_sweep, number
+from losscheck.renderers.flat import flat, flat_batch, flat_sweep, flat_tensor, number
 from losscheck.report import SCHEMA_VERSION, BitDifference, Report
 
 __all__ = ["render"]
@@ -23,7 +23,8 @@ def render(report: Report, style: Style) -> str:
         "max_ulp": number(report.max_ulp),
         "differences": [asdict(each) for each in report.differences],
         "bit_differences": [_difference(each) for each in report.bit_differences],
-        "rows": [*map(flat, report.rows), *map(flat_sweep, report.sweeps)],
+        "batches": [flat_batch(each) for each in report.batches],
+        "rows": [*map(flat, report.rows), *map(flat_sweep, report.sweeps), *map(flat_tensor, report.tensors)],
     }
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
 

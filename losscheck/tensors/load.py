@@ -72,7 +72,7 @@ def load(paths: Sequence[str], names: dict[str, str]) -> Dump:
     if len(paths) == 1:
         logits, targets = _both(paths[0], contents[0], names)
     else:
-        logits, targets = (_only(*each, names.get(role)) for *each, role in zip(paths, contents, ROLES, strict=True))
+        logits, targets = (_only(path, found, names.get(role)) for path, found, role in zip(paths, contents, ROLES, strict=True))
     _check_shapes(logits, targets)
     if logits.kind not in FORMATS:
         # Whole numbers are no logits either: they come from an argmax or a mask.

@@ -114,7 +114,8 @@ class Total:
             return Exact(Kind.NAN if math.isnan(value) else Kind.INFINITE, value), True
         if self.unknown:
             return Exact(Kind.UNDECIDED, math.nan), False
-        middle, radius = _dyadic(self.middle), _dyadic(self.radius, up=True)
+        middle = _dyadic(self.middle)
+        radius = _dyadic(self.radius + abs(self.middle) / 2 ** (ENCLOSED - 2), up=True)
         exact = Exact(Kind.FINITE, dtype.round_fraction(self.middle), middle, radius, 53)
         ends = {dtype.round_fraction(self.middle - self.radius), dtype.round_fraction(self.middle + self.radius)}
         width = radius[0].bit_length() + radius[1] + 1
@@ -128,7 +129,7 @@ def _fraction(number: Dyadic) -> Fraction:
 
 
 def _dyadic(value: Fraction, up: bool = False) -> Dyadic:
-    """The nearest number of ENCLOSED bits, or one above; what that misses is far below every radius."""
+    """The nearest number of ENCLOSED bits, or one above."""
     if value == 0:
         return 0, 0
     shift = ENCLOSED - (abs(value.numerator).bit_length() - value.denominator.bit_length())

@@ -81,7 +81,7 @@ def row_ulp(row: TensorRow) -> str:
     return "-" if not row.counts else ulp_text(row.max_ulp).lstrip("+")
 
 
-def whole_cells(row: TensorRow, whole: Whole) -> tuple[str, str, str, str, str]:
+def whole_cells(row: TensorRow, whole: Whole) -> tuple[str, ...]:
     """value, exact, ulp, and the ulp of elements and reduction."""
     value = "-" if whole.value is None else FORMATS[row.dtype].shortest(whole.value)
     return (value, _exact(whole.exact, row.dtype), *(ulp_text(each) for each in (whole.ulp, whole.element_ulp, whole.reduction_ulp)))

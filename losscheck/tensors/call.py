@@ -12,7 +12,8 @@ from losscheck.tensors.settle import distinct
 
 __all__ = ["BLOCK", "Caller", "RefusedError"]
 
-BLOCK = 2**16  # elements of a block: its float64 temporaries stay in the second-level cache
+# Elements of a block. Its float64 temporaries stay in the second-level cache, and PyTorch starts no threads for so few.
+BLOCK = 2**15
 # As in evaluate.py: lengths are padded to whole vectors, so that an element alone gives the same bits.
 LANES = 64
 PROBES = 8

@@ -141,8 +141,8 @@ class _Run:
                 (own, own_bound), (right, right_bound) = seen(claim), seen(definition)
                 with np.errstate(all="ignore"):
                     size = abs(own / right - 1)
-                    clear = (own_bound < 2.0**-32) & (right_bound < 2.0**-32) & (own != right)
-                    size = np.where(clear & (size > DEVIATING), size, 0.0)
+                    sure = size > DEVIATING + 2 * (own_bound + right_bound)
+                    size = np.where(sure & (own_bound < 0.5) & (right_bound < 0.5), size, 0.0)
                 self.farthest.setdefault((claim, quantity), Farthest()).add(size, places)
 
     def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:

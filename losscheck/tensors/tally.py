@@ -50,15 +50,15 @@ class Tally:
         size = np.where(np.isnan(settled.ulps), np.inf, abs(settled.ulps))
         size[codes == UNASKED] = -1.0
         self.top = max(self.top, float(size.max(initial=0.0)))
-        for code, count in enumerate(np.bincount(codes, minlength=UNASKED + 1).tolist()):
-            self.counts[code] += count
+        present = np.bincount(codes, minlength=UNASKED + 1)
+        self.counts = [a + b for a, b in zip(self.counts, present.tolist(), strict=True)]
 
         def hit(n: int) -> Hit:
             loss, gradient = (None if each is None else float(each[n]) for each in results)
             return Hit(int(places[n]), int(codes[n]), float(size[n]), loss, gradient)
 
         new: list[Hit] = []
-        for code in np.unique(codes).tolist():
+        for code in np.flatnonzero(present).tolist():
             mine = np.flatnonzero(codes == code)
             if code in FAILING and code not in self.first:
                 self.first[code] = hit(mine[0])

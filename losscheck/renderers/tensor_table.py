@@ -28,7 +28,7 @@ from losscheck.report import Outcome, Report, TensorRow
 
 __all__ = ["render"]
 
-MOST_ELEMENTS = 12
+MOST_ELEMENTS = 10
 MOST_WHOLES = 6
 LEAST_NAME = 16
 

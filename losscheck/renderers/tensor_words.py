@@ -140,8 +140,14 @@ def whole_lines(report: Report, most: int) -> list[str]:
         if whole is None:
             continue
         where = f"{row.loss} {full_name(row, report)} {row.dtype}: the reduced loss"
+        right = _exact(whole.exact, row.dtype)
         if whole.reason:
-            found.append((1, 0.0, f"{where} is not judged, {whole.reason}."))
+            found.append((1, 0.0, f"{where} is not judged: {whole.reason}."))
+        elif whole.outcome is Outcome.UNDECIDED:
+            found.append((1, 1.0, f"{where} cannot be told from the exact {right}, of which these digits are proved."))
+        elif whole.outcome is Outcome.OK and _overflows(whole):
+            largest = FORMATS[row.dtype].shortest(FORMATS[row.dtype].largest)
+            found.append((0, 99.0, f"{where} is rightly infinite: {right} is beyond the largest {row.dtype}, {largest}."))
         elif whole.outcome is not Outcome.OK:
             found.append((0, float(whole.outcome.severity), f"{where} is {whole.outcome.value}{_blame(row, whole)}."))
         if whole.deviation:
@@ -152,6 +158,10 @@ def whole_lines(report: Report, most: int) -> list[str]:
             )
     lines = [line for *_, line in sorted(found)]
     return lines if len(lines) <= most else [*lines[:most], f"... and {len(lines) - most} more: see the table."]
+
+
+def _overflows(whole: Whole) -> bool:
+    return whole.exact is not None and whole.exact.kind is Kind.FINITE and math.isinf(whole.exact.rounded)
 
 
 def _blame(row: TensorRow, whole: Whole) -> str:
@@ -165,6 +175,8 @@ def _blame(row: TensorRow, whole: Whole) -> str:
     if abs(whole.element_ulp) >= abs(whole.reduction_ulp):
         return f"{told}; the elements bring {ulp_text(whole.element_ulp)} ulp of it, the reduction {ulp_text(whole.reduction_ulp)}"
     sound = FORMATS[row.dtype].shortest(whole.elements or 0.0)
+    if not math.isfinite(whole.reduction_ulp):
+        return f"{told}; the reduction makes it so: the same elements, reduced exactly, give {sound}"
     return f"{told}; the reduction brings {ulp_text(whole.reduction_ulp)} ulp of it: the same elements, reduced exactly, give {sound}"
 
 
@@ -179,11 +191,11 @@ def reach_lines(report: Report) -> list[str]:
         if row.deviation is not None
     )
     lines += _once(f"{full_name(row, report)}: {_unavailable(row)}" for row in rows if row.reason)
+    unasked = [row for row in rows if row.unasked]
     lines += _once(
-        f"{full_name(row, report)} {row.dtype} {row.quantity}: {row.unasked} elements are undecided: float64 has no wider filter, and the "
-        f"oracle was asked about {row.settled} elements, spread evenly; the others show no gross failure."
-        for row in rows
-        if row.unasked
+        f"{dtype}: up to {max(row.unasked for row in unasked if row.dtype == dtype)} elements of a row are undecided: the filter alone "
+        "cannot grade them, and the oracle was asked about a sample, spread evenly, to end in time. In the others the filter saw no failure."
+        for dtype in dict.fromkeys(row.dtype for row in unasked)
     )
     checked, wrong = sum(row.checked for row in rows), sum(row.wrong for row in rows)
     if checked:
@@ -195,7 +207,11 @@ def reach_lines(report: Report) -> list[str]:
 
 def _unavailable(row: TensorRow) -> str:
     count = row.counts.get(Outcome.UNAVAILABLE, 0)
-    return f"it refuses {count} elements ({row.reason})." if count else f"unavailable, {row.reason}."
+    return f"it refuses {_count(count)} ({row.reason})." if count else f"unavailable, {row.reason}."
+
+
+def _count(elements: int) -> str:
+    return "1 element" if elements == 1 else f"{elements} elements"
 
 
 def _once(lines: Iterable[str]) -> list[str]:

@@ -128,16 +128,20 @@ class Wholes:
             return replace(blank, reason=value)
         blank = replace(blank, value=value)
         if count := self.elements.summary.outside.count:
-            return replace(blank, reason=f"no exact value: {count} targets are outside [0, 1]")
+            return replace(blank, reason=f"its targets outside [0, 1] ({count}) have no exact loss")
         exact, pinned, definition = self._exacts(one)
         dtype = self.elements.dtype
         ulp = ulp_error(value, exact, dtype)
         outcome = classify(value, exact, ulp, dtype, self.question.max_ulp)
+        parts = self._parts(subject, value, exact, dtype)
         if not pinned and outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.LOST, Outcome.FLUSHED):
             outcome = _despite_radius(outcome, ulp, exact, dtype, self.question.max_ulp)
         how = "by the oracle, term by term" if self.small else "in float64 with bounds, and without rounding"
-        found = replace(blank, exact=exact, definition=definition, ulp=ulp, outcome=outcome, method=how)
-        return replace(found, deviation=deviation(exact, definition), **self._parts(subject, value, exact, dtype))
+        found = replace(blank, exact=exact, definition=definition, outcome=outcome, method=how, deviation=deviation(exact, definition))
+        if outcome is Outcome.UNDECIDED:
+            # The enclosure is wider than the error. What the reduction added is known all the same.
+            return replace(found, **{**parts, "element_ulp": None})
+        return replace(found, ulp=ulp, **parts)
 
     def _published(self, one: Implementation) -> bool:
         return self.question.reduction == "published" and one.published is not None

@@ -101,7 +101,7 @@ def settle(oracle: Oracle, claim: Claim, logits: Any, targets: Any, values: Any,
         return Settled(codes, ulps, 0)
     unique, inverse = distinct(np.stack([logits[open_], targets[open_], values[open_]], axis=1))
     most = budget.grant(len(logits))
-    chosen = np.arange(len(unique)) if len(unique) <= most else np.unique(np.linspace(0, len(unique) - 1, most).astype(np.int64))
+    chosen = _chosen(unique[:, 2], most)
     budget.spend(len(chosen))
     code_of, ulp_of = np.full(len(unique), UNASKED), np.zeros(len(unique))
     for n in chosen:
@@ -109,6 +109,18 @@ def settle(oracle: Oracle, claim: Claim, logits: Any, targets: Any, values: Any,
         code_of[n], ulp_of[n] = oracle.outcome(claim, logit, target, value)
     codes[open_], ulps[open_] = code_of[inverse], ulp_of[inverse]
     return Settled(codes, ulps, int((code_of[inverse] != UNASKED).sum()))
+
+
+def _chosen(values: Any, most: int) -> Any:
+    """Which to ask about, when not all can be: what looks like a failure first, then a sample spread evenly over the rest."""
+    import numpy as np
+
+    if len(values) <= most:
+        return np.arange(len(values))
+    odd = ~np.isfinite(values) | (values == 0)
+    suspects, rest = np.flatnonzero(odd)[:most], np.flatnonzero(~odd)
+    spread = np.linspace(0, max(len(rest) - 1, 0), min(most - len(suspects), len(rest))).astype(np.int64)
+    return np.concatenate([suspects, rest[spread]])
 
 
 def distinct(rows: Any) -> tuple[Any, Any]:

@@ -194,7 +194,7 @@ def reach_lines(report: Report) -> list[str]:
     unasked = [row for row in rows if row.unasked]
     lines += _once(
         f"{dtype}: up to {max(row.unasked for row in unasked if row.dtype == dtype)} elements of a row are undecided: the filter alone "
-        "cannot grade them, and the oracle was asked about a sample, spread evenly, to end in time. In the others the filter saw no failure."
+        "cannot grade them, and to end in time the oracle was asked about a sample. The filter saw no failure in the others."
         for dtype in dict.fromkeys(row.dtype for row in unasked)
     )
     checked, wrong = sum(row.checked for row in rows), sum(row.wrong for row in rows)

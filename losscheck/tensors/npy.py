@@ -62,7 +62,10 @@ def _header(path: Path, file: Any, what: str = "it") -> tuple[Raw, Any, str]:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = read(file)
-    except (ValueError, SyntaxError, EOFError, TypeError, MemoryError, RecursionError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError):
+        raise
+    except Exception as error:
+        # numpy parses the header as Python text and raises whatever the tokenizer stumbles over.
         raise unreadable(path, f"{what} is no sound .npy ({_first_line(error)})", CURE) from None
     if dtype.hasobject:
         raise unreadable(path, f"{what} holds Python objects, which only pickle loads, and pickle runs code", CURE)

@@ -82,7 +82,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _entry(path: Path, name: str, entry: Any, start: int, size: int) -> tuple[Raw, tuple[int, int]]:
     shown = f"its tensor {name[:60]!r}"
-    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry):
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry) or not isinstance(entry["dtype"], str):
         raise unreadable(path, f"{shown} has no dtype, shape and data_offsets", CURE)
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not (_whole_numbers(shape) and _whole_numbers(offsets) and len(offsets) == 2 and len(shape) <= 64):
@@ -92,7 +92,7 @@ def _entry(path: Path, name: str, entry: Any, start: int, size: int) -> tuple[Ra
         raise unreadable(path, f"{shown} lies at bytes {begin} to {end} of {size}", CURE)
     if entry["dtype"] not in _DTYPES:
         # float8 and its like: listed, and refused when it is chosen.
-        return Raw(str(entry["dtype"])[:20], tuple(shape), None), (begin, end)
+        return Raw(entry["dtype"][:20], tuple(shape), None), (begin, end)
     stored, kind = _DTYPES[entry["dtype"]]
     raw = Raw(kind, tuple(shape), functools.partial(_read, path, start + begin, stored, kind, tuple(shape)))
     if raw.elements * int(stored[2:]) != end - begin:

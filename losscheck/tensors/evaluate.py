@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -178,7 +179,7 @@ class _Run:
         counts = {CODES[code]: n for code, n in enumerate(tally.counts[:UNASKED]) if n}
         if unasked := tally.counts[UNASKED]:
             counts[Outcome.UNDECIDED] = counts.get(Outcome.UNDECIDED, 0) + unasked
-        worst = sorted((self._element(subject, quantity, hit) for hit in tally.worst), key=lambda each: (*each.point.badness, each.index))
+        worst = sorted((self._element(subject, quantity, hit) for hit in tally.worst), key=_badness)
         far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())
         return replace(
             row,
@@ -216,3 +217,9 @@ class _Run:
     def _whole(self, caller: Caller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
+
+
+def _badness(element: Element) -> tuple[int, float, tuple[int, ...]]:
+    """As :attr:`PointRow.badness`, NaN counted as infinite, ties by index."""
+    severity, minus_ulp = element.point.badness
+    return severity, -math.inf if math.isnan(minus_ulp) else minus_ulp, element.index

@@ -21,7 +21,7 @@ from losscheck.question import Question
 from losscheck.reductions import exact_weights
 from losscheck.report import Outcome, Whole
 from losscheck.tensors.elements import Elements
-from losscheck.tensors.settle import Claim, Oracle
+from losscheck.tensors.settle import MOST_ASKED, Claim, Oracle
 from losscheck.tensors.sums import Total
 
 __all__ = ["SMALL", "Weights", "Wholes", "weights_of"]
@@ -110,10 +110,17 @@ class Wholes:
         weighted = weights.apply(value, places)
         slack = 0.0 if weights.each is None else 2.0**-51
         total.add(weighted[clear], bound[clear] + slack)
-        for n in np.flatnonzero(~clear)[:SMALL]:
+        doubtful = np.flatnonzero(~clear)
+        asked = doubtful[: max(0, MOST_ASKED - total.asked)]
+        total.asked += len(asked)
+        for n in asked:
             share = Fraction(1) if weights.each is None else Fraction(float(weights.each[places[n]]))
             total.add_exact(self.oracle.exact(claim, float(logits[n]), float(targets[n])), share)
-        total.unknown += max(0, int((~clear).sum()) - SMALL)
+        # Beyond that the enclosure is only as wide as the filter leaves it, where it knows anything.
+        rest = doubtful[len(asked) :]
+        known = rest[bound[rest] < 0.5]
+        total.add(weighted[known], bound[known] + slack)
+        total.unknown += len(rest) - len(known)
 
     def add_computed(self, subject: Any, places: Any, values: Any) -> None:
         """A block of losses as an implementation computed them."""

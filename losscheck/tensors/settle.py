@@ -59,7 +59,8 @@ class Budget:
     """How much of a row the oracle may still be asked: half of it at once, where doubtful elements lie in a heap, and the
     rest spread evenly over the blocks; what a block leaves goes to the next."""
 
-    def __init__(self, elements: int, most: int = MOST_ASKED) -> None:
+    def __init__(self, elements: int, most: int | None = None) -> None:
+        most = MOST_ASKED if most is None else most
         self.share = 1.0 if elements <= most else most / 2 / elements
         self.left = most / 2
 

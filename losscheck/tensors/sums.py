@@ -47,13 +47,13 @@ class Total:
 
     Attributes:
         nan, plus, minus: terms that are no numbers.
-        unknown: terms that nothing encloses.
+        unknown: terms that nothing encloses; asked: terms that the oracle gave.
     """
 
     def __init__(self) -> None:
         self.middle = Fraction(0)
         self.radius = Fraction(0)
-        self.nan = self.plus = self.minus = self.unknown = 0
+        self.nan = self.plus = self.minus = self.unknown = self.asked = 0
 
     def add(self, values: Any, bounds: Any = None) -> None:
         """Float64 arrays: terms values (1 +- bounds), exact without bounds."""

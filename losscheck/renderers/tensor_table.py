@@ -80,8 +80,8 @@ def _print_wholes(out: Any, report: Report, rows: Sequence[TensorRow], style: St
         ([full_name(row, report), *whole_cells(row, whole)], _outcome(whole.outcome, style), "", whole.outcome.failed)
         for row, whole in found
     ]
-    console_of(out, style, style.width).print()
-    _print(out, (f"reduced: {report.reduction}", "value", "exact", "ulp", "elements", "reduction"), "outcome", "", lines, style)
+    console_of(out, style, style.width).print(f"\nreduction: {report.reduction}")
+    _print(out, ("reduced", "value", "exact", "ulp", "elements", "reduction"), "outcome", "", lines, style)
 
 
 def _print(out: Any, headings: Sequence[str], last: str, extra: str, lines: Sequence[Any], style: Style) -> None:

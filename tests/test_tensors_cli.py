@@ -57,7 +57,8 @@ ROW = thing(
 BATCH = thing(
     files={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 2}, shape=INDEX, elements=COUNT, dtype=TEXT, dumped_dtype=TEXT,
     targets_dtype=TEXT, logit_low=NUMBER, logit_high=NUMBER, nan_logits=FEW, infinite_logits=FEW,
-    targets=thing(one=COUNT, zero=COUNT, soft=COUNT), targets_outside=FEW, rounded=thing(logits=COUNT, targets=COUNT), rounded_to_one=FEW, rounded_to_infinity=FEW,
+    targets=thing(one=COUNT, zero=COUNT, soft=COUNT), targets_outside=FEW,
+    rounded=thing(logits=COUNT, targets=COUNT), rounded_to_one=FEW, rounded_to_infinity=FEW,
 )  # fmt: skip
 DOCUMENT = {
     "type": "object",

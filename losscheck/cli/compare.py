@@ -16,8 +16,10 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 
 
 @click.command("compare")
-@click.option("--logit", multiple=True, metavar="X", required=True, help="A logit, decimal or hex; repeat for several.")
+@click.option("--logit", multiple=True, metavar="X", help="A logit, decimal or hex; repeat for several.")
 @click.option("--target", multiple=True, metavar="Z", default=("1",), show_default=True, help="One for all logits, or one each.")
+@click.option("--tensors", multiple=True, metavar="FILE", help="A dumped batch: .pt .npz .safetensors, or two files, logits first.")
+@click.option("--names", metavar="NAMES", default=None, help="Of its tensors. Default: logits=logits,targets=targets.")
 @options.selection
 @click.option(
     "--reduction",
@@ -41,7 +43,14 @@ def COMMAND(**given: Any) -> int:
     losscheck compare --loss bce --logit -15 --target 0
     losscheck compare --loss bce --logit 0.7 --logit 0.2 --logit 0.1 \\
                       --target 1 --target 0 --target 0 --reduction mean
+    losscheck compare --tensors batch.pt --loss centernet-heatmap
     """
+    if given["tensors"] or given["names"]:
+        from losscheck.cli import tensors
+
+        return tensors.run(COMMAND, **given)
+    if not given["logit"]:
+        raise click.UsageError("no logit was given: add --logit, for example --logit 1.5", click.get_current_context())
     return run(**given)
 
 

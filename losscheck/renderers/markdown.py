@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from losscheck.renderers import Style, gate_words
 from losscheck.renderers.sweep_words import by_table, coverage, failing_text, region_lines, row_name, several, target_text
+from losscheck.renderers.tensor_words import (
+    batch_lines,
+    by_loss,
+    element_lines,
+    failing_count,
+    full_name,
+    reach_lines,
+    row_ulp,
+    whole_cells,
+    whole_lines,
+)
 from losscheck.renderers.words import deviation_text, exact_text, meaning, point_text, ulp_text, value_text
 from losscheck.report import Report
 
@@ -16,7 +27,7 @@ _HEADINGS = ("implementation", "backend", "device", "quantity", "point", "value"
 def render(report: Report, style: Style) -> str:
     if report.command == "gate":
         return _gate(report)
-    lines = _sweeps(report) if report.sweeps else []
+    lines = _sweeps(report) if report.sweeps else _tensors(report) if report.tensors else []
     heading = ""
     for row in report.rows:
         params = ", ".join(f"{name}={value:g}" for name, value in row.params.items())
@@ -61,6 +72,23 @@ def _gate(report: Report) -> str:
         lines += ["", f"... and {len(bad) - _MOST} more"]
     lines += ["", *(f"- {_escape(line)}" for line in gate_words.asides(report)), "", f"Reproduce: `{report.reproduce}`"]
     return "\n".join(lines)
+
+
+def _tensors(report: Report) -> list[str]:
+    lines = [f"- {_escape(sentence)}" for batch in report.batches for sentence in batch_lines(batch)]
+    for (loss, dtype, params), rows in by_loss(report):
+        lines += ["", f"### {loss}, {dtype} ({params.replace('  ', ', ')})", ""]
+        lines += [_line(("implementation", "quantity", "failing", "max ulp", "severest")), _line(["---"] * 5)]
+        for row in rows:
+            outcome = f"**{row.outcome.value}**" if row.outcome.failed else row.outcome.value
+            lines.append(_line((full_name(row, report), row.quantity, failing_count(row), row_ulp(row), outcome)))
+        if wholes := [(row, row.whole) for row in rows if row.whole]:
+            lines += ["", _line(("reduced", "value", "exact", "ulp", "of elements", "of reduction", "outcome")), _line(["---"] * 7)]
+            for row, whole in wholes:
+                outcome = f"**{whole.outcome.value}**" if whole.outcome.failed else whole.outcome.value
+                lines.append(_line((full_name(row, report), *whole_cells(row, whole), outcome)))
+    lines += ["", *(f"- {_escape(line)}" for line in [*element_lines(report, 40), *whole_lines(report, 12), *reach_lines(report)])]
+    return lines
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

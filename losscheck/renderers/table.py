@@ -32,6 +32,10 @@ def render(report: Report, style: Style) -> str:
         from losscheck.renderers import sweep_table
 
         return sweep_table.render(report, style)
+    if report.tensors:
+        from losscheck.renderers import tensor_table
+
+        return tensor_table.render(report, style)
     from losscheck.registry import losses
 
     out = io.StringIO()

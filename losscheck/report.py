@@ -185,7 +185,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """What a command found, with all that is needed to find it again."""
+    """What a command found, with all that is needed to find it again.
+
+    Attributes:
+        definitions: the definition of each loss, as text, by its name.
+        remarks: sentences about callables of the user's: how each was called, what is odd about it, which convention it follows.
+    """
 
     command: str
     environment: Mapping[str, Any]
@@ -196,3 +201,5 @@ class Report:
     reduction: str = "none"
     max_ulp: float = 0.0
     differences: tuple[Difference, ...] = field(default=())
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 @click.option("--logit", multiple=True, metavar="X", required=True, help="A logit, decimal or hex; repeat for several.")
 @click.option("--target", multiple=True, metavar="Z", default=("1",), show_default=True, help="One for all logits, or one each.")
 @options.selection
+@options.own
 @click.option(
     "--reduction",
     type=click.Choice(REDUCTIONS),
@@ -48,6 +49,7 @@ def COMMAND(**given: Any) -> int:
 def run(**given: Any) -> int:
     from losscheck.environment import describe
     from losscheck.evaluate import compare, differences
+    from losscheck.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
 
@@ -66,6 +68,8 @@ def run(**given: Any) -> int:
         reduction=question.reduction,
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
+        definitions=definitions(question),
+        remarks=remarks_on(question),
     )
     output = given["output"]
     write(render(options.chosen_format(given["format"], output), report, screen(output)), output)
@@ -96,6 +100,7 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        wiring=options.wiring_of(given),
     )
 
 

@@ -22,6 +22,8 @@ def render(report: Report, style: Style) -> str:
         "reduction": report.reduction,
         "max_ulp": number(report.max_ulp),
         "differences": [asdict(each) for each in report.differences],
+        "definitions": dict(report.definitions),
+        "remarks": list(report.remarks),
         "bit_differences": [_difference(each) for each in report.bit_differences],
         "rows": [*map(flat, report.rows), *map(flat_sweep, report.sweeps)],
     }

@@ -36,9 +36,12 @@ def render(report: Report, style: Style) -> str:
     out = io.StringIO()
     console = console_of(out, style, style.width)
     device, layout = several(report, "device"), several(report, "layout")
+    definitions = dict(report.definitions)  # each is told once, before its first number
     for (loss, dtype, params, quantity), rows in by_table(report):
         name = "gradient" if quantity == "grad" else "loss"
         console.print(Text.assemble((f"{loss}  {name}  {dtype}", "bold"), f"  {params}"))
+        if definition := definitions.pop(loss, ""):
+            console.print(Text(definition, style="dim"))
         _print_rows(out, rows, style, [row_name(row, device=device, layout=layout) for row in rows])
         console.print()
     console.print(hanging(legend(style.unicode), ""))

@@ -28,15 +28,13 @@ def render(report: Report, style: Style) -> str:
         from losscheck.renderers import sweep_table
 
         return sweep_table.render(report, style)
-    from losscheck.registry import losses
-
     out = io.StringIO()
     console = console_of(out, style, style.width)
     for (name, dtype, params), rows in _grouped(report.rows, lambda row: (row.loss, row.dtype, tuple(row.params.items()))):
         values = "  ".join(f"{key}={FORMATS[dtype].shortest(value)}" for key, value in params)
         console.print(Text(f"{name}  {dtype}  {values}", style="bold"))
-        if name in losses():
-            console.print(Text(f"{losses()[name].definition}", style="dim"))
+        if definition := report.definitions.get(name):
+            console.print(Text(definition, style="dim"))
         if report.reduction != "none":
             console.print(Text(f"reduction: {report.reduction}"))
         for _, block in _grouped(rows, lambda row: (row.logits, row.targets, row.quantity)):

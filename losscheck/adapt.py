@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+from dataclasses import replace
 from typing import Any
 
 from losscheck.backends import backend_named
@@ -55,10 +56,14 @@ class Adapted:
             return self._one_by_one(xp, x, z).reshape(logit.shape)
         loss = self.result(xp, x, z)
         if _size(loss) != _size(x):
-            shape = self.wiring.shape(len(x))
-            hint = "" if self.wiring.axes else "; --axes N,C or B,C,H,W lays the logits out as it expects them"
-            raise OwnCallError(f"it returned the shape {_shape(loss.shape)} for logits of the shape {_shape(shape)}{hint}")
+            raise OwnCallError(self.misshapen(loss, x))
         return loss.reshape(logit.shape)
+
+    def misshapen(self, loss: Any, x: Any) -> str:
+        """What is wrong with a result of neither one number nor one for each logit."""
+        hint = "" if self.wiring.axes else "; --axes N,C or B,C,H,W lays the logits out as it expects them"
+        shapes = [f"[{', '.join(map(str, shape))}]" for shape in (loss.shape, self.wiring.shape(len(x)))]
+        return f"it returned the shape {shapes[0]} for logits of the shape {shapes[1]}{hint} ({self.own.place})"
 
     def manner(self, xp: Any, logit: Any) -> Manner:
         """How it behaves for such arrays; tried out once."""
@@ -227,7 +232,9 @@ def _shape(shape: Any) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-_ADAPTED: dict[tuple[str, str], Adapted] = {}
+# Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
+USUAL_AXES = ("", "N,C", "B,C,H,W")
+
 _IMPLEMENTATIONS: dict[tuple[str, str, str, tuple[str, ...]], Implementation] = {}
 
 
@@ -240,18 +247,15 @@ def own_implementation(spec: str, loss: Loss, wiring: Wiring, backends: tuple[st
     # repr, because 1 and True are one key and two keywords.
     key = (spec, loss.name, repr(wiring), backends)
     if key not in _IMPLEMENTATIONS:
-        adapted = _ADAPTED.get((spec, repr(wiring))) or Adapted(load(spec), wiring)
-        _ADAPTED[spec, repr(wiring)] = adapted
-        _IMPLEMENTATIONS[key] = _implementation(adapted, loss, backends)
+        _IMPLEMENTATIONS[key] = _implementation(load(spec), wiring, loss, backends)
     return _IMPLEMENTATIONS[key]
 
 
-def _implementation(adapted: Adapted, loss: Loss, backends: tuple[str, ...]) -> Implementation:
+def _implementation(own: Own, wiring: Wiring, loss: Loss, backends: tuple[str, ...]) -> Implementation:
     from losscheck.formulas import own_formula
     from losscheck.remarks import short
 
-    own, wiring = adapted.own, adapted.wiring
-    backend = _accepted(adapted, backends)
+    backend, adapted = _accepted(own, wiring, backends)
     manner = adapted.manner(*_like(backend))
     formula = own_formula(wiring, loss.name) if wiring.formula and wiring.formula != loss.name else None
     return Implementation(
@@ -268,16 +272,19 @@ def _implementation(adapted: Adapted, loss: Loss, backends: tuple[str, ...]) -> 
     )
 
 
-def _accepted(adapted: Adapted, backends: tuple[str, ...]) -> str:
-    """torch when it takes tensors, else numpy when it takes arrays; when it takes neither, its rows tell what it raises."""
+def _accepted(own: Own, wiring: Wiring, backends: tuple[str, ...]) -> tuple[str, Adapted]:
+    """torch when it takes tensors of some shape, else numpy when it takes arrays; when neither, its rows tell what it raises."""
     wanted = [each for each in ("torch", "numpy") if not backends or each in backends]
     if not wanted:
-        raise UserError(f"{adapted.own.spec} runs on torch or numpy, not on {' or '.join(backends)}", "leave --backend away")
+        raise UserError(f"{own.spec} runs on torch or numpy, not on {' or '.join(backends)}", "leave --backend away")
+    first = Adapted(own, wiring)
     here = [each for each in wanted if not backend_named(each).why_unavailable("cpu")]
     for backend in here:
-        if not adapted.manner(*_like(backend)).failure:
-            return backend
-    return here[0] if here else wanted[0]
+        for axes in [wiring.axes] if wiring.axes else USUAL_AXES:
+            adapted = Adapted(own, replace(wiring, axes=axes)) if axes != wiring.axes else first
+            if not adapted.manner(*_like(backend)).failure:
+                return backend, adapted
+    return here[0] if here else wanted[0], first
 
 
 def _like(backend: str) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import io
 import pkgutil
 import sys
 import traceback
@@ -19,7 +20,7 @@ from typing import Any
 from losscheck.errors import UserError, nearest
 from losscheck.loss import Implementation
 
-__all__ = ["Own", "OwnCallError", "aside", "is_spec", "load", "reason_of", "told"]
+__all__ = ["Own", "OwnCallError", "aside", "is_spec", "load", "reason_of", "silence", "told"]
 
 _HERE = str(Path(__file__).parent)
 
@@ -56,6 +57,13 @@ def is_spec(text: str) -> bool:
 def aside() -> Iterator[None]:
     """What a callable prints is chatter: it goes to standard error."""
     with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """What it prints while it is only tried out is not of interest."""
+    with contextlib.redirect_stderr(io.StringIO()), aside():
         yield
 
 

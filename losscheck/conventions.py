@@ -10,14 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 from losscheck.adapt import Adapted
 from losscheck.loss import Formula, Implementation, Loss
 from losscheck.plain import NO_GUARD, Guard, PlainArithmetic
-from losscheck.typed import value_text
 from losscheck.values import Sample, Samples, sample
 
 __all__ = ["Convention", "recognise"]
@@ -29,11 +28,12 @@ GUARDS = tuple(
     for size in (*(10.0**-n for n in range(1, 17)), 5e-4, 5e-5, 5e-7, 5e-8, 2.0**-23, 2.0**-52)
     for kind in ("eps", "clamp", "log-clamp")
 ) + tuple(Guard(kind, size) for size in (5.0, 10.0, 15.0, 16.0, 20.0, 30.0, 50.0, 88.0, 100.0) for kind in ("floor", "logit-clamp"))
+RATE = "training takes such a factor for another learning rate"
 FACTORS = {
-    2.0: "twice the definition",
-    0.5: "half the definition",
-    -1.0: "the definition with its sign flipped",
-    1 / math.log(2.0): "the definition with logarithms to base 2",
+    2.0: f"twice the definition, everywhere: {RATE}",
+    0.5: f"half the definition, everywhere: {RATE}",
+    -1.0: "the definition with its sign flipped: training would climb",
+    1 / math.log(2.0): f"the definition with logarithms to base 2: {RATE}",
 }
 
 
@@ -44,6 +44,7 @@ class Convention:
     Attributes:
         says: what it is, to follow "it looks like".
         cure: what makes both agree; "" when only the code can.
+        where: the logits at which it has a meaning; at the others it explains nothing and nothing speaks against it.
     """
 
     says: str
@@ -51,6 +52,7 @@ class Convention:
     params: Mapping[str, float] = field(default_factory=dict)
     logit: Callable[[float], float] = lambda x: x
     target: Callable[[float], float] = lambda z: z
+    where: Callable[[float], bool] = lambda x: True
     guard: Guard = NO_GUARD
 
     def value(self, formula: Formula, point: Sample, params: Mapping[str, float]) -> float:
@@ -65,6 +67,7 @@ class Convention:
 
 
 AS_IT_IS = Convention("the definition")
+LEAST = 6  # points that a convention has to explain
 
 
 def recognise(loss: Loss, one: Implementation, params: Mapping[str, float]) -> str:
@@ -75,9 +78,10 @@ def recognise(loss: Loss, one: Implementation, params: Mapping[str, float]) -> s
     adapted = one.function
     assert isinstance(adapted, Adapted)
     formula = one.formula or loss.formula
-    seen = sample(adapted, one.backends[0], (0.0, 1.0) if loss.hard_targets else (0.0, 0.25, 0.75, 1.0))
+    soft = any(0 < target < 1 for target in loss.targets)
+    seen = sample(adapted, one.backends[0], (0.0, 0.25, 0.75, 1.0) if soft else (0.0, 1.0))
     if not seen.ordinary:
-        return _takes_probabilities(adapted)
+        return ""
     fitting = Fit(formula, params, seen)
     if fitting.agrees(AS_IT_IS, seen.ordinary):
         return _guarded(fitting)
@@ -88,16 +92,9 @@ def recognise(loss: Loss, one: Implementation, params: Mapping[str, float]) -> s
         return text
     for guard in GUARDS:
         for convention in (AS_IT_IS, *_conventions(loss, adapted, params)):
-            guarded = Convention(convention.says, convention.cure, convention.params, convention.logit, convention.target, guard)
-            if fitting.agrees(guarded, seen.ordinary + seen.far):
+            if fitting.agrees(replace(convention, guard=guard), seen.ordinary + seen.far):
                 return _sentence(convention, guard)
-    worst = max(
-        seen.ordinary, key=lambda point: abs(math.log(abs(point.value / fitting.of(AS_IT_IS, point)) or 1e-300)) if point.value else 0
-    )
-    return (
-        f"it computes something else: {worst.value:.6g} at logit {worst.logit:g}, target {worst.target:g}, where the definition has "
-        f"{fitting.of(AS_IT_IS, worst):.6g}, and no known convention explains it; --formula file.py:function states its own formula."
-    )
+    return _unexplained(fitting)
 
 
 class Fit:
@@ -110,13 +107,14 @@ class Fit:
         return convention.value(self.formula, point, self.params)
 
     def agrees(self, convention: Convention, points: Sequence[Sample]) -> bool:
-        """Does it explain all points? NaN explains nothing."""
-        return all(abs(each.value - (right := self.of(convention, each))) <= self.seen.tolerance * abs(right) for each in points)
+        """Does it explain all points? NaN explains nothing, and neither do a few points."""
+        meant = [each for each in points if convention.where(each.logit)]
+        return len(meant) >= LEAST and all(self.seen.close(each, self.of(convention, each)) for each in meant)
 
     def ratio(self, points: Sequence[Sample]) -> float | None:
         """The constant by which all values differ from the definition, or None when it is none."""
         ratios = [each.value / right if (right := self.of(AS_IT_IS, each)) else math.nan for each in points]
-        same = bool(ratios) and all(abs(each - ratios[0]) <= self.seen.tolerance * abs(ratios[0]) for each in ratios)
+        same = bool(ratios) and all(math.isclose(each, ratios[0], rel_tol=self.seen.precision.ordinary) for each in ratios)
         return ratios[0] if same and ratios[0] else None
 
 
@@ -126,20 +124,17 @@ def _conventions(loss: Loss, adapted: Adapted, params: Mapping[str, float]) -> I
     if "pos_weight" in params and params["pos_weight"] != 1:
         yield Convention("pos_weight is left out", "--param pos_weight=1", {"pos_weight": 1.0})
     yield from _other_parameters(loss, takes, params)
-    yield Convention(
-        "targets are truncated to 0 and 1 (cast to long): a soft target counts as 0",
-        "--target 0 --target 1 judges hard targets alone",
-        target=math.floor,
-    )
-    yield Convention("targets are rounded to 0 or 1", "--target 0 --target 1 judges hard targets alone", target=lambda z: float(z >= 0.5))
+    truncated = "targets are truncated (cast to long): a soft one counts as 0"
+    yield Convention(truncated, "hard targets are not affected", target=math.floor)
+    yield Convention("targets are rounded: a soft one counts as 0 or 1", "hard targets are not affected", target=lambda z: float(z >= 0.5))
     yield Convention("targets 0 and 1 are swapped", target=lambda z: 1 - z)
     yield Convention("the sign of the logit is flipped", logit=lambda x: -x)
-    if adapted.wiring.input == "logits":
-        yield Convention("logits are taken for probabilities", "--input probabilities puts a sigmoid before it", logit=_logit)
-        double = "put no sigmoid before it: it applies one of its own"
-    else:
-        double = "--input logits: it applies a sigmoid of its own"
-    yield Convention("a sigmoid is applied twice", double, logit=lambda x: 1 / (1 + math.exp(-x)))
+    probabilities = adapted.wiring.input == "probabilities"
+    if not probabilities:
+        cure = "--input probabilities puts a sigmoid before it"
+        yield Convention("logits are taken for probabilities", cure, logit=_logit, where=lambda x: 0 < x < 1)
+    cure = "--input logits: it applies a sigmoid of its own" if probabilities else "one of them has to go"
+    yield Convention("a sigmoid is applied twice", cure, logit=lambda x: 1 / (1 + math.exp(-x)))
 
 
 def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str, float]) -> Iterator[Convention]:
@@ -170,12 +165,14 @@ def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str,
 
 
 def _cure(changed: Mapping[str, float], takes: Mapping[str, Any], params: Mapping[str, float]) -> str:
-    """--param for the definition; --kw when the callable takes them all, so that either side can give way."""
+    """--param for the definition, or --kw for the callable that takes it: either side can give way."""
     cure = " ".join(f"--param {name}={value:g}" for name, value in changed.items())
-    for name, value in changed.items():
-        if name in takes and isinstance(takes[name], int | float) and math.isclose(takes[name], params[name]) and len(changed) == 1:
-            cure += f", or --kw {name}={value:g}"
-    return cure + " makes both agree"
+    (name, value), *more = changed.items()
+    theirs = takes.get(name)
+    if not more and isinstance(theirs, int | float):
+        # Its own value explains it: let it take the definition's. Or it takes the definition's and turns it round.
+        cure += f" or --kw {name}={(params[name] if math.isclose(theirs, value) else value):g}"
+    return f"{cure} makes both agree"
 
 
 def _factor(fitting: Fit, loss: Loss, params: Mapping[str, float]) -> str:
@@ -183,11 +180,12 @@ def _factor(fitting: Fit, loss: Loss, params: Mapping[str, float]) -> str:
     points = fitting.seen.ordinary
     if constant := fitting.ratio(points):
         told = next((text for value, text in FACTORS.items() if math.isclose(value, constant, rel_tol=1e-6)), "")
-        what = told or f"{_times(constant)} the definition"
-        return f"it looks like {what}, everywhere: training takes such a factor for another learning rate."
+        return f"it looks like {told or f'{_times(constant)} the definition, everywhere: {RATE}'}."
     positive, negative = (fitting.ratio([each for each in points if each.target == z]) for z in (1.0, 0.0))
     if not positive or not negative:
         return ""
+    if math.isclose(positive, negative):
+        return ""  # soft targets differ by something else
     told = f"{_times(positive)} the definition for target 1, {_times(negative)} for target 0"
     alpha = params.get("alpha", math.nan)
     if loss.parameters and loss.parameters[0].high == 1 and 0 < alpha < 1:
@@ -196,6 +194,17 @@ def _factor(fitting: Fit, loss: Loss, params: Mapping[str, float]) -> str:
         if math.isclose(positive, 1, rel_tol=1e-6) and math.isclose(negative * (1 - alpha), 1, rel_tol=1e-6):
             return f"it looks like alpha weighs class 1 alone and class 0 has the weight 1: {told} (alpha={alpha:g})."
     return f"it looks like the classes have other weights: {told}."
+
+
+def _unexplained(fitting: Fit) -> str:
+    """The point furthest off, in figures."""
+    worst = max(fitting.seen.ordinary, key=lambda each: abs(each.value - fitting.of(AS_IT_IS, each)))
+    hard = [each for each in fitting.seen.ordinary if each.target in (0.0, 1.0)]
+    what = "it treats soft targets in a way of its own" if fitting.agrees(AS_IT_IS, hard) else "it computes something else"
+    return (
+        f"{what}: {worst.value:.6g} at logit {worst.logit:g}, target {worst.target:g}, where the definition has "
+        f"{fitting.of(AS_IT_IS, worst):.6g}, and no known convention explains it; --formula file.py:function states its own formula."
+    )
 
 
 def _guarded(fitting: Fit) -> str:
@@ -209,8 +218,7 @@ def _guard_of(fitting: Fit, convention: Convention) -> Guard:
     if not seen.far or fitting.agrees(convention, seen.far):
         return NO_GUARD
     for guard in GUARDS:
-        tried = Convention(convention.says, convention.cure, convention.params, convention.logit, convention.target, guard)
-        if fitting.agrees(tried, [*seen.ordinary, *seen.far]):
+        if fitting.agrees(replace(convention, guard=guard), seen.ordinary + seen.far):
             return guard
     return NO_GUARD
 
@@ -224,19 +232,12 @@ def _sentence(convention: Convention, guard: Guard) -> str:
     return f"it looks like {convention.says}, and {guard.words}{cure}."
 
 
-def _takes_probabilities(adapted: Adapted) -> str:
-    return ""
-
-
 def _logit(p: float) -> float:
     return math.log(p / (1 - p)) if 0 < p < 1 else math.nan
 
 
 def _times(factor: float) -> str:
-    """'3 x', '1/3 x' or '0.217 x'"""
-    near = Fraction(factor).limit_denominator(64)
-    exact = math.isclose(factor, float(near), rel_tol=1e-6) and (near.denominator == 1 or abs(near.numerator) == 1)
+    """'3 x', '4/3 x' or '0.217 x'"""
+    near = Fraction(factor).limit_denominator(20)
+    exact = math.isclose(factor, float(near), rel_tol=1e-6)
     return f"{near} x" if exact else f"{factor:.4g} x"
-
-
-_ = value_text

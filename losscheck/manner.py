@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from losscheck.callables import OwnCallError
+from losscheck.callables import OwnCallError, silence
 
 if TYPE_CHECKING:
     from losscheck.adapt import Adapted
@@ -22,7 +22,8 @@ class Manner:
 
     Attributes:
         reduces: it returns one number for a batch.
-        coupled: an element's loss changes when another logit does.
+        divided: a loss is the smaller, the more logits there are: it is divided by their number.
+        coupled: a loss changes when another logit, or the number of them, does.
         random: two calls with the same input gave other bits.
         changed: which of its inputs it changes in place.
         detached: no gradient reaches the logits.
@@ -31,6 +32,7 @@ class Manner:
     """
 
     reduces: bool = False
+    divided: bool = False
     coupled: bool = False
     random: bool = False
     changed: tuple[str, ...] = ()
@@ -47,7 +49,7 @@ class Manner:
 def observe(adapted: Adapted, xp: Any, like: Any) -> Manner:
     """Try it at ordinary logits of a dtype, on a device. What it raises is part of the answer."""
     try:
-        with xp.enable_grad() if xp.__name__ == "torch" else xp.errstate(all="ignore"):
+        with silence(), (xp.enable_grad()) if xp.__name__ == "torch" else xp.errstate(all="ignore"):
             return _observed(adapted, xp, *trial(xp, like))
     except OwnCallError as error:
         return Manner(failure=str(error))
@@ -56,15 +58,17 @@ def observe(adapted: Adapted, xp: Any, like: Any) -> Manner:
 def _observed(adapted: Adapted, xp: Any, x: Any, z: Any) -> Manner:
     untouched: list[tuple[str, Any, Any]] = []
     first = adapted.result(xp, x, z, untouched)
+    if _size(first) not in (1, POINTS):
+        raise OwnCallError(adapted.misshapen(first, x))
     changed = tuple(name for name, now, before in untouched if not same(now, before))
     again = adapted.result(xp, x, z)
     random = _size(first) != _size(again) or not same(first, again)
     reduces = _size(first) == 1
     # Random results differ whatever the other logits are.
-    coupled = not reduces and not random and _size(first) == POINTS and _coupled(adapted, xp, x, z, first)
+    divided, coupled = (False, False) if reduces or random else _coupled(adapted, xp, x, z, first)
     detached = xp.__name__ == "torch" and not _reaches(xp, first, x)
     reduction = _reduction(adapted, xp, x, z, first) if reduces and not random else ""
-    return Manner(reduces, coupled, random, changed, detached, reduction)
+    return Manner(reduces, divided, coupled, random, changed, detached, reduction)
 
 
 def trial(xp: Any, like: Any) -> tuple[Any, Any]:
@@ -82,12 +86,19 @@ def same(a: Any, b: Any) -> bool:
     return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _coupled(adapted: Adapted, xp: Any, x: Any, z: Any, first: Any) -> bool:
-    """The first half of a batch changes its results when the second half gets other logits and targets."""
+def _coupled(adapted: Adapted, xp: Any, x: Any, z: Any, first: Any) -> tuple[bool, bool]:
+    """Do the results for the first half of a batch grow by 2 without the second; do they change at all without it, or with
+    other logits and targets in it?"""
     half = POINTS // 2
     both = xp.concatenate if xp.__name__ == "numpy" else xp.cat
-    other = adapted.result(xp, both([x[:half], x[:half] * 2]), both([z[:half], 1 - z[half:]]))
-    return not same(first.reshape(-1)[:half], other.reshape(-1)[:half])
+    here = first.reshape(-1)[:half]
+    other = adapted.result(xp, both([x[:half], x[:half] * 2]), both([z[:half], 1 - z[half:]])).reshape(-1)[:half]
+    halved = adapted.result(xp, x[:half], z[:half]).reshape(-1)
+    if _size(halved) != half:
+        return False, True
+    # Another length may take other code, with other last bits.
+    divided, alike = (bool((abs(halved - factor * here) <= CLOSE * abs(here)).all()) for factor in (2, 1))
+    return divided, not alike or not same(here, other)
 
 
 def _reaches(xp: Any, loss: Any, x: Any) -> bool:

@@ -57,26 +57,33 @@ def _remarks(loss: Loss, one: Implementation, adapted: Adapted, question: Questi
 
     params = loss.resolve({k: v for k, v in question.params.items() if k in {each.name for each in loss.parameters}}, FLOAT64)
     manners = [*adapted.manners.values()]
-    if explained := recognise(loss, one, params):
+    known = _disagreeing(adapted, params)
+    explained = "" if any(each.random for each in manners) else recognise(loss, one, params)
+    if explained and not any(explained.startswith(f"it looks like {name} is ") for name in known):
         yield explained
-    yield from _disagreeing(adapted, params)
-    yield from dict.fromkeys(sentence for manner in manners for sentence in _odd(manner, loss))
+    yield from known.values()
+    whole = getattr(question, "reduction", "none") == "published"
+    yield from dict.fromkeys(sentence for manner in manners for sentence in _odd(manner, loss, whole))
+    if adapted.wiring.axes != question.wiring.axes:
+        yield f"it refuses logits of one axis, so they were laid out as [{adapted.wiring.axes}]; --axes says another shape."
     yield f"called with {'torch tensors' if one.backends == ('torch',) else 'numpy arrays'} as {_call(adapted)}."
 
 
-def _disagreeing(adapted: Adapted, params: dict[str, float]) -> Iterator[str]:
-    """A parameter of the definition that the callable has under the same name with another value."""
-    given = dict(adapted.wiring.keywords)
+def _disagreeing(adapted: Adapted, params: dict[str, float]) -> dict[str, str]:
+    """For each parameter of the definition that the callable has under the same name with another value, a sentence."""
+    given, found = dict(adapted.wiring.keywords), {}
     for name, value in adapted.constants().items():
         if name in params and isinstance(value, int | float) and not math.isclose(value, params[name], rel_tol=1e-12):
             whose = f"--kw {name}={value_text(value)}" if name in given else f"its default {name}={value_text(value)}"
-            yield (
+            found[name] = (
                 f"it is called with {whose}, the definition has {name}={params[name]:g}; "
                 f"--param {name}={value_text(value)} or --kw {name}={params[name]:g} makes both agree."
             )
+    return found
 
 
-def _odd(manner: Manner, loss: Loss) -> Iterator[str]:
+def _odd(manner: Manner, loss: Loss, whole: bool) -> Iterator[str]:
+    judged = "" if whole else "; here every logit was judged as a batch of one"
     if manner.random:
         yield "two calls with the same input differ in bits: it draws random numbers, and its rows will not come out again."
     if manner.changed:
@@ -84,15 +91,18 @@ def _odd(manner: Manner, loss: Loss) -> Iterator[str]:
     if manner.detached:
         yield "no gradient reaches the logits (detach, no_grad, .item() or a copy through numpy): training would not move."
     if manner.reduces:
-        how = f"the {manner.reduction} of its elements"
-        if not manner.reduction:
-            how = "neither the mean nor the sum of its elements"
+        how = f", the {manner.reduction} of its elements"
+        if manner.random:
+            how = ""
+        elif not manner.reduction:
+            how = ", neither the mean nor the sum of its elements"
         elif manner.reduction == "normalised":
-            how = "the sum of its elements over the number of targets equal to 1"
+            how = ", the sum of its elements over the number of targets equal to 1"
         other = f", where {loss.name} takes the {loss.reduction}" if manner.reduction not in ("", loss.reduction) else ""
-        yield f"it returns one number for a batch, {how}{other}; here every logit was judged as a batch of one."
+        yield f"it returns one number for a batch{how}{other}{judged}."
     if manner.coupled:
-        yield "its losses depend on the other logits of the batch; here every logit was judged as a batch of one."
+        how = "are divided by the number of logits in the batch" if manner.divided else "depend on the other logits of the batch"
+        yield f"its losses {how}{judged}."
 
 
 def _call(adapted: Adapted) -> str:

@@ -58,8 +58,9 @@ def run(**given: Any) -> int:
     rows = compare(question)
     if not rows:
         raise UserError("nothing was selected", "see `losscheck list` for what runs where")
+    remarks = remarks_on(question)
     if all(row.reason and row.value is None for row in rows):
-        _refuse_if_all_devices_missing(rows)
+        _refuse_if_all_devices_missing(rows, remarks)
     report = Report(
         command="compare",
         environment=describe(question.devices),
@@ -69,7 +70,7 @@ def run(**given: Any) -> int:
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
         definitions=definitions(question),
-        remarks=remarks_on(question),
+        remarks=remarks,
     )
     output = given["output"]
     write(render(options.chosen_format(given["format"], output), report, screen(output)), output)
@@ -104,10 +105,10 @@ def _question(given: dict[str, Any]) -> Any:
     )
 
 
-def _refuse_if_all_devices_missing(rows: list[Any]) -> None:
+def _refuse_if_all_devices_missing(rows: list[Any], remarks: tuple[str, ...]) -> None:
     reasons = dict.fromkeys((row.device, row.reason) for row in rows)
     shown = "; ".join(f"{device}: {reason}" for device, reason in list(reasons)[:3])
     raise UserError(
         f"nothing could run ({shown})",
-        "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+        "\n  ".join(remarks) or "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
     )

@@ -97,12 +97,12 @@ def report_of(state: Any, command_line: str) -> Any:
     from losscheck.sweep_rows import bit_differences, rows_of
 
     tasks = tasks_of(state.question)
-    rows = rows_of(tasks, state.findings)
+    rows, remarks = rows_of(tasks, state.findings), remarks_on(state.question)
     if rows and all(row.reason for row in rows):
         reasons = dict.fromkeys(f"{row.device}: {row.reason}" for row in rows)
         raise UserError(
             f"nothing could run ({'; '.join(list(reasons)[:3])})",
-            "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+            "\n  ".join(remarks) or "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
         )
     return Report(
         command="sweep",
@@ -112,7 +112,7 @@ def report_of(state: Any, command_line: str) -> Any:
         bit_differences=tuple(bit_differences(tasks, state.findings)),
         max_ulp=state.question.max_ulp,
         definitions=definitions(state.question),
-        remarks=remarks_on(state.question),
+        remarks=remarks,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -70,11 +71,21 @@ def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
     table.add_column("outcome", no_wrap=True)
     for name, row, cells, outcome in lines:
         color = _color(row)
-        folded = "\n".join(textwrap.wrap(name, max(room, LEAST_NAME)))
+        folded = "\n".join(_folded(name, max(room, LEAST_NAME)))
         table.add_row(Text(folded, style=color), *(Text(cell, style=color) for cell in cells), outcome)
     # Numbers are never cut: a screen too narrow even for folded names is overrun.
     needed = style.width - room + LEAST_NAME
     console_of(console.file, style, max(style.width, needed)).print(Padding(table, (0, 0, 0, 2)))
+
+
+def _folded(name: str, width: int) -> list[str]:
+    """A name in lines: broken at spaces, and a path after its slashes, dots and colons before anywhere else."""
+    lines = [""]
+    for part in re.findall(r"[^\s/.:]*(?:[/.:]+|\s+|$)", name):
+        if lines[-1] and len((lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return [piece for line in lines for piece in textwrap.wrap(line, width)]
 
 
 def _cells(row: PointRow, deviates: bool) -> list[str]:

@@ -32,6 +32,7 @@ class Adapted:
     Attributes:
         own: the callable.
         manners: how it behaved when it was tried, by framework, dtype and device.
+        vmap_agreed: did torch.func.vmap give the bits of the loop, by the same.
     """
 
     def __init__(self, own: Own, wiring: Wiring) -> None:
@@ -39,7 +40,7 @@ class Adapted:
         self.wiring = wiring
         self.manners: dict[tuple[str, str, str], Manner] = {}
         self._built: dict[str, Any] = {}
-        self._vmapped: dict[tuple[str, str, str], bool] = {}
+        self.vmap_agreed: dict[tuple[str, str, str], bool] = {}
         self._check_arguments()
 
     def __call__(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
@@ -124,9 +125,9 @@ class Adapted:
     def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:
         key = _key(xp, x)
         if xp.__name__ == "torch" and len(x) >= MANY:
-            if key not in self._vmapped:
-                self._vmapped[key] = vmap_agrees(self, xp, x)
-            if self._vmapped[key]:
+            if key not in self.vmap_agreed:
+                self.vmap_agreed[key] = vmap_agrees(self, xp, x)
+            if self.vmap_agreed[key]:
                 return self.vmapped(xp, x, z)
         return self.looped(xp, x, z)
 
@@ -235,7 +236,7 @@ def _shape(shape: Any) -> str:
 # Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
 USUAL_AXES = ("", "N,C", "B,C,H,W")
 
-_IMPLEMENTATIONS: dict[tuple[str, str, str, tuple[str, ...]], Implementation] = {}
+_IMPLEMENTATIONS: dict[tuple[str, str, str, str, tuple[str, ...]], Implementation] = {}
 
 
 def own_implementation(spec: str, loss: Loss, wiring: Wiring, backends: tuple[str, ...] = ()) -> Implementation:
@@ -244,10 +245,11 @@ def own_implementation(spec: str, loss: Loss, wiring: Wiring, backends: tuple[st
     Raises:
         UserError: when it cannot be loaded, built or called so, or only other backends are wanted.
     """
-    # repr, because 1 and True are one key and two keywords.
-    key = (spec, loss.name, repr(wiring), backends)
+    own = load(spec)
+    # The file, because a relative path names another one in another folder; repr, because 1 and True are one key and two keywords.
+    key = (own.file, spec, loss.name, repr(wiring), backends)
     if key not in _IMPLEMENTATIONS:
-        _IMPLEMENTATIONS[key] = _implementation(load(spec), wiring, loss, backends)
+        _IMPLEMENTATIONS[key] = _implementation(own, wiring, loss, backends)
     return _IMPLEMENTATIONS[key]
 
 
@@ -257,7 +259,7 @@ def _implementation(own: Own, wiring: Wiring, loss: Loss, backends: tuple[str, .
 
     backend, adapted = _accepted(own, wiring, backends)
     manner = adapted.manner(*_like(backend))
-    formula = own_formula(wiring, loss.name) if wiring.formula and wiring.formula != loss.name else None
+    formula = own_formula(wiring, loss) if wiring.formula and wiring.formula != loss.name else None
     return Implementation(
         loss=loss.name,
         name=own.spec,

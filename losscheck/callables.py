@@ -67,7 +67,6 @@ def silence() -> Iterator[None]:
         yield
 
 
-@functools.cache
 def load(spec: str) -> Own:
     """The callable that a spec names. A file is run once, however many of its names are asked for.
 
@@ -92,7 +91,7 @@ def told(error: BaseException, file: str = "") -> str:
     """'TypeError: what it says (naive.py:12)': the first line, and the deepest place in the user's own file."""
     text = str(error).strip()
     said = text.splitlines()[0] if text else "no message"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith((_HERE, "<"))]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _machinery(frame.filename)]
     mine = [frame for frame in frames if file and frame.filename == file] or frames
     where = f" ({_near(mine[-1].filename)}:{mine[-1].lineno})" if mine else ""
     return f"{type(error).__name__}: {said}{where}"
@@ -121,12 +120,18 @@ def _module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise _broken(name, error) from None
-        parent, _, missing = error.name.rpartition(".")
-        inside = importlib.import_module(parent).__path__ if parent and hasattr(importlib.import_module(parent), "__path__") else None
-        known = [each.name for each in pkgutil.iter_modules(inside)]
-        raise UserError(f"there is no module {error.name!r}", nearest(missing, known) if known else f"{parent} is no package") from None
+        raise _missing(error.name) from None
     except (Exception, SystemExit) as error:
         raise _broken(name, error) from None
+
+
+def _missing(name: str) -> UserError:
+    """There is no such module: the nearest of its package, or of all that are installed."""
+    parent, _, last = name.rpartition(".")
+    inside = getattr(sys.modules.get(parent), "__path__", None)
+    if parent and inside is None:
+        return UserError(f"there is no module {name!r}", f"{parent} is a module and no package; {parent}:{last} would be its {last}")
+    return UserError(f"there is no module {name!r}", nearest(last, [each.name for each in pkgutil.iter_modules(inside)]))
 
 
 @functools.cache
@@ -160,8 +165,13 @@ def _broken(name: str, error: BaseException) -> UserError:
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({_near(error.filename)}:{error.lineno})"
         return UserError(f"{name} cannot be imported: {type(error).__name__}: {error.msg}{place}", "mend the file")
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith((_HERE, "<"))]
-    return UserError(f"{name} cannot be imported: {told(error, frames[0].filename if frames else '')}", "mend that line, or what it needs")
+    frames = [each.filename for each in traceback.extract_tb(error.__traceback__) if not _machinery(each.filename)]
+    return UserError(f"{name} cannot be imported: {told(error, frames[0] if frames else '')}", "mend that line, or what it needs")
+
+
+def _machinery(file: str) -> bool:
+    """Ours, the interpreter's, or that of importing."""
+    return file.startswith((_HERE, "<")) or file == importlib.__file__
 
 
 def _importable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The exact formula of a user's own: the truth about their callable, and a loss of its own where none was named.
+"""The exact formula of a user's own: the truth about their callable, and a loss where none was named.
 
 ``formula(m, logit, target, **params)`` over the arithmetic ``m``, as in losscheck/losses/. A parameter of it that ``--kw`` gives is
 what the callable is called with; one that the loss has is the loss's; any other keeps its default.
@@ -23,14 +23,26 @@ __all__ = ["own_formula", "own_loss"]
 TRIAL = ((-2.0, 0.0), (-2.0, 1.0), (0.5, 0.0), (0.5, 1.0))
 
 
-@functools.cache
 def own_loss(wiring: Wiring) -> Loss:
     """The loss that ``--formula`` defines when no ``--loss`` was named; its gradient by differentiation.
 
     Raises:
         UserError: when the formula cannot be loaded or evaluated.
     """
-    own = load(wiring.formula)
+    return _loss(load(wiring.formula), wiring)
+
+
+def own_formula(wiring: Wiring, loss: Loss) -> Formula:
+    """The same formula as that of an implementation of a named loss, whose parameters it takes by name.
+
+    Raises:
+        UserError: when the formula cannot be loaded or evaluated.
+    """
+    return _formula(load(wiring.formula), wiring, tuple((each.name, each.default) for each in loss.parameters))
+
+
+@functools.cache
+def _loss(own: Own, wiring: Wiring) -> Loss:
     formula = _guarded(own)
     given = dict(wiring.keywords)
     parameters = []
@@ -63,17 +75,8 @@ def own_loss(wiring: Wiring) -> Loss:
 
 
 @functools.cache
-def own_formula(wiring: Wiring, loss: str) -> Formula:
-    """The same formula as that of an implementation of a named loss, whose parameters it takes by name.
-
-    Raises:
-        UserError: when the formula cannot be loaded or evaluated.
-    """
-    from losscheck.registry import loss_named
-
-    own = load(wiring.formula)
-    inner, given = _guarded(own), dict(wiring.keywords)
-    defaults = {each.name: each.default for each in loss_named(loss).parameters}
+def _formula(own: Own, wiring: Wiring, parameters: tuple[tuple[str, float], ...]) -> Formula:
+    inner, given, defaults = _guarded(own), dict(wiring.keywords), dict(parameters)
     names = [each.name for each in _parameters(own)]
     for each in _parameters(own):
         if each.default is each.empty and each.name not in defaults and not isinstance(given.get(each.name), int | float):

@@ -84,10 +84,12 @@ def as_given(value: Value) -> Any:
 
 def split(text: str) -> list[str]:
     """The parts between commas, not counting those inside brackets and quotes; none of blank text."""
-    parts, start, depth, quote = [], 0, 0, ""
+    parts, start, depth, quote, escaped = [], 0, 0, "", False
     for n, letter in enumerate(text):
         if quote:
-            quote = "" if letter == quote else quote
+            ends = letter == quote and not escaped
+            escaped = quote == '"' and letter == "\\" and not escaped
+            quote = "" if ends else quote
         elif letter in "\"'" and text[start:n].rstrip()[-1:] in ("", "=", "[", ","):
             quote = letter
         elif letter in "[]":

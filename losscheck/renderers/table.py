@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ from rich.text import Text
 
 from losscheck.dtypes import FORMATS
 from losscheck.renderers import Style
-from losscheck.renderers.console import console_of, hanging
+from losscheck.renderers.console import console_of, folded, hanging
 from losscheck.renderers.words import deviation_text, exact_text, meaning, merged, point_text, ulp_text, value_text
 from losscheck.report import Outcome, PointRow, Report
 
@@ -71,21 +69,11 @@ def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
     table.add_column("outcome", no_wrap=True)
     for name, row, cells, outcome in lines:
         color = _color(row)
-        folded = "\n".join(_folded(name, max(room, LEAST_NAME)))
-        table.add_row(Text(folded, style=color), *(Text(cell, style=color) for cell in cells), outcome)
+        lines_of_name = "\n".join(folded(name, max(room, LEAST_NAME)))
+        table.add_row(Text(lines_of_name, style=color), *(Text(cell, style=color) for cell in cells), outcome)
     # Numbers are never cut: a screen too narrow even for folded names is overrun.
     needed = style.width - room + LEAST_NAME
     console_of(console.file, style, max(style.width, needed)).print(Padding(table, (0, 0, 0, 2)))
-
-
-def _folded(name: str, width: int) -> list[str]:
-    """A name in lines: broken at spaces, and a path after its slashes, dots and colons before anywhere else."""
-    lines = [""]
-    for part in re.findall(r"[^\s/.:]*(?:[/.:]+|\s+|$)", name):
-        if lines[-1] and len((lines[-1] + part).rstrip()) > width:
-            lines.append("")
-        lines[-1] += part
-    return [piece for line in lines for piece in textwrap.wrap(line, width)]
 
 
 def _cells(row: PointRow, deviates: bool) -> list[str]:

@@ -113,9 +113,8 @@ def reason_of(error: Exception, one: Implementation) -> str:
 
 
 def _module(name: str) -> ModuleType:
-    _importable(Path.cwd())
     try:
-        with aside():
+        with aside(), _importable(Path.cwd()):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
@@ -136,8 +135,6 @@ def _missing(name: str) -> UserError:
 
 @functools.cache
 def _file_at(path: Path) -> ModuleType:
-    # As `python path/to/file.py` does, its own folder is importable.
-    _importable(path.parent)
     name = f"own_{path.stem}_{len(sys.modules)}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
@@ -145,7 +142,7 @@ def _file_at(path: Path) -> ModuleType:
     # Dataclasses and pickle look a module up by its name.
     sys.modules[name] = module
     try:
-        with aside():
+        with aside(), _importable(path.parent):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise _broken(str(path), error) from None
@@ -174,9 +171,21 @@ def _machinery(file: str) -> bool:
     return file.startswith((_HERE, "<")) or file == importlib.__file__
 
 
-def _importable(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """The folder comes first while a module is imported, as with `python -m` and `python path/to/file.py`.
+
+    Afterwards it comes last: what a function imports when it is called is found, and a file of theirs called like a package
+    that we import later does not take its place.
+    """
+    known = str(folder) in sys.path
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        if not known:
+            sys.path.append(str(folder))
 
 
 def _callables(home: Any) -> Sequence[str]:

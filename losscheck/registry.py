@@ -96,7 +96,7 @@ def _own(chosen: Sequence[Loss], specs: Sequence[str], backends: Sequence[str], 
                 "add for example --impl path/to/file.py:function",
             )
         return []
-    from losscheck.adapt import own_implementation
+    from losscheck.own import own_implementation
 
     return [own_implementation(spec, loss, wiring, tuple(backends)) for loss in chosen for spec in dict.fromkeys(specs)]
 

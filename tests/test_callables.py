@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losscheck import registry
-from losscheck.adapt import own_implementation
 from losscheck.callables import load
 from losscheck.checkpoint import State, load_state, save_state
 from losscheck.cli import main
 from losscheck.dtypes import FLOAT32
 from losscheck.errors import UserError
 from losscheck.evaluate import compare
+from losscheck.own import own_implementation
 from losscheck.question import Question
 from losscheck.report import Outcome
 from losscheck.sweep import Finding, SweepQuestion, tasks_of
@@ -204,6 +204,19 @@ def test_the_current_folder_is_importable_and_a_file_runs_once(tmp_path, monkeyp
     assert (tmp_path / "runs").read_text() == "x"
     assert load("mine_here:f").name == "f"
     assert load("mine_here:f").place == "mine_here.py:2"
+
+
+def test_a_file_called_like_a_package_does_not_take_its_place(tmp_path):
+    """Someone's rich.py beside their loss, and ours that is imported when the table is drawn."""
+    (tmp_path / "rich.py").write_text("raise SystemExit('the wrong rich')\n")
+    (tmp_path / "sibling.py").write_text("SCALE = 1\n")
+    (tmp_path / "mine.py").write_text("def f(x, z):\n    import sibling\n    return sibling.SCALE * (x - z)\n")
+    words = ("compare", "--impl", f"{tmp_path}/mine.py:f", "--loss", "bce", "--logit", "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "losscheck", *words], capture_output=True, text=True, timeout=120, check=False, cwd=Path(FILE).parent
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from strategies import params as any_params
 
 from losscheck import conventions, registry
-from losscheck.adapt import own_implementation
 from losscheck.conventions import GUARDS, recognise
 from losscheck.dtypes import FLOAT64
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.own import own_implementation
 from losscheck.plain import PlainArithmetic
 from losscheck.wiring import UNWIRED, Wiring
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from losscheck import registry
 from losscheck.backends import BACKENDS, Batch, Result, backend_named
+from losscheck.callables import aside, reason_of
 from losscheck.dtypes import format_named
 from losscheck.judge import Judge
 from losscheck.loss import Implementation
@@ -29,7 +31,7 @@ def compare(question: Question) -> list[PointRow]:
     Raises:
         UserError: for a selection that matches nothing, and points or parameters outside a loss's domain.
     """
-    selected = registry.select(question.losses, question.impl, question.backends)
+    selected = registry.select(question.losses, question.impl, question.backends, question.wiring)
     rows: list[PointRow] = []
     for loss in question.losses:
         for dtype in map(format_named, question.dtypes):
@@ -105,7 +107,7 @@ def _answers(judge: Judge, subject: Subject) -> Answers:
     if judge.question.reduction != "none":
         return dict.fromkeys(asked, together)
     # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
-    alone = [_attempt(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
+    alone = [_alone(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
     answers: Answers = {}
     for quantity, index in asked:
         one = alone[index or 0]
@@ -115,7 +117,7 @@ def _answers(judge: Judge, subject: Subject) -> Answers:
 
 def _value(result: Result, quantity: str, index: int | None) -> float | str:
     values = result.loss if quantity == "loss" else result.grad
-    return values[index or 0] if values else f"it has no {quantity} on this backend"
+    return values[index or 0] if values else result.why_no_grad or f"it has no {quantity} on this backend"
 
 
 def _why_not(judge: Judge, subject: Subject) -> str:
@@ -126,7 +128,16 @@ def _why_not(judge: Judge, subject: Subject) -> str:
     return backend_named(subject.backend).why_unavailable(subject.device)
 
 
-def _attempt(judge: Judge, subject: Subject, points: Points) -> Result | str:
+def _alone(judge: Judge, subject: Subject, point: Points) -> Result | str:
+    """What it returned at one point; a gradient that cannot be taken does not take the loss with it."""
+    found = _attempt(judge, subject, point)
+    if isinstance(found, Result) or not subject.implementation.own or judge.question.quantities == ("loss",):
+        return found
+    bare = _attempt(judge, subject, point, gradient=False)
+    return replace(bare, why_no_grad=found) if isinstance(bare, Result) else found
+
+
+def _attempt(judge: Judge, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
     """What the implementation returned, or what it raised."""
     question = judge.question
     elementwise = question.reduction == "none"
@@ -142,10 +153,10 @@ def _attempt(judge: Judge, subject: Subject, points: Points) -> Result | str:
         shape=() if elementwise else question.shape,
         reduction=question.reduction,
         digits=question.digits,
-        gradient="grad" in question.quantities,
+        gradient=gradient and "grad" in question.quantities,
     )
     try:
-        return backend_named(subject.backend).run(batch)
-    except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
-        # A framework that has no kernel for a dtype says so by raising; that is an answer about it, not our crash.
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        with aside():
+            return backend_named(subject.backend).run(batch)
+    except Exception as error:
+        return reason_of(error, subject.implementation)

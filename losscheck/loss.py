@@ -161,6 +161,7 @@ class Implementation:
         ignores: parameters of the loss that it has no way to take.
         note: in words, how its formula differs from the definition.
         module: where it is defined.
+        own: a callable of the user's, named on the command line: whatever it raises is an answer about it.
     """
 
     loss: str
@@ -175,6 +176,7 @@ class Implementation:
     ignores: tuple[str, ...] = ()
     note: str = ""
     module: str = field(default="", compare=False)
+    own: bool = False
 
 
 def implementation(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from losscheck.loss import Implementation, Loss
+from losscheck.wiring import UNWIRED, Wiring
 
 __all__ = ["DEFAULT_MAX_ULP", "Question", "Subject"]
 
@@ -20,7 +21,7 @@ class Question:
     Attributes:
         losses: the losses asked about.
         logits, targets: as the user wrote them (text is rounded once, straight to each dtype).
-        impl: globs; empty for every implementation.
+        impl: globs, and specs of callables; empty for every implementation.
         backends: empty for every backend.
         params: given parameters; those that a loss does not have are for the others.
         quantities: ``loss``, ``grad`` or both.
@@ -29,6 +30,7 @@ class Question:
         oracle: flint or mpmath.
         digits: decimal digits of the mpmath implementations.
         max_ulp: above this a result is ``inaccurate``.
+        wiring: how callables of the user's are called.
     """
 
     losses: Sequence[Loss]
@@ -45,6 +47,7 @@ class Question:
     oracle: str = "flint"
     digits: int = 50
     max_ulp: float = DEFAULT_MAX_ULP
+    wiring: Wiring = UNWIRED
 
 
 @dataclass(frozen=True)

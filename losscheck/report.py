@@ -335,7 +335,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Report:
-    """What a command found, with all that is needed to find it again."""
+    """What a command found, with all that is needed to find it again.
+
+    Attributes:
+        definitions: the definition of each loss, as text, by its name.
+        remarks: sentences about callables of the user's: how each was called, what is odd about it, which convention it follows.
+    """
 
     command: str
     environment: Mapping[str, Any]
@@ -351,3 +356,5 @@ class Report:
     cases: tuple[CaseRow, ...] = ()
     strict: bool = False
     verbose: bool = False
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

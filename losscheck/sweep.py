@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from losscheck import registry
 from losscheck.backends import backend_named
 from losscheck.bulk.summary import Summary
+from losscheck.callables import aside, reason_of
 from losscheck.dtypes import FORMATS, Format
 from losscheck.evaluate import subjects
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
 from losscheck.loss import Loss
 from losscheck.question import Question, Subject
 from losscheck.scanners import count_nans, scanner_of
+from losscheck.wiring import UNWIRED, Wiring
 
 __all__ = ["LAYOUTS", "Chunk", "Finding", "SweepQuestion", "Task", "run_tasks", "tasks_of", "total_points"]
 
@@ -51,6 +53,7 @@ class SweepQuestion:
     oracle: str = "flint"
     digits: int = 50
     max_ulp: float = 8.0
+    wiring: Wiring = UNWIRED
 
 
 @dataclass(frozen=True)
@@ -111,8 +114,8 @@ def tasks_of(question: SweepQuestion) -> list[Task]:
 
 
 def _tasks(question: SweepQuestion) -> Iterator[Task]:
-    losses = [registry.loss_named(name) for name in question.losses]
-    selected = registry.select(losses, question.impl, question.backends)
+    losses = [registry.loss_named(name, question.wiring) for name in question.losses]
+    selected = registry.select(losses, question.impl, question.backends, question.wiring)
     if not question.impl and not question.backends:
         # The definition by another route: right by construction and slow. It is swept when it is asked for.
         selected = [one for one in selected if one.backends != ("mpmath",)]
@@ -214,13 +217,14 @@ def scan_chunk(task: Task, number: int) -> dict[str, Summary] | str:
     if reason := task.why_unavailable():
         return reason
     try:
-        scan = scanner_of(task)
-        if task.grid.sample is not None:
-            return scan(0, 0)
-        first = task.grid.first + number * CHUNK
-        return scan(first, min(first + CHUNK - 1, task.grid.last))
-    except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        with aside():
+            scan = scanner_of(task)
+            if task.grid.sample is not None:
+                return scan(0, 0)
+            first = task.grid.first + number * CHUNK
+            return scan(first, min(first + CHUNK - 1, task.grid.last))
+    except Exception as error:
+        return reason_of(error, task.subject.implementation)
 
 
 def _size(task: Task, number: int) -> int:

@@ -53,10 +53,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Result:
-    """Values as Python floats: one loss per point (one in all when reduced), one gradient per point."""
+    """Values as Python floats: one loss per point (one in all when reduced), one gradient per point, or why there is none."""
 
     loss: list[float]
     grad: list[float] = field(default_factory=list)
+    why_no_grad: str = ""
 
 
 @dataclass(frozen=True)

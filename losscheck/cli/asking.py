@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from losscheck.cli import options
 from losscheck.cli.writing import note
 from losscheck.errors import UserError
 
@@ -28,16 +29,24 @@ def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
     """
     from losscheck import registry
     from losscheck.backends import backend_named
+    from losscheck.callables import is_spec
     from losscheck.dtypes import FLOAT32
     from losscheck.oracle import arithmetic
 
     for name in given["backend"]:
         backend_named(name)
-    losses = [registry.loss_named(name) for name in dict.fromkeys(given["loss"])] or list(registry.losses().values())
-    selected = registry.select(losses, given["impl"], given["backend"])
+    wiring = options.wiring_of(given)
+    names = list(dict.fromkeys(given["loss"])) or ([wiring.formula] if wiring.formula else [])
+    if not names and any(map(is_spec, given["impl"])):
+        raise UserError(
+            f"no --loss says what {next(filter(is_spec, given['impl']))} should compute",
+            f"add --loss {', '.join(registry.losses())}, or --formula file.py:function with the exact formula of your own",
+        )
+    losses = [registry.loss_named(name, wiring) for name in names] or list(registry.losses().values())
+    selected = registry.select(losses, given["impl"], given["backend"], wiring)
     losses = [loss for loss in losses if any(each.loss == loss.name for each in selected)]
     arithmetic(given["oracle"], 64, FLOAT32)
-    return _taking(losses, targets, bool(given["loss"]), given["quiet"])
+    return _taking(losses, targets, bool(names), given["quiet"])
 
 
 def max_ulp(given: dict[str, Any]) -> float:

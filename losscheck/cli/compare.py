@@ -21,6 +21,7 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 @click.option("--tensors", multiple=True, metavar="FILE", help="A dumped batch: .pt .npz .safetensors, or two files, logits first.")
 @click.option("--names", metavar="NAMES", default=None, help="Of its tensors. Default: logits=logits,targets=targets.")
 @options.selection
+@options.own
 @click.option(
     "--reduction",
     type=click.Choice(REDUCTIONS),
@@ -57,6 +58,7 @@ def COMMAND(**given: Any) -> int:
 def run(**given: Any) -> int:
     from losscheck.environment import describe
     from losscheck.evaluate import compare, differences
+    from losscheck.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
 
@@ -65,8 +67,9 @@ def run(**given: Any) -> int:
     rows = compare(question)
     if not rows:
         raise UserError("nothing was selected", "see `losscheck list` for what runs where")
+    remarks = remarks_on(question)
     if all(row.reason and row.value is None for row in rows):
-        _refuse_if_all_devices_missing(rows)
+        _refuse_if_all_devices_missing(rows, remarks)
     report = Report(
         command="compare",
         environment=describe(question.devices),
@@ -75,6 +78,8 @@ def run(**given: Any) -> int:
         reduction=question.reduction,
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
+        definitions=definitions(question),
+        remarks=remarks,
     )
     output = given["output"]
     write(render(options.chosen_format(given["format"], output), report, screen(output)), output)
@@ -105,13 +110,14 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        wiring=options.wiring_of(given),
     )
 
 
-def _refuse_if_all_devices_missing(rows: list[Any]) -> None:
+def _refuse_if_all_devices_missing(rows: list[Any], remarks: tuple[str, ...]) -> None:
     reasons = dict.fromkeys((row.device, row.reason) for row in rows)
     shown = "; ".join(f"{device}: {reason}" for device, reason in list(reasons)[:3])
     raise UserError(
         f"nothing could run ({shown})",
-        "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+        "\n  ".join(remarks) or "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
     )

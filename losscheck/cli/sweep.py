@@ -22,6 +22,7 @@ from losscheck.errors import UserError
 @click.option("--spacing", type=click.Choice(["linear", "ulp", "both"]), default="both", help="Even in value, in floats, or half each.")
 @click.option("--exhaustive", is_flag=True, help="Every float in the range; 16-bit dtypes always are.")
 @options.selection
+@options.own
 @click.option("--layout", type=click.Choice(["body", "tail", "both"]), default="body", help="Long tensors, tensors of 3, or both compared.")
 @click.option("--jobs", type=int, default=1, metavar="N", help="Processes. Default: 1.")
 @click.option("--shard", metavar="I/N", default=None, help="Only part I of N; --output is then a file for `losscheck merge`.")
@@ -90,17 +91,18 @@ def run(**given: Any) -> int:
 def report_of(state: Any, command_line: str) -> Any:
     """The report of a finished state."""
     from losscheck.environment import describe
+    from losscheck.remarks import definitions, remarks_on
     from losscheck.report import Report
     from losscheck.sweep import tasks_of
     from losscheck.sweep_rows import bit_differences, rows_of
 
     tasks = tasks_of(state.question)
-    rows = rows_of(tasks, state.findings)
+    rows, remarks = rows_of(tasks, state.findings), remarks_on(state.question)
     if rows and all(row.reason for row in rows):
         reasons = dict.fromkeys(f"{row.device}: {row.reason}" for row in rows)
         raise UserError(
             f"nothing could run ({'; '.join(list(reasons)[:3])})",
-            "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+            "\n  ".join(remarks) or "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
         )
     return Report(
         command="sweep",
@@ -109,6 +111,8 @@ def report_of(state: Any, command_line: str) -> Any:
         sweeps=tuple(rows),
         bit_differences=tuple(bit_differences(tasks, state.findings)),
         max_ulp=state.question.max_ulp,
+        definitions=definitions(state.question),
+        remarks=remarks,
     )
 
 
@@ -172,6 +176,7 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        wiring=options.wiring_of(given),
     )
 
 

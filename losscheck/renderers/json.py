@@ -23,6 +23,8 @@ def render(report: Report, style: Style) -> str:
         "reduction": report.reduction,
         "max_ulp": number(report.max_ulp),
         "differences": [asdict(each) for each in report.differences],
+        "definitions": dict(report.definitions),
+        "remarks": list(report.remarks),
         "bit_differences": [_difference(each) for each in report.bit_differences],
         "batches": [flat_batch(each) for each in report.batches],
         "rows": [

@@ -82,8 +82,8 @@ def failing_text(row: SweepRow) -> str:
 
 
 def coverage(report: Report) -> list[str]:
-    """What the sweep claims to have covered, and how it was checked."""
-    found: dict[str, None] = {}
+    """What was remarked about callables of the user's; what the sweep claims to have covered, and how it was checked."""
+    found: dict[str, None] = dict.fromkeys(report.remarks)
     for row in report.sweeps:
         ends = " to ".join(FORMATS[row.dtype].shortest(each) for each in (row.low, row.high))
         if row.exhaustive:

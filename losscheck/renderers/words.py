@@ -95,7 +95,7 @@ def meaning(report: Report) -> list[str]:
     sentences += [
         f"{each.differ} of {each.rows} rows differ in bits between {each.device} and {each.other}." for each in report.differences
     ]
-    return sentences
+    return [*sentences, *report.remarks]
 
 
 def _failure(row: PointRow) -> str:

@@ -28,6 +28,7 @@ class Question:
         shape: the shape the points have for a published whole; empty for one axis.
         oracle: flint or mpmath.
         digits: decimal digits of the mpmath implementations.
+        modes: how they are run (backends.MODES); a backend that has no such mode is left out.
         max_ulp: above this a result is ``inaccurate``.
     """
 
@@ -45,12 +46,14 @@ class Question:
     oracle: str = "flint"
     digits: int = 50
     max_ulp: float = DEFAULT_MAX_ULP
+    modes: Sequence[str] = ("eager",)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is under test: an implementation on a backend and a device."""
+    """What is under test: an implementation on a backend and a device, and the mode it is run in."""
 
     implementation: Implementation
     backend: str
     device: str
+    mode: str = "eager"

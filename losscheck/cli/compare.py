@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.asking import asked_losses, max_ulp, reproduce
+from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast, tell_of_extras
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import screen, write
 from losscheck.errors import UserError
@@ -53,9 +53,12 @@ def run(**given: Any) -> int:
 
     rules = fail_on(given["fail_on"])
     question = _question(given)
+    tell_of_extras(question, given["quiet"])
+    tell_of_autocast(question, given["quiet"])
     rows = compare(question)
     if not rows:
-        raise UserError("nothing was selected", "see `losscheck list` for what runs where")
+        where = f"on {' or '.join(question.devices)} in the mode {' or '.join(question.modes)}"
+        raise UserError(f"nothing that was selected runs {where}", "see `losscheck list` for what runs where")
     if all(row.reason and row.value is None for row in rows):
         _refuse_if_all_devices_missing(rows)
     report = Report(
@@ -73,7 +76,7 @@ def run(**given: Any) -> int:
 
 
 def _question(given: dict[str, Any]) -> Any:
-    from losscheck.backends import parse_device
+    from losscheck.backends import parse_device, parse_mode
     from losscheck.dtypes import format_named
     from losscheck.points import pair
     from losscheck.question import Question
@@ -96,6 +99,7 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 
 

@@ -8,13 +8,14 @@ from losscheck import registry
 from losscheck.backends import BACKENDS, Batch, Result, backend_named
 from losscheck.backends.extras import EXTRAS, missing
 from losscheck.dtypes import FORMATS, Format, format_named
+from losscheck.errors import UserError
 from losscheck.judge import Answer, Judge
 from losscheck.loss import Implementation
 from losscheck.points import Points, check_domain, pair
 from losscheck.question import Question, Subject
 from losscheck.report import Difference, PointRow
 
-__all__ = ["compare", "differences", "evaluate", "left_out", "subjects"]
+__all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
 
 # Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same
 # point among many go through the same vector code: PyTorch's scalar tail returns other bits.
@@ -107,6 +108,15 @@ def _backends(question: Question, one: Implementation, extras: bool) -> list[str
         return [name for name in able if name in question.backends]
     ready = [name for name in able if not missing(one, name) and (extras or name not in EXTRAS)]
     return ready or (able if question.impl else [])
+
+
+def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
+    """The error of a selection that no backend, device and mode fit."""
+    able = [f"{mode} runs on {', '.join(name for name in BACKENDS if mode in backend_named(name).modes)}" for mode in modes]
+    return UserError(
+        f"nothing that was selected runs on {' or '.join(devices)} in the mode {' or '.join(modes)}",
+        f"{'; '.join(able)}; devices other than the cpu on {', '.join(ON_CUDA)}; see `losscheck list`",
+    )
 
 
 def left_out(question: Question) -> dict[str, list[str]]:

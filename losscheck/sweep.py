@@ -11,8 +11,7 @@ from losscheck.backends import backend_named
 from losscheck.backends.extras import missing
 from losscheck.bulk.summary import Summary
 from losscheck.dtypes import FORMATS, Format
-from losscheck.errors import UserError
-from losscheck.evaluate import subjects
+from losscheck.evaluate import nothing_runs, subjects
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
 from losscheck.loss import Loss
 from losscheck.question import Question, Subject
@@ -115,8 +114,7 @@ def tasks_of(question: SweepQuestion) -> list[Task]:
     """
     tasks = list(_tasks(question))
     if not tasks:
-        where = f"on {' or '.join(question.devices)} in the mode {' or '.join(question.modes)}"
-        raise UserError(f"nothing that was selected runs {where}", "see `losscheck list` for what runs where")
+        raise nothing_runs(question.devices, question.modes)
     return tasks
 
 

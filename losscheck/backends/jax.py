@@ -54,7 +54,8 @@ class JaxBackend:
             else:
                 reduce, elements = REDUCTIONS[batch.array_reduction].function, _moded(jax, bound, batch.mode)
                 found = _both(jax, lambda x, z: reduce(elements(x, z), z), batch.gradient)(x, z)
-            return Result(*map(_floats, found))
+            loss, grad = (*map(_floats, found), [])[:2]
+        return Result(loss, grad)
 
     def prepare(self, subject: Prepared) -> Call:
         import numpy as np
@@ -90,11 +91,8 @@ def using(dtype: Format, device: str) -> Iterator[tuple[Any, Any]]:
     With them on, a constant of an implementation may come out as float64, which is not what its users run.
     """
     jax = load()
-    if hasattr(jax, "enable_x64"):
-        enable_x64 = jax.enable_x64
-    else:
-        from jax.experimental import enable_x64  # before 0.8
-
+    # Before 0.8 it was experimental.
+    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental").enable_x64
     where = jax.devices("cpu")[0] if device == "cpu" else _gpus()[int(device.partition(":")[2] or "0")]
     with enable_x64(dtype.bits == 64), jax.default_device(where):
         yield jax, jax.numpy

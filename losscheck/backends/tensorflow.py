@@ -49,8 +49,8 @@ class TensorflowBackend:
             given = (np.array(each, dtype=np.float64).astype(array_dtype(batch.dtype)) for each in (batch.logits, batch.targets))
             x, z = (tf.constant(each.reshape(shape)) for each in given)
             found = _moded(tf, _both(tf, _whole(tf, batch), batch.gradient), batch.mode, x)(x, z)
-            loss, *grad = (each.numpy().astype(np.float64).reshape(-1).tolist() for each in found)
-        return Result(loss, *grad)
+            loss, grad = (*(each.numpy().astype(np.float64).reshape(-1).tolist() for each in found), [])[:2]
+        return Result(loss, grad)
 
     def prepare(self, subject: Prepared) -> Call:
         import numpy as np
@@ -74,11 +74,11 @@ def load() -> Any:
     """The tensorflow module, its greetings kept from standard error and GPU memory taken as it is needed.
 
     What it says about its build (I and W lines) is dropped, also that which no TF_CPP_MIN_LOG_LEVEL keeps quiet;
-    errors are passed on. A user who has set that variable gets all that it lets through.
+    errors are passed on. Who wants to see it all sets that variable to 0.
     """
-    if "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         return importlib.import_module("tensorflow")
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with _without_greetings():
         return importlib.import_module("tensorflow")

@@ -22,7 +22,9 @@ def moded(function: Callable[..., Any], mode: str, params: dict[str, float]) -> 
     if mode == "compile":
         # Compiled code is kept per code object, and after a few others of one object PyTorch falls back to eager, which
         # would be judged as compiled: each function gets its own.
-        return torch.compile(types.FunctionType(call.__code__.replace(), globals(), "call", None, call.__closure__), dynamic=False)
+        own = types.FunctionType(call.__code__.replace(), globals(), "call", None, call.__closure__)
+        compiled: Callable[[Any, Any], Any] = torch.compile(own, dynamic=False)
+        return compiled
     if mode == "vmap":
         # Over rows of one: a function may hold parameters in tensors of one element, against which a scalar gains an axis.
         mapped = torch.func.vmap(call, in_dims=0, randomness="error")
@@ -38,7 +40,10 @@ def region(mode: str, device: str) -> contextlib.AbstractContextManager[Any]:
     import torch
 
     # A cast kept from one call to the next would tie their graphs together.
-    return torch.autocast(device.partition(":")[0], dtype=getattr(torch, dtype), cache_enabled=False)
+    cast: contextlib.AbstractContextManager[Any] = torch.autocast(
+        device.partition(":")[0], dtype=getattr(torch, dtype), cache_enabled=False
+    )
+    return cast
 
 
 def why_not_compiled(device: str) -> str:

@@ -47,7 +47,7 @@ def COMMAND(**given: Any) -> int:
 
 def run(**given: Any) -> int:
     from losscheck.environment import describe
-    from losscheck.evaluate import compare, differences
+    from losscheck.evaluate import compare, differences, nothing_runs
     from losscheck.renderers import render
     from losscheck.report import Report
 
@@ -57,8 +57,7 @@ def run(**given: Any) -> int:
     tell_of_autocast(question, given["quiet"])
     rows = compare(question)
     if not rows:
-        where = f"on {' or '.join(question.devices)} in the mode {' or '.join(question.modes)}"
-        raise UserError(f"nothing that was selected runs {where}", "see `losscheck list` for what runs where")
+        raise nothing_runs(question.devices, question.modes)
     if all(row.reason and row.value is None for row in rows):
         _refuse_if_all_devices_missing(rows)
     report = Report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from losscheck import registry
-from losscheck.backends import BACKENDS, Batch, Result, backend_named
+from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
 from losscheck.backends.extras import EXTRAS, missing
 from losscheck.dtypes import FORMATS, Format, format_named
 from losscheck.errors import UserError
@@ -20,8 +20,6 @@ __all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "su
 # Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same
 # point among many go through the same vector code: PyTorch's scalar tail returns other bits.
 LANES = 64
-
-ON_CUDA = ("torch", "tensorflow", "jax")
 
 # An answer for every quantity and index (see Judge).
 Answers = dict[tuple[str, int | None], Answer]

@@ -143,7 +143,10 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
             if not differ.any():
                 found.append(BitDifference(what, len(logits), 0))
                 continue
-            size = np.where(differ, np.nan_to_num(abs(a.astype(np.float64) - b), nan=np.inf) / np.maximum(abs(a), 1e-300), -1.0)
+            # In float64: the least divisor is 0 in float32, and 0 / 0 would be a warning and a NaN.
+            a, b = a.astype(np.float64), b.astype(np.float64)
+            with np.errstate(all="ignore"):
+                size = np.where(differ, np.nan_to_num(abs(a - b), nan=np.inf) / np.maximum(abs(a), 1e-300), -1.0)
             worst = int(size.argmax())
             found.append(BitDifference(what, len(logits), int(differ.sum()), float(logits[worst]), float(b[worst]), float(a[worst])))
     return found

@@ -11,10 +11,12 @@ from losscheck.dtypes import Format
 from losscheck.errors import UserError, nearest
 from losscheck.loss import Implementation, Loss
 
-__all__ = ["BACKENDS", "MODES", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device", "parse_mode"]
+__all__ = ["BACKENDS", "MODES", "ON_CUDA", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device", "parse_mode"]
 
 # Known by name without importing anything; each is the module of this package with the same name.
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "mpmath")
+
+ON_CUDA = ("torch", "tensorflow", "jax")
 
 # How an implementation is run. Each backend names those it has; all have eager.
 MODES = ("eager", "compile", "compile:xla", "autocast:bfloat16", "autocast:float16", "vmap")

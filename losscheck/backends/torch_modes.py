@@ -21,9 +21,9 @@ def moded(function: Callable[..., Any], mode: str, params: dict[str, float]) -> 
 
     if mode == "compile":
         # Compiled code is kept per code object, and after a few others of one object PyTorch falls back to eager, which
-        # would be judged as compiled: each function gets its own.
+        # would be judged as compiled: each function gets its own, and what cannot be compiled whole raises.
         own = types.FunctionType(call.__code__.replace(), globals(), "call", None, call.__closure__)
-        compiled: Callable[[Any, Any], Any] = torch.compile(own, dynamic=False)
+        compiled: Callable[[Any, Any], Any] = torch.compile(own, dynamic=False, fullgraph=True)
         return compiled
     if mode == "vmap":
         # Over rows of one: a function may hold parameters in tensors of one element, against which a scalar gains an axis.

@@ -53,13 +53,13 @@ def run(**given: Any) -> int:
 
     rules = fail_on(given["fail_on"])
     question = _question(given)
-    tell_of_extras(question, given["quiet"])
-    tell_of_autocast(question, given["quiet"])
     rows = compare(question)
     if not rows:
         raise nothing_runs(question.devices, question.modes)
     if all(row.reason and row.value is None for row in rows):
         _refuse_if_all_devices_missing(rows)
+    tell_of_extras(question, given["quiet"])
+    tell_of_autocast(question, given["quiet"])
     report = Report(
         command="compare",
         environment=describe(question.devices),

@@ -68,7 +68,8 @@ class JaxBackend:
 
         def call(logits: Any) -> tuple[Any, Any]:
             with using(dtype, subject.device) as (_, jnp):
-                x = jnp.asarray(logits.astype(array_dtype(dtype)))
+                with np.errstate(invalid="ignore"):  # a cast of NaN counts as invalid
+                    x = jnp.asarray(logits.astype(array_dtype(dtype)))
                 loss, *grad = (np.asarray(each).astype(wide) for each in both(x, jnp.full_like(x, subject.target)))
             return loss, grad[0] if grad else None
 

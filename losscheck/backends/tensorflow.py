@@ -60,7 +60,8 @@ class TensorflowBackend:
 
         def call(logits: Any) -> tuple[Any, Any]:
             with using(subject.device) as tf:
-                given = logits.astype(array_dtype(subject.dtype))
+                with np.errstate(invalid="ignore"):  # a cast of NaN counts as invalid
+                    given = logits.astype(array_dtype(subject.dtype))
                 x, z = tf.constant(given), tf.constant(np.full_like(given, subject.target))
                 if len(given) not in moded:
                     moded[len(given)] = _moded(tf, _both(tf, _elements(tf, subject), subject.gradient), subject.mode, x)

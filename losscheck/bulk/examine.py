@@ -61,7 +61,7 @@ class Examiner:
                     return self._judged(xp, logits, values)
             except NotCarriedError:
                 pass
-        return xp.where(values == values, UNDECIDED, UNDECIDED), values * 0.0
+        return xp.where(values == values, UNDECIDED, UNDECIDED), xp.zeros_like(values)
 
     def _judged(self, xp: Any, logits: Any, values: Any) -> tuple[Any, Any]:
         exact, bound = filter_arrays(xp, self.formula, logits, self.target, self.params, self.dtype, self.differentiate)

@@ -6,23 +6,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from losscheck import registry
-from losscheck.backends import BACKENDS, Batch, Result, backend_named
+from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
+from losscheck.backends.extras import EXTRAS, missing
 from losscheck.callables import aside, reason_of
-from losscheck.dtypes import format_named
-from losscheck.judge import Judge
+from losscheck.dtypes import FORMATS, Format, format_named
+from losscheck.errors import UserError
+from losscheck.judge import Answer, Judge
 from losscheck.loss import Implementation
 from losscheck.points import Points, check_domain, pair
 from losscheck.question import Question, Subject
 from losscheck.report import Difference, PointRow
 
-__all__ = ["compare", "differences", "evaluate", "subjects"]
+__all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
 
 # Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same
 # point among many go through the same vector code: PyTorch's scalar tail returns other bits.
 LANES = 64
 
-# A value for every quantity and index (see Judge), or the reason why there is none.
-Answers = dict[tuple[str, int | None], float | str]
+# An answer for every quantity and index (see Judge).
+Answers = dict[tuple[str, int | None], Answer]
 
 
 def compare(question: Question) -> list[PointRow]:
@@ -67,12 +69,12 @@ def evaluate(
 
 
 def differences(rows: Iterable[PointRow]) -> list[Difference]:
-    """For every further device, how many rows have other bits than on the first one."""
+    """For every further device or mode, how many rows have other bits than on the first one."""
     by_device: dict[str, dict[tuple[object, ...], PointRow]] = {}
     for row in rows:
         key = (row.loss, row.implementation, row.backend, row.dtype, row.quantity, repr(row.logits), row.targets)
         if row.value is not None:
-            by_device.setdefault(row.device, {})[key] = row
+            by_device.setdefault(row.device if row.mode == "eager" else f"{row.device} {row.mode}", {})[key] = row
     (first, here), *others = by_device.items() or [("", {})]
     found = []
     for device, there in others:
@@ -87,14 +89,44 @@ def _bits(row: PointRow) -> str:
     return row.value.hex()
 
 
-def subjects(question: Question, implementations: Sequence[Implementation]) -> Iterator[Subject]:
-    """Every backend and device an implementation is asked on; only torch has other devices than the cpu."""
+def subjects(question: Question, implementations: Sequence[Implementation], *, extras: bool = True) -> Iterator[Subject]:
+    """Every backend, device and mode an implementation is asked in; numpy and mpmath have the cpu alone, and eager.
+
+    Without ``extras``, TensorFlow and JAX run what is named and runs nowhere else.
+    """
     for one in implementations:
-        for backend in BACKENDS:
-            if backend in one.backends and (not question.backends or backend in question.backends):
-                for device in question.devices:
-                    if device == "cpu" or backend == "torch":
-                        yield Subject(one, backend, device)
+        for backend in _backends(question, one, extras):
+            for device in question.devices:
+                if device == "cpu" or backend in ON_CUDA:
+                    yield from (Subject(one, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes)
+
+
+def _backends(question: Question, one: Implementation, extras: bool) -> list[str]:
+    """Where an implementation is run. What is not installed is a row of its own only when it was asked for by name."""
+    able = [name for name in BACKENDS if name in one.backends]
+    if question.backends:
+        return [name for name in able if name in question.backends]
+    ready = [name for name in able if not missing(one, name) and (extras or name not in EXTRAS)]
+    return ready or (able if question.impl else [])
+
+
+def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
+    """The error of a selection that no backend, device and mode fit."""
+    able = [f"{mode} runs on {', '.join(name for name in BACKENDS if mode in backend_named(name).modes)}" for mode in modes]
+    return UserError(
+        f"nothing that was selected runs on {' or '.join(devices)} in the mode {' or '.join(modes)}",
+        f"{'; '.join(able)}; devices other than the cpu on {', '.join(ON_CUDA)}; see `losscheck list`",
+    )
+
+
+def left_out(question: Question) -> dict[str, list[str]]:
+    """Extra to the implementations that nobody named and that would run if it were installed."""
+    found: dict[str, list[str]] = {}
+    if not question.impl and not question.backends:
+        for one in registry.select(question.losses, ()):
+            if all(missing(one, name) for name in one.backends):
+                found.setdefault(one.backends[0], []).append(one.name)
+    return found
 
 
 def _answers(judge: Judge, subject: Subject) -> Answers:
@@ -103,7 +135,7 @@ def _answers(judge: Judge, subject: Subject) -> Answers:
         return dict.fromkeys(asked, reason)
     together = _attempt(judge, subject, judge.points)
     if isinstance(together, Result):
-        return {key: _value(together, *key) for key in asked}
+        return {key: _value(judge.dtype, together, *key) for key in asked}
     if judge.question.reduction != "none":
         return dict.fromkeys(asked, together)
     # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
@@ -111,13 +143,15 @@ def _answers(judge: Judge, subject: Subject) -> Answers:
     answers: Answers = {}
     for quantity, index in asked:
         one = alone[index or 0]
-        answers[quantity, index] = _value(one, quantity, 0) if isinstance(one, Result) else one
+        answers[quantity, index] = _value(judge.dtype, one, quantity, 0) if isinstance(one, Result) else one
     return answers
 
 
-def _value(result: Result, quantity: str, index: int | None) -> float | str:
+def _value(asked: Format, result: Result, quantity: str, index: int | None) -> Answer:
     values = result.loss if quantity == "loss" else result.grad
-    return values[index or 0] if values else result.why_no_grad or f"it has no {quantity} on this backend"
+    if not values:
+        return result.why_no_grad or f"it has no {quantity} on this backend"
+    return values[index or 0], FORMATS[result.dtypes.get(quantity, asked.name)]
 
 
 def _why_not(judge: Judge, subject: Subject) -> str:
@@ -125,7 +159,7 @@ def _why_not(judge: Judge, subject: Subject) -> str:
     for each in judge.loss.parameters:
         if each.name in subject.implementation.ignores and judge.params[each.name] != each.default:
             return f"{subject.implementation.name} takes no {each.name}"
-    return backend_named(subject.backend).why_unavailable(subject.device)
+    return missing(subject.implementation, subject.backend) or backend_named(subject.backend).why_unavailable(subject.device, subject.mode)
 
 
 def _alone(judge: Judge, subject: Subject, point: Points) -> Result | str:
@@ -154,6 +188,7 @@ def _attempt(judge: Judge, subject: Subject, points: Points, *, gradient: bool =
         reduction=question.reduction,
         digits=question.digits,
         gradient=gradient and "grad" in question.quantities,
+        mode=subject.mode,
     )
     try:
         with aside():

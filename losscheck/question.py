@@ -29,6 +29,7 @@ class Question:
         shape: the shape the points have for a published whole; empty for one axis.
         oracle: flint or mpmath.
         digits: decimal digits of the mpmath implementations.
+        modes: how they are run (backends.MODES); a backend that has no such mode is left out.
         max_ulp: above this a result is ``inaccurate``.
         wiring: how callables of the user's are called.
     """
@@ -48,12 +49,14 @@ class Question:
     digits: int = 50
     max_ulp: float = DEFAULT_MAX_ULP
     wiring: Wiring = UNWIRED
+    modes: Sequence[str] = ("eager",)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is under test: an implementation on a backend and a device."""
+    """What is under test: an implementation on a backend and a device, and the mode it is run in."""
 
     implementation: Implementation
     backend: str
     device: str
+    mode: str = "eager"

@@ -82,6 +82,8 @@ class PointRow:
         ulp: (value - exact) / ulp(exact), signed.
         deviation: exact / definition - 1: +2 is three times as much, -1 is nothing left.
         reason: why a row is unavailable or undecided.
+        mode: how it was run (backends.MODES).
+        logit_dtype: the dtype of the logits where it is not ``dtype``, the one that came out: autocast does that.
     """
 
     loss: str
@@ -103,6 +105,8 @@ class PointRow:
     deviation: float | None = None
     reason: str = ""
     note: str = ""
+    mode: str = "eager"
+    logit_dtype: str = ""
 
     @property
     def badness(self) -> tuple[int, float]:
@@ -140,6 +144,7 @@ class SweepRow:
         settled: points that the exact oracle settled; checked, wrong: the stratified sample, and how often the filter erred.
         nan_points, nan_wrong: NaN logits, and how many of them came out as a number.
         reason: why there is nothing to tell.
+        mode, logit_dtype: as of a :class:`PointRow`.
     """
 
     loss: str
@@ -167,6 +172,8 @@ class SweepRow:
     nan_points: int = 0
     nan_wrong: int = 0
     reason: str = ""
+    mode: str = "eager"
+    logit_dtype: str = ""
 
     @property
     def failures(self) -> int:

@@ -14,8 +14,10 @@ from losscheck.errors import UserError
 
 if TYPE_CHECKING:
     from losscheck.loss import Loss
+    from losscheck.question import Question
+    from losscheck.sweep import SweepQuestion
 
-__all__ = ["asked_losses", "max_ulp", "reproduce"]
+__all__ = ["asked_losses", "max_ulp", "reproduce", "tell_of_autocast", "tell_of_extras"]
 
 # Options that say how and where to report, not what is asked.
 _NOT_ASKED = {"quiet", "no_progress", "resume", "jobs", "output", "format", "plot", "shard"}
@@ -61,6 +63,26 @@ def max_ulp(given: dict[str, Any]) -> float:
     if not limit >= 0:
         raise UserError(f"--max-ulp {limit} is not a limit", "give a number of at least 0")
     return limit
+
+
+def tell_of_extras(question: Question, quiet: bool) -> None:
+    """Say how many implementations an extra would add."""
+    from losscheck.backends.extras import EXTRAS
+    from losscheck.evaluate import left_out
+
+    if found := left_out(question):
+        names, extras = " and ".join(EXTRAS[each] for each in found), ",".join(found)
+        count = sum(map(len, found.values()))
+        note(f"{count} implementations need {names}, not installed: pip install 'losscheck[{extras}]'", quiet)
+
+
+def tell_of_autocast(question: Question | SweepQuestion, quiet: bool) -> None:
+    """Say which autocast changes nothing."""
+    for mode in question.modes:
+        kind, _, narrow = mode.partition(":")
+        if kind == "autocast" and narrow not in question.dtypes:
+            given = " and ".join(question.dtypes)
+            note(f"{mode} leaves {given} logits as they are; add --dtype {narrow} for logits as a layer returns them there", quiet)
 
 
 def _taking(losses: list[Loss], targets: list[float], named: bool, quiet: bool) -> list[Loss]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.asking import asked_losses, max_ulp, reproduce
+from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast, tell_of_extras
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import screen, write
 from losscheck.errors import UserError
@@ -57,7 +57,7 @@ def COMMAND(**given: Any) -> int:
 
 def run(**given: Any) -> int:
     from losscheck.environment import describe
-    from losscheck.evaluate import compare, differences
+    from losscheck.evaluate import compare, differences, nothing_runs
     from losscheck.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
@@ -66,10 +66,12 @@ def run(**given: Any) -> int:
     question = _question(given)
     rows = compare(question)
     if not rows:
-        raise UserError("nothing was selected", "see `losscheck list` for what runs where")
+        raise nothing_runs(question.devices, question.modes)
     remarks = remarks_on(question)
     if all(row.reason and row.value is None for row in rows):
         _refuse_if_all_devices_missing(rows, remarks)
+    tell_of_extras(question, given["quiet"])
+    tell_of_autocast(question, given["quiet"])
     report = Report(
         command="compare",
         environment=describe(question.devices),
@@ -87,7 +89,7 @@ def run(**given: Any) -> int:
 
 
 def _question(given: dict[str, Any]) -> Any:
-    from losscheck.backends import parse_device
+    from losscheck.backends import parse_device, parse_mode
     from losscheck.dtypes import format_named
     from losscheck.points import pair
     from losscheck.question import Question
@@ -111,6 +113,7 @@ def _question(given: dict[str, Any]) -> Any:
         digits=given["digits"],
         max_ulp=max_ulp(given),
         wiring=options.wiring_of(given),
+        modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 
 

@@ -16,14 +16,17 @@ __all__ = ["chosen_format", "option_group", "own", "parse_params", "parse_shape"
 
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--loss --impl --backend --dtype --device --quantity --param --oracle --digits --max-ulp"""
+    """--loss --impl --backend --dtype --device --mode --quantity --param --oracle --digits --max-ulp"""
     one_or_more: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     options = [
         click.option("--loss", help="A loss; repeat for several. Default: all.", **one_or_more),
         click.option("--impl", multiple=True, metavar="NAME", help="A glob such as 'torch*', or your own as file.py:name; repeatable."),
-        click.option("--backend", help="numpy, torch or mpmath; repeatable. Default: all.", **one_or_more),
+        click.option("--backend", help="numpy, torch, tensorflow, jax, mpmath; repeatable. Default: all.", **one_or_more),
         click.option("--dtype", default=("float32",), help="float64, float32 (default), float16, bfloat16.", **one_or_more),
         click.option("--device", default=("cpu",), help="cpu (default), cuda, cuda:N; repeat to compare.", **one_or_more),
+        click.option(
+            "--mode", default=("eager",), help="eager (default), compile, autocast:bfloat16, vmap ...; repeatable.", **one_or_more
+        ),
         click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", help="grad is d loss / d logit."),
         click.option("--param", multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
         click.option("--oracle", default="flint", metavar="NAME", help="flint (default: proved) or mpmath (independent second)."),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.asking import asked_losses, max_ulp, reproduce
+from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import note, progress_bar, screen, write
 from losscheck.errors import UserError
@@ -54,6 +54,7 @@ def run(**given: Any) -> int:
         raise UserError("a shard needs --output FILE", "its result is a file for `losscheck merge`")
     _plot_can_be_drawn(given["plot"])
     tasks = tasks_of(state.question)
+    tell_of_autocast(state.question, given["quiet"])
     if given["jobs"] < 1:
         raise UserError(f"--jobs {given['jobs']} is no number of processes", "give at least 1")
     _refuse_slow_tails(tasks)
@@ -150,7 +151,7 @@ def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
 
 
 def _question(given: dict[str, Any]) -> Any:
-    from losscheck.backends import parse_device
+    from losscheck.backends import parse_device, parse_mode
     from losscheck.dtypes import format_named
     from losscheck.sweep import SweepQuestion
 
@@ -177,6 +178,7 @@ def _question(given: dict[str, Any]) -> Any:
         digits=given["digits"],
         max_ulp=max_ulp(given),
         wiring=options.wiring_of(given),
+        modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 
 

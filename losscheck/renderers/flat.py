@@ -41,6 +41,8 @@ def flat(row: PointRow) -> dict[str, Any]:
         "oracle_bits": 0 if exact is None else exact.bits,
         "definition": _decimal(row.definition),
         "reason": row.reason,
+        "mode": row.mode,
+        "logit_dtype": row.logit_dtype or row.dtype,
     }
 
 
@@ -70,6 +72,8 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
         "reason": row.reason,
+        "mode": row.mode,
+        "logit_dtype": row.logit_dtype or row.dtype,
     }
 
 

@@ -31,12 +31,14 @@ def render(report: Report, style: Style) -> str:
     heading = ""
     for row in report.rows:
         params = ", ".join(f"{name}={value:g}" for name, value in row.params.items())
-        title = f"### {row.loss}, {row.dtype} ({params})"
+        given = f" from {row.logit_dtype} logits" if row.logit_dtype else ""
+        title = f"### {row.loss}, {row.dtype}{given} ({params})"
         if title != heading:
             lines += ["", title, "", _line(_HEADINGS), _line(["---"] * len(_HEADINGS))]
             heading = title
         outcome = f"**{row.outcome.value}**" if row.outcome.failed else row.outcome.value
-        cells = [row.implementation, row.backend, row.device, row.quantity, point_text(row), value_text(row)]
+        name = row.implementation if row.mode == "eager" else f"{row.implementation} {row.mode}"
+        cells = [name, row.backend, row.device, row.quantity, point_text(row), value_text(row)]
         cells += [exact_text(row.exact, row.dtype), ulp_text(row.ulp), deviation_text(row.deviation), outcome]
         lines.append(_line(cells))
     if report.rows:

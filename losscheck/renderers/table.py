@@ -37,9 +37,12 @@ def render(report: Report, style: Style) -> str:
         return tensor_table.render(report, style)
     out = io.StringIO()
     console = console_of(out, style, style.width)
-    for (name, dtype, params), rows in _grouped(report.rows, lambda row: (row.loss, row.dtype, tuple(row.params.items()))):
-        values = "  ".join(f"{key}={FORMATS[dtype].shortest(value)}" for key, value in params)
-        console.print(Text(f"{name}  {dtype}  {values}", style="bold"))
+    for (name, dtype, given, params), rows in _grouped(
+        report.rows, lambda row: (row.loss, row.dtype, row.logit_dtype, tuple(row.params.items()))
+    ):
+        values = "  ".join(f"{key}={FORMATS[given or dtype].shortest(value)}" for key, value in params)
+        shown = f"{dtype} from {given} logits" if given else dtype
+        console.print(Text(f"{name}  {shown}  {values}", style="bold"))
         if definition := report.definitions.get(name):
             console.print(Text(definition, style="dim"))
         if report.reduction != "none":

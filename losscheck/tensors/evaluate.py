@@ -202,7 +202,7 @@ class _Run:
         assert value is not None
         logit, target = (float(each[hit.place]) for each in (self.elements.logits, self.elements.targets))
         judge = Judge(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
-        point = judge.row(subject, quantity, 0, value)
+        point = judge.row(subject, quantity, 0, (value, self.dtype))
         return Element(index_of(hit.place, self.elements.shape), point, hit.loss, hit.gradient)
 
     def _farthest(self, caller: Caller, quantity: str, place: int) -> Element:

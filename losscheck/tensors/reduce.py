@@ -161,7 +161,7 @@ class Wholes:
             if self._judge is None:
                 points = Points(tuple(self.elements.logits.tolist()), tuple(self.elements.targets.tolist()))
                 self._judge = Judge(self.question, self.loss, self.elements.dtype, points, self.params)
-            exact, definition = self._judge.pair(one, "loss", None)
+            exact, definition = self._judge.pair(one, "loss", None, self.elements.dtype)
             return exact, True, definition
         exact, pinned = self._sum(self.claim(one), one)
         definition, _ = self._sum(definition_of(self.loss, "loss"), None)

@@ -119,13 +119,20 @@ class Adapted:
         return found if torch else xp.asarray(found)
 
     def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:
-        key = _key(xp, x)
-        if xp.__name__ == "torch" and len(x) >= MANY:
-            if key not in self.vmap_agreed:
-                self.vmap_agreed[key] = vmap_agrees(self, xp, x)
-            if self.vmap_agreed[key]:
-                return self.vmapped(xp, x, z)
+        if len(x) >= MANY and not self.loops(xp, x):
+            return self.vmapped(xp, x, z)
         return self.looped(xp, x, z)
+
+    def loops(self, xp: Any, like: Any) -> bool:
+        """Does every logit of an array such as this take a call of its own, because no batch can be made of them?"""
+        if not self.manner(xp, like).alone:
+            return False
+        if xp.__name__ != "torch":
+            return True
+        key = _key(xp, like)
+        if key not in self.vmap_agreed:
+            self.vmap_agreed[key] = vmap_agrees(self, xp, like)
+        return not self.vmap_agreed[key]
 
     def looped(self, xp: Any, x: Any, z: Any) -> Any:
         """Every logit as a batch of one."""

@@ -275,7 +275,7 @@ class TensorRow:
     """One quantity of one implementation over the elements of a dumped batch.
 
     Attributes:
-        judged: elements inside the loss's domain.
+        judged: elements inside the loss's domain; ``sampled``: only some of them, because each takes a call of its own.
         counts: elements by outcome, zeros left out.
         max_ulp: the largest |ulp|; infinite when a result was NaN or infinite.
         first: for each failing outcome its first element, the severest outcome first.
@@ -307,6 +307,7 @@ class TensorRow:
     wrong: int = 0
     whole: Whole | None = None
     reason: str = ""
+    sampled: bool = False
 
     @property
     def failures(self) -> int:

@@ -167,7 +167,14 @@ def test_only_cli_imports_click_and_only_cli_and_tables_import_rich(path):
     assert (
         "rich" not in found
         or in_cli
-        or name_of(path) in ("renderers/table.py", "renderers/sweep_table.py", "renderers/tensor_table.py", "renderers/console.py")
+        or name_of(path)
+        in (
+            "renderers/table.py",
+            "renderers/sweep_table.py",
+            "renderers/tensor_table.py",
+            "renderers/gate_table.py",
+            "renderers/console.py",
+        )
     )
 
 

@@ -37,6 +37,7 @@ ELEMENT = thing(
     index=INDEX, loss_value=MAYBE, gradient_value=MAYBE, logit=NUMBER, logit_hex=TEXT, target=NUMBER, target_hex=TEXT, value=MAYBE,
     value_hex={"type": ["string", "null"]}, exact={"type": ["string", "null"]}, exact_hex={"type": ["string", "null"]}, ulp=MAYBE,
     absolute_error=MAYBE, relative_error=MAYBE, deviation=MAYBE, outcome={"enum": [each.value for each in Outcome]}, oracle_bits=COUNT,
+    mode=TEXT, logit_dtype=TEXT,
     definition={"type": ["string", "null"]}, reason=TEXT,
 )  # fmt: skip
 WHOLE = thing(
@@ -47,7 +48,7 @@ WHOLE = thing(
 )  # fmt: skip
 ROW = thing(
     loss=TEXT, implementation=TEXT, backend=TEXT, device=TEXT, dtype=TEXT, quantity={"enum": ["loss", "grad"]},
-    params={"type": "object", "additionalProperties": NUMBER}, elements=COUNT,
+    params={"type": "object", "additionalProperties": NUMBER}, elements=COUNT, sampled={"type": "boolean"},
     counts={"type": "object", "propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": COUNT},
     max_ulp=NUMBER, first={"type": "array", "items": ELEMENT}, worst={"type": "array", "items": ELEMENT, "maxItems": 5}, deviating=COUNT,
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},

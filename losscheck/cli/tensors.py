@@ -23,6 +23,7 @@ def run(command: click.Command, **given: Any) -> int:
         UserError: for options that contradict a dump, and whatever loading and judging refuse.
     """
     from losscheck.environment import describe
+    from losscheck.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
     from losscheck.tensors.evaluate import judge_dump, work
@@ -47,6 +48,8 @@ def run(command: click.Command, **given: Any) -> int:
         tensors=tuple(rows),
         reduction=question.reduction,
         max_ulp=question.max_ulp,
+        definitions=definitions(question),
+        remarks=remarks_on(question),
     )
     write(render(options.chosen_format(given["format"], given["output"]), report, screen(given["output"])), given["output"])
     if any(row.wrong for row in rows):
@@ -66,6 +69,8 @@ def _refuse_points(given: dict[str, Any]) -> None:
         raise UserError("--target was given with --tensors", "leave it away: every element of a dump has its own target")
     if given["shape"]:
         raise UserError("--shape was given with --tensors", "leave it away: a dump has the shape it was dumped with")
+    if any(mode != "eager" for mode in given["mode"]):
+        raise UserError("--mode was given with --tensors", "leave it away: a dump is judged eagerly; --logit takes all modes")
     if options.chosen_format(given["format"], given["output"]) == "html":
         raise UserError("--format html shows sweeps", "use --format markdown or json for a dump")
 
@@ -103,6 +108,7 @@ def _question(given: dict[str, Any], dump: Any) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        wiring=options.wiring_of(given),
     )
 
 

@@ -151,6 +151,7 @@ def flat_tensor(row: TensorRow) -> dict[str, Any]:
         "quantity": row.quantity,
         "params": {name: number(value) for name, value in row.params.items()},
         "elements": row.judged,
+        "sampled": row.sampled,
         "counts": {outcome.value: n for outcome, n in row.counts.items()},
         "max_ulp": number(row.max_ulp),
         "first": [_element(each) for each in row.first],

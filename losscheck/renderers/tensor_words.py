@@ -181,7 +181,7 @@ def _blame(row: TensorRow, whole: Whole) -> str:
 
 
 def reach_lines(report: Report) -> list[str]:
-    """Deviating formulas, what could not run, and how far the report's word goes."""
+    """What is odd about callables of the user's, deviating formulas, what could not run, how far the report's word goes."""
     rows = report.tensors
     lines = _once(
         f"{row.implementation}: its own {'gradient' if row.quantity == 'grad' else 'loss'} formula deviates from the definition at "
@@ -191,6 +191,12 @@ def reach_lines(report: Report) -> list[str]:
         if row.deviation is not None
     )
     lines += _once(f"{full_name(row, report)}: {_unavailable(row)}" for row in rows if row.reason)
+    lines += _once(
+        f"{full_name(row, report)}: it returns one number for a batch, so each element is a call of its own: {row.judged} were judged, "
+        "those with the largest |logit| and an even sample of the others."
+        for row in rows
+        if row.sampled
+    )
     unasked = [row for row in rows if row.unasked]
     lines += _once(
         f"{dtype}: up to {max(row.unasked for row in unasked if row.dtype == dtype)} elements of a row are undecided: the filter alone "
@@ -202,7 +208,7 @@ def reach_lines(report: Report) -> list[str]:
         lines.append(f"{checked} results spread over the batch were checked against the exact oracle: {wrong} disagreements.")
     methods: Sequence[str] = [row.whole.method for row in rows if row.whole and row.whole.method]
     lines += _once(f"Reduced losses: the exact sums were taken {method}." for method in methods)
-    return lines
+    return [*report.remarks, *lines]
 
 
 def _unavailable(row: TensorRow) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from losscheck import backends
+from losscheck.adapt import Adapted
+from losscheck.backends.extras import missing
+from losscheck.backends.numpy import array_dtype
+from losscheck.backends.torch import tensor_dtype
+from losscheck.callables import aside, reason_of
 from losscheck.dtypes import Format
 from losscheck.loss import Loss
 from losscheck.question import Question, Subject
@@ -17,7 +22,6 @@ BLOCK = 2**15
 # As in evaluate.py: lengths are padded to whole vectors, so that an element alone gives the same bits.
 LANES = 64
 PROBES = 8
-_REFUSALS = (RuntimeError, TypeError, NotImplementedError, ValueError)
 
 
 class RefusedError(Exception):
@@ -38,7 +42,20 @@ class Caller:
         for each in self.loss.parameters:
             if each.name in one.ignores and self.params[each.name] != each.default:
                 return f"{one.name} takes no {each.name}"
-        return backends.backend_named(self.subject.backend).why_unavailable(self.subject.device)
+        return missing(one, self.subject.backend) or backends.backend_named(self.subject.backend).why_unavailable(self.subject.device)
+
+    def loops(self) -> bool:
+        """Does every element take a call of its own? So it is with a callable of the user's that reduces."""
+        function = self.subject.implementation.function
+        if self.reason or not isinstance(function, Adapted):
+            return False
+        if self.subject.backend == "torch":
+            import torch
+
+            return function.loops(torch, torch.zeros(1, dtype=tensor_dtype(self.dtype), device=self.subject.device))
+        import numpy as np
+
+        return function.loops(np, np.zeros(1, array_dtype(self.dtype)))
 
     def elements(self, logits: Any, targets: Any) -> tuple[Any, Any, Any]:
         """Losses and gradients as float64 arrays (the latter None without), and where it refused; NaN stands there.
@@ -54,8 +71,8 @@ class Caller:
         try:
             loss, gradient = self._run(logits, targets)
             refused = np.zeros(len(logits), bool)
-        except _REFUSALS as error:
-            self.reason = self.reason or said(error)
+        except Exception as error:
+            self.reason = self.reason or self._said(error)
             self._refuse_all(logits, targets)
             # Equal elements are refused alike: a thousand NaN logits are one question.
             pairs, where = distinct(np.stack([logits, targets], axis=1))
@@ -66,9 +83,10 @@ class Caller:
     def whole(self, logits: Any, targets: Any, shape: tuple[int, ...], reduction: str) -> float | str:
         """The reduced loss of the whole batch in its shape, or why there is none."""
         try:
-            result = backends.backend_named(self.subject.backend).run(self._batch(logits, targets, shape, reduction, gradient=False))
-        except _REFUSALS as error:
-            return said(error)
+            with aside():
+                result = backends.backend_named(self.subject.backend).run(self._batch(logits, targets, shape, reduction, gradient=False))
+        except Exception as error:
+            return self._said(error)
         return result.loss[0] if len(result.loss) == 1 else f"it returned {len(result.loss)} numbers for one batch"
 
     def _refuse_all(self, logits: Any, targets: Any) -> None:
@@ -80,7 +98,8 @@ class Caller:
         for n in np.unique(np.linspace(0, len(logits) - 1, PROBES).astype(int)):
             try:
                 self._run(logits[n : n + 1], targets[n : n + 1])
-            except _REFUSALS:
+            except Exception as error:
+                self._said(error)
                 continue
             return
         raise RefusedError(self.reason)
@@ -91,7 +110,8 @@ class Caller:
 
         try:
             return *self._run(logits, targets), np.zeros(len(logits), bool)
-        except _REFUSALS:
+        except Exception as error:
+            self._said(error)
             if len(logits) == 1:
                 return np.full(1, np.nan), np.full(1, np.nan), np.ones(1, bool)
         half = len(logits) // 2
@@ -105,11 +125,16 @@ class Caller:
         count = len(logits)
         x, z = (np.concatenate([each, np.repeat(each[-1:], -count % LANES)]) for each in (logits, targets))
         batch = self._batch(x, z, (), "none", gradient="grad" in self.question.quantities)
-        result = backends.backend_named(self.subject.backend).run(batch)
+        with aside():
+            result = backends.backend_named(self.subject.backend).run(batch)
         if len(result.loss) != len(x):
             raise ValueError(f"{self.subject.implementation.name} returned {len(result.loss)} losses for {len(x)} logits")
         loss = np.array(result.loss)[:count]
         return loss, np.array(result.grad)[:count] if result.grad else None
+
+    def _said(self, error: Exception) -> str:
+        """What it raised, in a line; what is no answer of an implementation's goes on as the bug it is."""
+        return reason_of(error, self.subject.implementation)
 
     def _batch(self, logits: Any, targets: Any, shape: tuple[int, ...], reduction: str, gradient: bool) -> backends.Batch:
         return backends.Batch(
@@ -125,7 +150,3 @@ class Caller:
             digits=self.question.digits,
             gradient=gradient,
         )
-
-
-def said(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

@@ -28,6 +28,7 @@ __all__ = ["judge_dump", "work"]
 
 CHECKED = 128  # elements of a row that are checked against the oracle, spread evenly over the batch
 SHOWN = 5  # worst elements of a row that become rows of the report
+MOST_CALLS = 2**13  # elements of a row that each take a call of their own: seconds
 DEVIATING = 1e-9  # own / definition - 1 beyond which an element counts as deviating
 
 
@@ -58,11 +59,11 @@ def work(question: Question, dump: Dump) -> int:
 
 
 def _subjects(question: Question, loss: Loss) -> list[Subject]:
-    chosen = registry.select(question.losses, question.impl, question.backends)
+    chosen = registry.select(question.losses, question.impl, question.backends, question.wiring)
     if not question.impl and not question.backends:
         # As in a sweep: the definition by another route is slow, and asked for by its name.
         chosen = [one for one in chosen if one.backends != ("mpmath",)]
-    return list(subjects(question, [one for one in chosen if one.loss == loss.name]))
+    return list(subjects(question, [one for one in chosen if one.loss == loss.name], extras=False))
 
 
 class _Run:
@@ -79,6 +80,7 @@ class _Run:
         self.wholes = Wholes(question, loss, elements, self.params, self.oracle)
         self.callers = [Caller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
         self.reasons = {caller.subject: caller.why_not() for caller in self.callers}
+        self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
         keys = [(caller.subject, quantity) for caller in self.callers for quantity in question.quantities]
         self.tallies = {key: Tally() for key in keys}
         self.budgets = {key: Budget(len(self.places)) for key in keys}
@@ -103,7 +105,10 @@ class _Run:
         for caller in self.callers:
             if not self.reasons[caller.subject]:
                 try:
-                    self._judge(caller, block, seen, chosen)
+                    if caller.subject in self.only:
+                        self._judge_some(caller, block, seen)
+                    else:
+                        self._judge(caller, block, seen, chosen)
                 except RefusedError as refusal:
                     self.reasons[caller.subject] = str(refusal)
         self._add_deviations(places, seen)
@@ -111,6 +116,28 @@ class _Run:
             sums = {(self.wholes.claim(caller.subject.implementation), caller.subject.implementation) for caller in self.callers}
             self._add_sums(block, seen, [(definition_of(self.loss, "loss"), None), *sums])
         self.done += len(places)
+
+    def _telling(self) -> Any:
+        """Which elements are judged where all would take too long: the largest |logit|, where losses fail, and an even sample."""
+        import numpy as np
+
+        telling = np.zeros(len(self.elements), bool)
+        size = np.nan_to_num(np.abs(self.elements.logits[self.places].astype(np.float64)), nan=np.inf)
+        most = min(MOST_CALLS // 2, len(self.places))
+        telling[self.places[np.argpartition(size, len(size) - most)[len(size) - most :]]] = True
+        telling[self.places[:: max(1, len(self.places) // most)]] = True
+        return telling
+
+    def _judge_some(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
+        kept = self.only[caller.subject][block[0]]
+        if kept.any():
+            places, logits, targets = (each[kept] for each in block)
+            self._judge(
+                caller,
+                (places, logits, targets),
+                lambda claim: (seen(claim)[0][kept], seen(claim)[1][kept]),
+                range(0, len(places), self.stride),
+            )
 
     def _judge(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: range) -> None:
         places, logits, targets = block
@@ -130,7 +157,7 @@ class _Run:
             tally.refuse(CODE[Outcome.UNAVAILABLE], int(refused.sum()))
             checked, wrong = disagreements(self.oracle, claim, logits, targets, values, settled, chosen)
             tally.checked, tally.wrong = tally.checked + checked, tally.wrong + wrong
-        if self.wholes.asked:
+        if self.wholes.asked and subject not in self.only:
             self.wholes.add_computed(subject, places, loss)
 
     def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
@@ -183,6 +210,8 @@ class _Run:
         far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())
         return replace(
             row,
+            judged=sum(counts.values()),
+            sampled=subject in self.only and sum(counts.values()) < len(self.places),
             counts=counts,
             max_ulp=tally.top,
             first=tuple(self._element(subject, quantity, tally.first[code]) for code in sorted(tally.first)),

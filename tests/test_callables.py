@@ -390,6 +390,10 @@ def test_backend_says_numpy():
     [
         ("raises", "Odd: first line (own_losses.py:"),
         ("leaves", "SystemExit: 0 (own_losses.py:"),
+        ("speechless", "_Speechless: no message (own_losses.py:"),
+        ("recurses", "RecursionError: maximum recursion depth exceeded"),
+        ("as_list", "--pick one of 0, 1, 2, 3, 4, 5, ... (own_losses.py:"),
+        ("booleans", "would round it first, so let it return the dtype of its logits"),
         ("widens", "it returned float64 for float32 logits"),
         ("narrows", "it returned float16 for float32 logits"),
         ("as_dict", "--pick one of loss, aux"),

@@ -11,6 +11,7 @@ import inspect
 from typing import Any
 
 from losscheck.callables import Own, OwnCallError, aside, told
+from losscheck.dtypes import FORMATS
 from losscheck.elementary import sigmoid
 from losscheck.errors import UserError, nearest
 from losscheck.manner import Manner, observe, vmap_agrees
@@ -20,6 +21,7 @@ __all__ = ["Adapted"]
 
 # Batches of at least this many that have to be taken apart are worth an attempt with vmap.
 MANY = 256
+SHOWN = 6  # entries of a result that are listed
 
 
 class Adapted:
@@ -108,13 +110,15 @@ class Adapted:
         right = isinstance(found, xp.Tensor) if torch else isinstance(found, xp.ndarray | xp.generic)
         if not right:
             entries = list(found) if isinstance(found, dict) else range(len(found)) if isinstance(found, tuple | list) else []
-            hint = f"; --pick one of {', '.join(map(str, entries))}" if entries else ""
+            some = ", ".join(map(str, entries[:SHOWN])) + (", ..." if len(entries) > SHOWN else "")
+            hint = f"; --pick one of {some}" if entries else ""
             want = "a tensor" if torch else "an array"
             raise OwnCallError(f"it returned a {type(found).__name__} and not {want}{hint} ({self.own.place})")
         if found.dtype != x.dtype:
+            other = f"ask --dtype {_dtype(found)}, or " if _dtype(found) in FORMATS else ""
             raise OwnCallError(
                 f"it returned {_dtype(found)} for {_dtype(x)} logits; judging that as {_dtype(x)} would round it first, "
-                f"so ask --dtype {_dtype(found)}, or let it return the dtype of its logits ({self.own.place})"
+                f"so {other}let it return the dtype of its logits ({self.own.place})"
             )
         return found if torch else xp.asarray(found)
 

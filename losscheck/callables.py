@@ -89,7 +89,10 @@ def load(spec: str) -> Own:
 
 def told(error: BaseException, file: str = "") -> str:
     """'TypeError: what it says (naive.py:12)': the first line, and the deepest place in the user's own file."""
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = ""  # an exception whose own text raises
     said = text.splitlines()[0] if text else "no message"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _machinery(frame.filename)]
     mine = [frame for frame in frames if file and frame.filename == file] or frames

@@ -88,8 +88,9 @@ def recognise(loss: Loss, one: Implementation, params: Mapping[str, float]) -> s
     for convention in _conventions(loss, adapted, params):
         if fitting.agrees(convention, seen.ordinary):
             return _sentence(convention, _guard_of(fitting, convention))
-    if text := _factor(fitting, loss, params):
-        return text
+    for convention in (AS_IT_IS, *_conventions(loss, adapted, params)):
+        if text := _factor(fitting, convention, loss, params):
+            return text
     for guard in GUARDS:
         for convention in (AS_IT_IS, *_conventions(loss, adapted, params)):
             if fitting.agrees(replace(convention, guard=guard), seen.ordinary + seen.far):
@@ -111,9 +112,12 @@ class Fit:
         meant = [each for each in points if convention.where(each.logit)]
         return len(meant) >= LEAST and all(self.seen.close(each, self.of(convention, each)) for each in meant)
 
-    def ratio(self, points: Sequence[Sample]) -> float | None:
-        """The constant by which all values differ from the definition, or None when it is none."""
-        ratios = [each.value / right if (right := self.of(AS_IT_IS, each)) else math.nan for each in points]
+    def ratio(self, base: Convention, points: Sequence[Sample]) -> float | None:
+        """The constant by which all values differ from a convention, or None when it is none."""
+        points = [each for each in points if base.where(each.logit)]
+        if len(points) < LEAST:
+            return None
+        ratios = [each.value / right if (right := self.of(base, each)) else math.nan for each in points]
         same = bool(ratios) and all(math.isclose(each, ratios[0], rel_tol=self.seen.precision.ordinary) for each in ratios)
         return ratios[0] if same and ratios[0] else None
 
@@ -175,25 +179,25 @@ def _cure(changed: Mapping[str, float], takes: Mapping[str, Any], params: Mappin
     return f"{cure} makes both agree"
 
 
-def _factor(fitting: Fit, loss: Loss, params: Mapping[str, float]) -> str:
-    """A constant factor, or one for each class."""
+def _factor(fitting: Fit, base: Convention, loss: Loss, params: Mapping[str, float]) -> str:
+    """A constant factor, or one for each class, between the values and a convention."""
     points = fitting.seen.ordinary
-    if constant := fitting.ratio(points):
+    start = "it looks like " + (f"{base.says}, and " if base is not AS_IT_IS else "")
+    if constant := fitting.ratio(base, points):
         told = next((text for value, text in FACTORS.items() if math.isclose(value, constant, rel_tol=1e-6)), "")
-        return f"it looks like {told or f'{_times(constant)} the definition, everywhere: {RATE}'}."
-    positive, negative = (fitting.ratio([each for each in points if each.target == z]) for z in (1.0, 0.0))
-    if not positive or not negative:
+        return f"{start}{told or f'{_times(constant)} the definition, everywhere: {RATE}'}."
+    # Soft targets go with the negatives, as in CenterNet; where they do not, no factor for each class explains them.
+    positive, negative = (fitting.ratio(base, [each for each in points if (each.target == 1) == whole]) for whole in (True, False))
+    if not positive or not negative or math.isclose(positive, negative):
         return ""
-    if math.isclose(positive, negative):
-        return ""  # soft targets differ by something else
     told = f"{_times(positive)} the definition for target 1, {_times(negative)} for target 0"
     alpha = params.get("alpha", math.nan)
-    if loss.parameters and loss.parameters[0].high == 1 and 0 < alpha < 1:
+    if loss.parameters and loss.parameters[0].high == 1 and 0 < alpha < 1 and "alpha" not in base.params:
         if math.isclose(positive * alpha, negative * (1 - alpha), rel_tol=1e-6):
-            return f"it looks like alpha is left out: {told} (alpha={alpha:g})."
+            return f"{start}alpha is left out: {told} (alpha={alpha:g})."
         if math.isclose(positive, 1, rel_tol=1e-6) and math.isclose(negative * (1 - alpha), 1, rel_tol=1e-6):
-            return f"it looks like alpha weighs class 1 alone and class 0 has the weight 1: {told} (alpha={alpha:g})."
-    return f"it looks like the classes have other weights: {told}."
+            return f"{start}alpha weighs class 1 alone and class 0 has the weight 1: {told} (alpha={alpha:g})."
+    return f"{start}the classes have other weights: {told}."
 
 
 def _unexplained(fitting: Fit) -> str:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from losscheck import registry
+from losscheck.backends import Prepared, backend_named
 from losscheck.callables import load
 from losscheck.checkpoint import State, load_state, save_state
 from losscheck.cli import main
@@ -390,6 +392,10 @@ def test_backend_says_numpy():
     [
         ("raises", "Odd: first line (own_losses.py:"),
         ("leaves", "SystemExit: 0 (own_losses.py:"),
+        ("speechless", "_Speechless: no message (own_losses.py:"),
+        ("recurses", "RecursionError: maximum recursion depth exceeded"),
+        ("as_list", "--pick one of 0, 1, 2, 3, 4, 5, ... (own_losses.py:"),
+        ("booleans", "would round it first, so let it return the dtype of its logits"),
         ("widens", "it returned float64 for float32 logits"),
         ("narrows", "it returned float16 for float32 logits"),
         ("as_dict", "--pick one of loss, aux"),
@@ -450,10 +456,15 @@ def test_what_is_odd_is_said(call, name, words):
 
 
 def test_targets_changed_in_place_are_changed_nowhere_else():
-    """A sweep shares its targets between blocks: the second would see what the first left."""
-    first, second = (values(ask("writes_targets", (1.5,) * n, (1.0,)))[-1] for n in (1, 70))
+    """Blocks of a sweep share their targets, and both calls their logits: the second would see what the first left."""
+    for name in ("writes_targets", "writes_logits"):
+        one = own_implementation(own(name), BCE, UNWIRED)
+        scan = backend_named("torch").prepare(Prepared(BCE, one, {"pos_weight": 1.0}, FLOAT32, "cpu", target=1.0, gradient=True))
+        logits = np.linspace(-5, 5, 64, dtype=np.float32)
+        first, second = scan(logits), scan(logits)
 
-    assert first == second
+        assert (first[0] == second[0]).all() and (first[1] == second[1]).all()
+        assert (logits == np.linspace(-5, 5, 64, dtype=np.float32)).all()
 
 
 def test_prints_go_to_standard_error(call):

@@ -69,6 +69,8 @@ def explain(monkeypatch):
         ("weighted-focal", lambda x, z: focal(x, z, gamma=1.5), "gamma is 1.5 and not 2", "--param gamma=1.5"),
         ("weighted-focal", lambda x, z: focal(x, z, 0.75, 0.0), "alpha is 0.75 and not 0.25 and gamma is 0 and not 2", "--param gamma=0"),
         ("weighted-focal", lambda x, z: focal(x, z, 0.5), "alpha is 0.5 and not 0.25", "--param alpha=0.5"),
+        ("weighted-focal", bce, "gamma is 0 and not 2, and alpha is left out: 4 x the definition for target 1", ""),
+        ("weighted-focal", lambda x, z: 2 * focal(x, z, gamma=1.5), "gamma is 1.5 and not 2, and twice the definition", ""),
         ("bce", lambda x, z: 2 * bce(x, z), "twice the definition", ""),
         ("bce", lambda x, z: bce(x, z) / 80, "0.0125 x the definition, everywhere", ""),
         ("bce", lambda x, z: -bce(x, z), "sign flipped", ""),

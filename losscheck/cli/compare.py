@@ -122,5 +122,5 @@ def _refuse_if_all_devices_missing(rows: list[Any], remarks: tuple[str, ...]) ->
     shown = "; ".join(f"{device}: {reason}" for device, reason in list(reasons)[:3])
     raise UserError(
         f"nothing could run ({shown})",
-        "\n  ".join(remarks) or "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+        "\n  ".join([*remarks, "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"]),
     )

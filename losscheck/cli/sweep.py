@@ -103,7 +103,9 @@ def report_of(state: Any, command_line: str) -> Any:
         reasons = dict.fromkeys(f"{row.device}: {row.reason}" for row in rows)
         raise UserError(
             f"nothing could run ({'; '.join(list(reasons)[:3])})",
-            "\n  ".join(remarks) or "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+            "\n  ".join(
+                [*remarks, "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"]
+            ),
         )
     return Report(
         command="sweep",

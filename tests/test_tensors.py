@@ -391,6 +391,21 @@ def test_an_implementation_that_refuses_everything_is_unavailable():
     assert not nans.counts and "RuntimeError" in nans.reason
 
 
+def test_the_slow_definition_by_another_route_is_judged_when_named():
+    """mpmath takes minutes for what others do in seconds: `*` leaves it out, its name or its backend does not."""
+    x, z = [0.5, -2.0], [0.0, 1.0]
+    for impl, backends, wanted in (
+        ((), (), False),
+        (("*",), (), False),
+        (("mp*",), (), True),
+        ((), ("mpmath",), True),
+        (("mpmath", "*"), (), True),
+    ):
+        rows = judged("bce", x, z, FLOAT32, impl=impl, backends=backends)[1]
+        assert any(row.implementation == "mpmath" for row in rows) == wanted
+        assert all(row.counts[Outcome.OK] == 2 for row in rows if row.implementation == "mpmath")
+
+
 def test_deviating_elements_are_counted_and_the_farthest_is_named():
     """The floor of BCELoss beyond logit 100: two elements of five, the second the farther."""
     x = [0.5, 150.0, 3.0, 300.0, -2.0]

@@ -128,7 +128,9 @@ def test_the_lost_element_is_named(call, batch):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "batch.pt: 160 elements [4, 8, 5], float32" in text
-    assert "loss lost at element [2, 3, 1] (logit -15 -0x1.ep+3, target 0): got 0, exact 3.059022737e-07, its gradient 3.059022e-07" in text
+    assert (
+        "loss lost at element [2, 3, 1] (logit -15 = -0x1.ep+3, target 0): got 0, exact 3.059022737e-07, its gradient 3.059022e-07" in text
+    )
     assert "The targets were dumped as int64 and converted to float32, exactly." in text
 
 

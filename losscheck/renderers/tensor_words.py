@@ -123,7 +123,7 @@ def _elements(count: int) -> str:
 def _told(row: TensorRow, element: Element) -> str:
     shown, point = FORMATS[row.dtype].shortest, element.point
     logit = point.logits[0]
-    text = f" (logit {shown(logit)}{f' {short_hex(logit)}' if math.isfinite(logit) else ''}, target {shown(point.targets[0])}): "
+    text = f" (logit {shown(logit)}{f' = {short_hex(logit)}' if math.isfinite(logit) else ''}, target {shown(point.targets[0])}): "
     text += f"got {value_text(point)}, exact {exact_text(point.exact, row.dtype)}"
     if point.outcome is Outcome.INACCURATE:
         text += f", {ulp_text(point.ulp)} ulp"

@@ -59,11 +59,11 @@ def work(question: Question, dump: Dump) -> int:
 
 
 def _subjects(question: Question, loss: Loss) -> list[Subject]:
-    chosen = registry.select(question.losses, question.impl, question.backends, question.wiring)
-    if not question.impl and not question.backends:
-        # As in a sweep: the definition by another route is slow, and asked for by its name.
-        chosen = [one for one in chosen if one.backends != ("mpmath",)]
-    return list(subjects(question, [one for one in chosen if one.loss == loss.name], extras=False))
+    """All that the loss has here; the definition by another route, which is slow, only where it is asked for by its name."""
+    chosen = [one for one in registry.select(question.losses, question.impl, question.backends, question.wiring) if one.loss == loss.name]
+    fast = [one for one in chosen if one.backends != ("mpmath",)]
+    named = "mpmath" in (*question.impl, *question.backends)
+    return list(subjects(question, chosen if named or not fast else fast, extras=False))
 
 
 class _Run:

@@ -30,7 +30,7 @@ here = pytest.mark.skipif(bool(ABSENT) and not REQUIRED, reason=f"not installed:
 DTYPES = pytest.mark.parametrize("dtype", list(FORMATS))
 # Both sides of everything: 64 lanes from -12 to 12, and beyond where exponentials saturate.
 LOGITS = [n / 4 - 8 for n in range(LANES - 12)] + [-100.0, -90.0, -60.0, -33.0, -20.0, -15.0, 15.0, 20.0, 33.0, 60.0, 90.0, 100.0]
-REWRITE, WEIGHTED = "centernet-tf-logits", "tensorflow-weighted-cross-entropy"
+REWRITE, WEIGHTED = "centernet-tf-logits", "tensorflow-weighted-ce"
 
 
 def implementation_named(name):
@@ -83,8 +83,8 @@ def test_all_four_frameworks_are_side_by_side():
     assert (done.returncode, done.stderr) == (0, "")
     assert {backend for _, backend in outcome} == {"numpy", "torch", "tensorflow", "jax", "mpmath"}
     assert {"tensorflow", "jax", "jaxlib", "optax"} <= set(report["environment"]["frameworks"])
-    assert outcome["tensorflow-weighted-cross-entropy", "tensorflow"] == outcome["torch-bce-with-logits", "torch"] == "lost"
-    assert outcome["tensorflow-sigmoid-cross-entropy", "tensorflow"] == outcome["optax-sigmoid-bce", "jax"] == "ok"
+    assert outcome["tensorflow-weighted-ce", "tensorflow"] == outcome["torch-bce-with-logits", "torch"] == "lost"
+    assert outcome["tensorflow-sigmoid-ce", "tensorflow"] == outcome["optax-sigmoid-bce", "jax"] == "ok"
     assert outcome[REWRITE, "tensorflow"] == "lost"
 
 
@@ -113,7 +113,7 @@ def tensorflow_calls():
         return tf.where(z == 1, positive, negative)
 
     return {
-        "tensorflow-sigmoid-cross-entropy": lambda x, z: tf.nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x),
+        "tensorflow-sigmoid-ce": lambda x, z: tf.nn.sigmoid_cross_entropy_with_logits(labels=z, logits=x),
         WEIGHTED: lambda x, z: tf.nn.weighted_cross_entropy_with_logits(labels=z, logits=x, pos_weight=1.0),
         "tensorflow-softplus": lambda x, z: z * tf.nn.softplus(-x) + (1 - z) * tf.nn.softplus(x),
         REWRITE: rewrite,
@@ -122,7 +122,7 @@ def tensorflow_calls():
 
 @here
 @DTYPES
-@pytest.mark.parametrize("name", ["tensorflow-sigmoid-cross-entropy", WEIGHTED, "tensorflow-softplus", REWRITE])
+@pytest.mark.parametrize("name", ["tensorflow-sigmoid-ce", WEIGHTED, "tensorflow-softplus", REWRITE])
 @pytest.mark.parametrize("target", [0.0, 0.5, 1.0])
 def test_tensorflow_is_run_as_it_is(name, target, dtype):
     """Loss and gradient have the bits of the framework's own call under a GradientTape."""
@@ -193,7 +193,7 @@ def test_an_own_formula_is_what_the_function_computes(name, backend):
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_weights_and_reductions_are_those_asked_for(backend):
     """pos_weight reaches the function; mean, sum and the published whole are the exact ones to a relative 1e-12."""
-    name = "tensorflow-weighted-cross-entropy" if backend == "tensorflow" else "stable"
+    name = "tensorflow-weighted-ce" if backend == "tensorflow" else "stable"
     (bce,) = (registry.loss_named("bce"),)
     for reduction in ("mean", "sum", "normalised"):
         question = Question((bce,), (-1.5, 0.5, 2.0), (1.0, 0.0, 1.0), impl=(name,), backends=(backend,), dtypes=("float64",),
@@ -314,7 +314,7 @@ def test_weighted_cross_entropy_has_no_gradient_at_zero(dtype, mode):
     (positive,), (negative,) = (ask(WEIGHTED, [0.0], z, quantity="grad", dtypes=(dtype,), modes=(mode,)) for z in (1.0, 0.0))
     others = [
         ask(name, [0.0], 1.0, quantity="grad", dtypes=(dtype,), modes=(mode,))[0].outcome
-        for name in ("tensorflow-sigmoid-cross-entropy", "tensorflow-softplus")
+        for name in ("tensorflow-sigmoid-ce", "tensorflow-softplus")
     ]
 
     assert (positive.value, positive.outcome) == (0.0, Outcome.LOST)
@@ -395,7 +395,7 @@ def test_they_flush_subnormals_but_those_of_float16(backend, modes):
 
 
 @here
-@pytest.mark.parametrize("name", ["tensorflow-sigmoid-cross-entropy", "tensorflow-softplus", "optax-sigmoid-bce"])
+@pytest.mark.parametrize("name", ["tensorflow-sigmoid-ce", "tensorflow-softplus", "optax-sigmoid-bce"])
 def test_flushing_is_not_excused(name):
     """Loss and gradient at -90, subnormals of float32, come out as 0 and are called flushed; at -87 they are right."""
     for quantity in ("loss", "grad"):
@@ -418,6 +418,18 @@ def test_what_they_flush_is_theirs_alone():
 
 
 @here
+def test_a_framework_nobody_asked_for_is_not_imported():
+    """TensorFlow takes seconds: naming torch's losses must not load it, nor JAX."""
+    code = (
+        "import sys; from losscheck.evaluate import evaluate; evaluate('bce', 'torch-bce-with-logits', logit=1.0, target=0.0); "
+        "print({'tensorflow', 'jax', 'optax'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+
+    assert done.stdout == "set()\n"
+
+
+@here
 def test_64_bits_in_jax_are_ours_alone():
     """float64 is really computed, and a host that has them off, or on, keeps its setting and its float32 bits."""
     import jax
@@ -428,6 +440,8 @@ def test_64_bits_in_jax_are_ours_alone():
     jax.config.update("jax_enable_x64", True)
     try:
         assert bits(run("optax-sigmoid-bce", LOGITS, 0.0, "float32", "jax").loss) == narrow
+        constant = Implementation("bce", "constant", lambda xp, x, z, **_: x * xp.asarray([2.0]), "a test", ("jax",))
+        assert run(constant, [1.5], 0.0, "float32", "jax").loss == [3.0]  # with 64 bits on it would be a float64, and refused
         assert jax.config.jax_enable_x64 is True
     finally:
         jax.config.update("jax_enable_x64", False)

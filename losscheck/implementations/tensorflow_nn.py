@@ -11,24 +11,24 @@ def _mean(xp, logit, target, *, pos_weight):
 
 @implementation(
     "bce",
-    "tensorflow-sigmoid-cross-entropy",
+    "tensorflow-sigmoid-ce",
     source="TensorFlow, tf.nn.sigmoid_cross_entropy_with_logits",
     backends=BACKENDS,
     published=Published(_mean, "mean"),
     ignores=("pos_weight",),
 )
-def tensorflow_sigmoid_cross_entropy(xp, logit, target, *, pos_weight):
+def tensorflow_sigmoid_ce(xp, logit, target, *, pos_weight):
     """max(x, 0) - x z + log1p(exp(-|x|)): for positive x and z = 1 the first two cancel exactly, and nothing is lost."""
     return xp.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logit)
 
 
 @implementation(
     "bce",
-    "tensorflow-weighted-cross-entropy",
+    "tensorflow-weighted-ce",
     source="TensorFlow, tf.nn.weighted_cross_entropy_with_logits",
     backends=BACKENDS,
 )
-def tensorflow_weighted_cross_entropy(xp, logit, target, *, pos_weight):
+def tensorflow_weighted_ce(xp, logit, target, *, pos_weight):
     """(1 - z) x + l (log1p(exp(-|x|)) + max(-x, 0)), l = 1 + (w - 1) z: for z = 0 and negative x, x and -x cancel too late."""
     return xp.nn.weighted_cross_entropy_with_logits(labels=target, logits=logit, pos_weight=pos_weight)
 

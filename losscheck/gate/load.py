@@ -59,19 +59,25 @@ def case_files(paths: Iterable[Path]) -> list[Path]:
     """
     paths, found = list(paths), []
     for path in paths:
-        if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and not each.is_dir())
-        elif not path.exists():
-            raise UserError(f"{path} does not exist", "give case files or folders of them; without any it is cases/")
-        elif not path.is_file():
-            raise UserError(f"{path} is not a regular file", "give case files or folders of them")
-        else:
-            found.append(path)
+        try:
+            found += _files_of(path)
+        except OSError as error:
+            raise UserError(f"cannot look at {str(path)[:200]}: {error.strerror or error}", "give case files or folders of them") from None
     if not found:
         raise UserError(
             f"no case file in {', '.join(map(str, paths))}", "a case file ends in .yaml or .yml; see docs/gate.md for the first one"
         )
     return list(dict.fromkeys(found))
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and not each.is_dir())
+    if not path.exists():
+        raise UserError(f"{path} does not exist", "give case files or folders of them; without any it is cases/")
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file", "give case files or folders of them")
+    return [path]
 
 
 def load(files: Sequence[Path], *, imports: bool = True) -> list[LoadedCase]:

@@ -88,6 +88,8 @@ class _StopError(Exception):
 def read_text(path: Path) -> str | Problem:
     """The text of a case file, or why it cannot be one."""
     try:
+        if not path.is_file() and path.exists():
+            return Problem(1, 1, "", "is not a regular file: reading a pipe would wait for ever")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -22,6 +22,8 @@ _MODELS: dict[str, Any] = {
     "known_failure": KnownFailure,
 }
 SHOWN = 50  # problems; whoever has more has one cause
+MOST = 1000  # problems of one file that are put into words, each with the nearest names
+LONGEST = 500  # characters of a message, which may quote the file
 
 
 class CaseError(UserError):
@@ -48,7 +50,8 @@ class LoadedCase:
 def place(file: Path, problem: Problem) -> str:
     """``file:line:column: path: message``."""
     where = f"{file}:{problem.line}:{problem.column}: "
-    return where + (f"{problem.path}: {problem.message}" if problem.path else problem.message)
+    message = problem.message if len(problem.message) <= LONGEST else f"{problem.message[:LONGEST]}..."
+    return where + (f"{problem.path}: {message}" if problem.path else message)
 
 
 def case_files(paths: Iterable[Path]) -> list[Path]:
@@ -119,6 +122,9 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
         problems.append(Problem(listed.line, listed.column, "cases", "is not a list of cases: write `cases:` and then `  - name: ...`"))
         return [], problems
     for n, node in enumerate(listed.value if listed else ()):
+        if len(problems) > MOST:
+            problems.append(Problem(node.line, node.column, f"cases[{n}]", f"comes after {MOST} problems: not read"))
+            break
         # Each case by itself, so that a wrong value in one does not hide what is wrong between the values of another.
         try:
             case = Case.model_validate(node.plain())
@@ -142,8 +148,8 @@ def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:
 
 
 def _model_problems(error: Any, root: Node, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
-    unknown = "extra_forbidden"
-    return [_problem(root, (*prefix, *each["loc"]), _message(each, model), key=each["type"] == unknown) for each in error.errors()]
+    unknown, errors = "extra_forbidden", error.errors(include_url=False)[:MOST]
+    return [_problem(root, (*prefix, *each["loc"]), _message(each, model), key=each["type"] == unknown) for each in errors]
 
 
 def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = False) -> Problem:

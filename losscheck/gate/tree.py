@@ -16,7 +16,7 @@ __all__ = ["MAX_BYTES", "Node", "Number", "Problem", "parse", "read_text"]
 
 MAX_BYTES = 4 * 2**20  # a hundred thousand points in one case file
 MAX_DEPTH = 16  # a case needs six
-MAX_NODES = 500_000  # with every alias counted at its full size
+MAX_NODES = 250_000  # with every alias counted at its full size
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")

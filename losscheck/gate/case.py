@@ -15,8 +15,9 @@ from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError
 from losscheck.gate.tree import Number
 
-__all__ = ["Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
+__all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
 
+MOST_POINTS = 10**6  # that a shape may hold: each of them is a row
 DType = Literal["float64", "float32", "float16", "bfloat16"]
 Quantity = Literal["loss", "grad"]
 # Never allowed: `undecided` and `unavailable` are no results, and `inaccurate` is what max_ulp is for.
@@ -60,15 +61,20 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    if not isinstance(value, Number) or not value.isdigit() or not 1 <= int(value) <= 10**7:
+    if not _whole(value, 10**7):
         raise _wrong(f"{_shown(value)} is no number of points: give a whole number from 1 to 10000000")
     return int(value)
 
 
 def _sizes(value: Any) -> int:
-    if not isinstance(value, Number) or not value.isdigit() or not 1 <= int(value) <= 10**6:
-        raise _wrong(f"{_shown(value)} is no size: give a whole number of at least 1")
+    if not _whole(value, MOST_POINTS):
+        raise _wrong(f"{_shown(value)} is no size: give a whole number from 1 to {MOST_POINTS}")
     return int(value)
+
+
+def _whole(value: Any, most: int) -> bool:
+    """Python refuses to read a number of thousands of digits at all."""
+    return isinstance(value, Number) and value.isdigit() and len(value) <= 20 and 1 <= int(value) <= most
 
 
 def _flag(value: Any) -> bool:
@@ -109,7 +115,7 @@ Real = Annotated[str, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
 Limit = Annotated[float, BeforeValidator(_at_least_zero), WithJsonSchema(_LIMIT_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10**7})]
-Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1})]
+Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_POINTS})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Budgets = Annotated[
     dict[Literal["", "float64", "float32", "float16", "bfloat16"], Limit],

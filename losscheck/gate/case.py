@@ -6,6 +6,7 @@ Everything here is about one value at a time. What needs to know the losses, or 
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -25,6 +26,11 @@ AllowedOutcome = Literal["ok", "nan", "inf", "wrong-sign", "lost", "missed-inf",
 FailedOutcome = Literal["nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed", "inaccurate"]
 
 
+# A hex float, inf or nan; also a decimal that someone put into quotes.
+_MAGNITUDE = r"(0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*([pP][+-]?[0-9]+)?|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][+-]?[0-9]+)?)"
+_QUOTED_NUMBER = rf"[+-]?{_MAGNITUDE}|[+-]?inf|nan"
+
+
 def _wrong(message: str) -> PydanticCustomError:
     # pydantic reads braces as its own placeholders.
     return PydanticCustomError("losscheck", "{message}", {"message": message})
@@ -35,6 +41,9 @@ def _number(value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or -inf")
     text = str(value)
+    if not isinstance(value, Number) and not re.fullmatch(_QUOTED_NUMBER, text):
+        # Python would read more: 1_000, and digits of other scripts.
+        raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or nan")
     if isinstance(value, Number):
         text = text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan")
     try:
@@ -105,10 +114,10 @@ def _shown(value: Any) -> str:
 _NUMBER_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "number"},
-        {"type": "string", "pattern": "^([+-]?0[xX][0-9a-fA-F]*\\.?[0-9a-fA-F]*([pP][+-]?[0-9]+)?|[+-]?inf|nan)$"},
+        {"type": "string", "pattern": f"^({_QUOTED_NUMBER})$"},
     ]
 }
-_LIMIT_SCHEMA: dict[str, Any] = {"type": "number", "minimum": 0}
+_LIMIT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^\+?{_MAGNITUDE}$"}]}
 _DTYPES: list[str] = list(DType.__args__)  # type: ignore[attr-defined]
 
 Real = Annotated[str, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]

@@ -67,7 +67,7 @@ def _params(case: Case, loss: Loss) -> Iterator[Finding]:
     known = {each.name: each for each in loss.parameters}
     for name, text in case.params.items():
         if name not in known:
-            yield ("params", name), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
+            yield ("params", name, "[key]"), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
         else:
             yield from _asking(("params", name), lambda each=known[name], value=text: each.check(FLOAT64.parse(value)))
 

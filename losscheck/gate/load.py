@@ -23,6 +23,7 @@ _MODELS: dict[str, Any] = {
 }
 SHOWN = 50  # problems; whoever has more has one cause
 MOST = 1000  # problems of one file that are put into words, each with the nearest names
+_EMPTY = "is an empty value: give one, or delete the key"
 LONGEST = 500  # characters of a message, which may quote the file
 
 
@@ -126,14 +127,30 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
             problems.append(Problem(node.line, node.column, f"cases[{n}]", f"comes after {MOST} problems: not read"))
             break
         # Each case by itself, so that a wrong value in one does not hide what is wrong between the values of another.
+        empty = [_problem(root, path, _EMPTY) for path in _empty(node, ("cases", n))]
         try:
             case = Case.model_validate(node.plain())
         except ValidationError as error:
-            problems += _model_problems(error, root, ("cases", n), Case)
+            found = _model_problems(error, root, ("cases", n), Case)
+            places = {(each.line, each.column) for each in found}
+            problems += [*found, *(each for each in empty if (each.line, each.column) not in places)]
             continue
+        problems += empty
         problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
         cases.append(LoadedCase(case, file, node.line))
     return cases, sorted(problems, key=lambda each: (each.line, each.column))
+
+
+def _empty(node: Node, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Where nothing was written: an expectation that was left empty would expect nothing."""
+    if node.value is None:
+        yield path
+    elif isinstance(node.value, dict):
+        for key, (_, value) in node.value.items():
+            yield from _empty(value, (*path, key))
+    elif isinstance(node.value, list):
+        for n, value in enumerate(node.value):
+            yield from _empty(value, (*path, n))
 
 
 def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:

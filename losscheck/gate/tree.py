@@ -126,6 +126,8 @@ def parse(text: str) -> tuple[Node | None, list[Problem]]:
         what = (error.problem or error.context or "no YAML").strip()
         if "cannot start any token" in what and text.splitlines()[line - 1 : line][0][column - 1 : column] == "\t":
             what = "a tab cannot indent: use spaces"
+        elif what == "found unexpected ':'":
+            what += ": between braces or brackets quote a text that holds one, such as a link"  # libyaml is stricter than YAML 1.2 here
         return None, [*composer.problems, Problem(line, column, "", f"is not valid YAML: {what}")]
     except (YAMLError, ValueError, RecursionError, OverflowError) as error:
         return None, [*composer.problems, Problem(1, 1, "", f"is not valid YAML: {str(error).splitlines()[0]}")]

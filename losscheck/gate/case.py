@@ -6,6 +6,7 @@ Everything here is about one value at a time. What needs to know the losses, or 
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -15,13 +16,19 @@ from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError
 from losscheck.gate.tree import Number
 
-__all__ = ["Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
+__all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
 
+MOST_POINTS = 10**6  # that a shape may hold: each of them is a row
 DType = Literal["float64", "float32", "float16", "bfloat16"]
 Quantity = Literal["loss", "grad"]
 # Never allowed: `undecided` and `unavailable` are no results, and `inaccurate` is what max_ulp is for.
 AllowedOutcome = Literal["ok", "nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed"]
 FailedOutcome = Literal["nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed", "inaccurate"]
+
+
+# A hex float, inf or nan; also a decimal that someone put into quotes.
+_MAGNITUDE = r"(0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*([pP][+-]?[0-9]+)?|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][+-]?[0-9]+)?)"
+_QUOTED_NUMBER = rf"[+-]?{_MAGNITUDE}|[+-]?inf|nan"
 
 
 def _wrong(message: str) -> PydanticCustomError:
@@ -34,6 +41,9 @@ def _number(value: Any) -> str:
     if not isinstance(value, str):
         raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or -inf")
     text = str(value)
+    if not isinstance(value, Number) and not re.fullmatch(_QUOTED_NUMBER, text):
+        # Python would read more: 1_000, and digits of other scripts.
+        raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or nan")
     if isinstance(value, Number):
         text = text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan")
     try:
@@ -60,15 +70,20 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    if not isinstance(value, Number) or not value.isdigit() or not 1 <= int(value) <= 10**7:
+    if not _whole(value, 10**7):
         raise _wrong(f"{_shown(value)} is no number of points: give a whole number from 1 to 10000000")
     return int(value)
 
 
 def _sizes(value: Any) -> int:
-    if not isinstance(value, Number) or not value.isdigit() or not 1 <= int(value) <= 10**6:
-        raise _wrong(f"{_shown(value)} is no size: give a whole number of at least 1")
+    if not _whole(value, MOST_POINTS):
+        raise _wrong(f"{_shown(value)} is no size: give a whole number from 1 to {MOST_POINTS}")
     return int(value)
+
+
+def _whole(value: Any, most: int) -> bool:
+    """Python refuses to read a number of thousands of digits at all."""
+    return isinstance(value, Number) and value.isdigit() and len(value) <= 20 and 1 <= int(value) <= most
 
 
 def _flag(value: Any) -> bool:
@@ -99,17 +114,17 @@ def _shown(value: Any) -> str:
 _NUMBER_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "number"},
-        {"type": "string", "pattern": "^([+-]?0[xX][0-9a-fA-F]*\\.?[0-9a-fA-F]*([pP][+-]?[0-9]+)?|[+-]?inf|nan)$"},
+        {"type": "string", "pattern": f"^({_QUOTED_NUMBER})$"},
     ]
 }
-_LIMIT_SCHEMA: dict[str, Any] = {"type": "number", "minimum": 0}
+_LIMIT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^\+?{_MAGNITUDE}$"}]}
 _DTYPES: list[str] = list(DType.__args__)  # type: ignore[attr-defined]
 
 Real = Annotated[str, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
 Limit = Annotated[float, BeforeValidator(_at_least_zero), WithJsonSchema(_LIMIT_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10**7})]
-Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1})]
+Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_POINTS})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Budgets = Annotated[
     dict[Literal["", "float64", "float32", "float16", "bfloat16"], Limit],

@@ -6,13 +6,14 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from losscheck import registry
 from losscheck.backends import backend_named, parse_device
 from losscheck.dtypes import FLOAT64, FORMATS
 from losscheck.errors import UserError, nearest
-from losscheck.gate.case import Case
+from losscheck.gate.case import MOST_POINTS, Case
 from losscheck.loss import Implementation, Loss
 from losscheck.points import check_domain, pair
 
@@ -67,7 +68,7 @@ def _params(case: Case, loss: Loss) -> Iterator[Finding]:
     known = {each.name: each for each in loss.parameters}
     for name, text in case.params.items():
         if name not in known:
-            yield ("params", name), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
+            yield ("params", name, "[key]"), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
         else:
             yield from _asking(("params", name), lambda each=known[name], value=text: each.check(FLOAT64.parse(value)))
 
@@ -104,6 +105,9 @@ def _points(case: Case, loss: Loss) -> Iterator[Finding]:
     points = case.points
     assert points is not None
     logits, size = points.logits, math.prod(points.shape)
+    if size > MOST_POINTS:
+        yield ("points", "shape"), f"holds more than {MOST_POINTS} points: give a smaller one"
+        return
     if points.shape and len(logits) not in (1, size):
         yield ("points", "shape"), f"holds {size} points, but {len(logits)} logits are given: make them agree, or give a single one"
         return
@@ -148,6 +152,8 @@ def _expectations(case: Case) -> Iterator[Finding]:
             yield ("expect", "value"), "a printed value belongs to points, not to a range"
         elif len(case.quantities) > 1:
             yield ("expect", "value"), "of the loss or of the gradient? Name one of them: quantities: [loss]"
+        elif wrong := [n for n, text in enumerate(expect.value) if not _printable(text)]:
+            yield ("expect", "value", wrong[0]), "is printed to digits that no float has: write it as a float prints it"
         elif len(expect.value) not in (1, results) or (case.reduction != "none" and case.quantities == ["grad"]):
             yield ("expect", "value"), f"has {len(expect.value)} values for {results} results"
     if expect.monotone and (not several or case.reduction != "none"):
@@ -162,6 +168,14 @@ def _expectations(case: Case) -> Iterator[Finding]:
         yield ("expect", "equal_bits"), "no two implementations run on the same backend: name another one, or compare backends too"
     if "backends" in expect.equal_bits and all(len(_backends(case, each)) < 2 for each in _matching(case)):
         yield ("expect", "equal_bits"), "every implementation runs on one backend only, which is equal to itself"
+
+
+def _printable(text: str) -> bool:
+    """Is the last digit of a printed value one that a float can have? 10^-999999999 as a fraction would fill the memory."""
+    if "x" in text.lower() or not math.isfinite(FLOAT64.parse(text)):
+        return True
+    exponent = Decimal(text.strip()).as_tuple().exponent
+    return isinstance(exponent, int) and -1100 <= exponent <= 308
 
 
 def _matching(case: Case) -> Sequence[Implementation | str]:

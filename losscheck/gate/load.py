@@ -24,6 +24,9 @@ _MODELS: dict[str, Any] = {
 # What can be checked by itself, whatever else a case says.
 _NAMES = ("name", "loss", "implementations", "params", "backends", "devices")
 SHOWN = 50  # problems; whoever has more has one cause
+MOST = 1000  # problems of one file that are put into words, each with the nearest names
+_EMPTY = "is an empty value: give one, or delete the key"
+LONGEST = 500  # characters of a message, which may quote the file
 
 
 class CaseError(UserError):
@@ -50,7 +53,8 @@ class LoadedCase:
 def place(file: Path, problem: Problem) -> str:
     """``file:line:column: path: message``."""
     where = f"{file}:{problem.line}:{problem.column}: "
-    return where + (f"{problem.path}: {problem.message}" if problem.path else problem.message)
+    message = problem.message if len(problem.message) <= LONGEST else f"{problem.message[:LONGEST]}..."
+    return where + (f"{problem.path}: {message}" if problem.path else message)
 
 
 def case_files(paths: Iterable[Path]) -> list[Path]:
@@ -61,19 +65,25 @@ def case_files(paths: Iterable[Path]) -> list[Path]:
     """
     paths, found = list(paths), []
     for path in paths:
-        if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and not each.is_dir())
-        elif not path.exists():
-            raise UserError(f"{path} does not exist", "give case files or folders of them; without any it is cases/")
-        elif not path.is_file():
-            raise UserError(f"{path} is not a regular file", "give case files or folders of them")
-        else:
-            found.append(path)
+        try:
+            found += _files_of(path)
+        except OSError as error:
+            raise UserError(f"cannot look at {str(path)[:200]}: {error.strerror or error}", "give case files or folders of them") from None
     if not found:
         raise UserError(
             f"no case file in {', '.join(map(str, paths))}", "a case file ends in .yaml or .yml; see docs/gate.md for the first one"
         )
     return list(dict.fromkeys(found))
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and not each.is_dir())
+    if not path.exists():
+        raise UserError(f"{path} does not exist", "give case files or folders of them; without any it is cases/")
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file", "give case files or folders of them")
+    return [path]
 
 
 def load(files: Sequence[Path], *, imports: bool = True) -> list[LoadedCase]:
@@ -115,15 +125,23 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
         problems.append(Problem(listed.line, listed.column, "cases", "is not a list of cases: write `cases:` and then `  - name: ...`"))
         return [], problems
     for n, node in enumerate(listed.value if listed else ()):
+        if len(problems) > MOST:
+            problems.append(Problem(node.line, node.column, f"cases[{n}]", f"comes after {MOST} problems: not read"))
+            break
         # Each case by itself, so that a wrong value in one does not hide what is wrong between the values of another.
         plain = node.plain()
+        empty = [_problem(root, path, _EMPTY) for path in _empty(node, ("cases", n))]
         try:
             case = Case.model_validate(plain)
-            problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
-            cases.append(LoadedCase(case, file, node.line))
         except ValidationError as error:
-            problems += _model_problems(error, root, ("cases", n), Case)
-            problems += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
+            found = _model_problems(error, root, ("cases", n), Case)
+            found += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
+            places = {(each.line, each.column) for each in found}
+            problems += [*found, *(each for each in empty if (each.line, each.column) not in places)]
+            continue
+        problems += empty
+        problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
+        cases.append(LoadedCase(case, file, node.line))
     return cases, sorted(problems, key=lambda each: (each.line, each.column))
 
 
@@ -139,6 +157,18 @@ def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Finding]:
     return [finding for finding in problems_of(case, imports) if finding[0] and finding[0][0] in _NAMES]
 
 
+def _empty(node: Node, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Where nothing was written: an expectation that was left empty would expect nothing."""
+    if node.value is None:
+        yield path
+    elif isinstance(node.value, dict):
+        for key, (_, value) in node.value.items():
+            yield from _empty(value, (*path, key))
+    elif isinstance(node.value, list):
+        for n, value in enumerate(node.value):
+            yield from _empty(value, (*path, n))
+
+
 def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:
     first: dict[str, LoadedCase] = {}
     for each in loaded:
@@ -151,8 +181,8 @@ def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:
 
 
 def _model_problems(error: Any, root: Node, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
-    unknown = "extra_forbidden"
-    return [_problem(root, (*prefix, *each["loc"]), _message(each, model), key=each["type"] == unknown) for each in error.errors()]
+    unknown, errors = "extra_forbidden", error.errors(include_url=False)[:MOST]
+    return [_problem(root, (*prefix, *each["loc"]), _message(each, model), key=each["type"] == unknown) for each in errors]
 
 
 def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = False) -> Problem:

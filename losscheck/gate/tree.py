@@ -16,7 +16,7 @@ __all__ = ["MAX_BYTES", "Node", "Number", "Problem", "parse", "read_text"]
 
 MAX_BYTES = 4 * 2**20  # a hundred thousand points in one case file
 MAX_DEPTH = 16  # a case needs six
-MAX_NODES = 500_000  # with every alias counted at its full size
+MAX_NODES = 250_000  # with every alias counted at its full size
 
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
@@ -88,6 +88,8 @@ class _StopError(Exception):
 def read_text(path: Path) -> str | Problem:
     """The text of a case file, or why it cannot be one."""
     try:
+        if not path.is_file() and path.exists():
+            return Problem(1, 1, "", "is not a regular file: reading a pipe would wait for ever")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -124,6 +126,8 @@ def parse(text: str) -> tuple[Node | None, list[Problem]]:
         what = (error.problem or error.context or "no YAML").strip()
         if "cannot start any token" in what and text.splitlines()[line - 1 : line][0][column - 1 : column] == "\t":
             what = "a tab cannot indent: use spaces"
+        elif what == "found unexpected ':'":
+            what += ": between braces or brackets quote a text that holds one, such as a link"  # libyaml is stricter than YAML 1.2 here
         return None, [*composer.problems, Problem(line, column, "", f"is not valid YAML: {what}")]
     except (YAMLError, ValueError, RecursionError, OverflowError) as error:
         return None, [*composer.problems, Problem(1, 1, "", f"is not valid YAML: {str(error).splitlines()[0]}")]

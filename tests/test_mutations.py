@@ -1,0 +1,79 @@
+"""The gate tested by breaking things: whatever is changed in a stable implementation, a shipped case must fail."""
+
+from pathlib import Path
+
+import mutants
+import pytest
+from mutants import EVERYWHERE, MUTANTS
+
+from losscheck import registry
+from losscheck.gate.judge import Session, judge_case
+from losscheck.verdict import Verdict
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "gate_mutations.md"
+
+
+@pytest.fixture(scope="module")
+def documented():
+    """The lines of the table as they are committed."""
+    return DOCUMENT.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: f"{each.loss}-{each.name}")
+def test_a_mutant_is_caught_as_documented(mutant, documented):
+    """The first case that breaks, and by what, are those of docs/gate_mutations.md."""
+    with mutants.in_place(mutant):
+        catch = mutants.caught(mutants.shipped(mutant.loss))
+
+    assert catch is not None
+    assert mutants.line(mutant, catch) in documented
+
+
+@pytest.mark.parametrize("loss", EVERYWHERE)
+def test_the_unbroken_implementation_passes_every_case(loss):
+    """The control: the same cases, judged the same way, hold; the last row is no different from the first."""
+    judged = [row for each in mutants.shipped(loss) for row in judge_case(each, Session(Path("nowhere")))]
+
+    assert len({row.case for row in judged}) >= 8
+    assert {(row.case, row.subject): row.reason for row in judged if row.verdict is Verdict.FAIL} == {}
+    # Without a baseline a row that is to be compared with one says so.
+    assert {row.verdict for row in judged} <= {Verdict.PASS, Verdict.NOT_COMPARABLE}
+    assert {row.backend for row in judged} == {"numpy", "torch"}
+
+
+def test_the_document_lists_every_mutant_once(documented):
+    """No line is left over from a mutant that was renamed, and the number in its words is right."""
+    rows = [each for each in documented if each.startswith("| ") and "`" in each]
+    named = [tuple(cell.strip(" `") for cell in each.split("|")[1:3]) for each in rows]
+
+    assert named == [(each.loss, each.name) for each in MUTANTS]
+    assert len(set(named)) == len(MUTANTS)
+    assert f"{len(MUTANTS)} mutants" in " ".join(documented)
+    assert not any("not caught" in each for each in documented)
+
+
+def test_there_are_mutants_enough_of_every_loss():
+    """At least 30, none of them with the shipped function and gradient."""
+    assert len(MUTANTS) >= 30
+    for mutant in MUTANTS:
+        shipped, changed = mutants.stable(mutant.loss), mutant.change(mutants.stable(mutant.loss))
+        assert changed != shipped
+        assert len([each for each in MUTANTS if each.loss == mutant.loss]) >= 10
+
+
+def test_a_mutant_leaves_nothing_behind():
+    """The registry and the reductions are as before, also after an error."""
+    before = registry.implementations, dict(mutants.REDUCTIONS)
+    with pytest.raises(ZeroDivisionError), mutants.in_place(MUTANTS[-1]):
+        assert registry.implementations != before[0]
+        raise ZeroDivisionError
+
+    assert (registry.implementations, dict(mutants.REDUCTIONS)) == before
+
+
+def test_a_mutant_that_changes_nothing_is_not_caught():
+    """The judge of the mutants can say no: without a change there is no catch."""
+    idle = mutants.Mutant("weighted-focal", "idle", "nothing", mutants.tampered())
+    quick = [each for each in mutants.shipped("weighted-focal") if not each.case.exhaustive]
+    with mutants.in_place(idle):
+        assert mutants.caught(quick) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from losscheck.errors import UserError, nearest
@@ -89,6 +89,14 @@ class Wiring:
         if not lengthy or not all(each == "1" or each.isidentifier() for each in names):
             raise UserError(f"--axes {self.axes!r} is no list of axes", "write names, or 1, with commas: --axes B,C,H,W or --axes 1,N")
         return tuple(points if n == lengthy[0] else 1 for n in range(len(names)))
+
+    def options(self) -> list[str]:
+        """The options of a command line that say the same."""
+        words = [word for name, value in self.keywords for word in ("--kw", f"{name}={value_text(value)}")]
+        for each in fields(self):
+            value = getattr(self, each.name)
+            words += [f"--{each.name}", value] if each.name != "keywords" and value != each.default else []
+        return words
 
     def to_json(self) -> dict[str, Any]:
         """Plain text: YAML has words for NaN and the infinities, JSON has none."""

@@ -10,14 +10,15 @@ from decimal import Decimal
 from typing import Any
 
 from losscheck import registry
-from losscheck.backends import backend_named, parse_device
+from losscheck.backends import backend_named, parse_device, parse_mode
+from losscheck.callables import is_spec
 from losscheck.dtypes import FLOAT64, FORMATS
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import MOST_POINTS, Case
 from losscheck.loss import Implementation, Loss
 from losscheck.points import check_domain, pair
 
-__all__ = ["Finding", "is_callable", "problems_of"]
+__all__ = ["Finding", "problems_of"]
 
 # A path in the case and what is wrong there.
 Finding = tuple[tuple[str | int, ...], str]
@@ -35,14 +36,9 @@ def problems_of(case: Case, imports: bool = True) -> list[Finding]:
     return [*found, *_twice(case)]
 
 
-def is_callable(name: str) -> bool:
-    """Is it a callable of the user's, not a name or a glob?"""
-    return ":" in name
-
-
 def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
     for n, name in enumerate(case.implementations):
-        if not is_callable(name):
+        if not is_spec(name):
             try:
                 registry.select([loss], [name])
             except UserError as error:
@@ -53,6 +49,11 @@ def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
             yield ("implementations", n), f"{name} would be imported, which --no-import forbids"
     for n, backend in enumerate(case.backends):
         yield from _asking(("backends", n), lambda name=backend: backend_named(name))
+    for n, mode in enumerate(case.modes):
+        yield from _asking(("modes", n), lambda name=mode: parse_mode(name))
+    if case.callable and not any(map(is_spec, case.implementations)):
+        yield ("callable",), "says how to call a callable, and no implementation is one: name package.module:function"
+    yield from _asking(("callable",), case.wiring)
     for n, device in enumerate(case.devices):
         yield from _asking(("devices", n), lambda name=device: parse_device(name))
 
@@ -179,12 +180,12 @@ def _printable(text: str) -> bool:
 
 
 def _matching(case: Case) -> Sequence[Implementation | str]:
-    names = [each for each in case.implementations if not is_callable(each)]
+    names = [each for each in case.implementations if not is_spec(each)]
     try:
         ours = registry.select([registry.loss_named(case.loss)], names) if names else []
     except UserError:
         return ["", ""]  # said already, at the name itself
-    return [*ours, *(each for each in case.implementations if is_callable(each))]
+    return [*ours, *(each for each in case.implementations if is_spec(each))]
 
 
 def _share_a_backend(case: Case) -> bool:
@@ -201,7 +202,7 @@ def _backends(case: Case, one: Implementation | str) -> set[str]:
 
 
 def _twice(case: Case) -> Iterator[Finding]:
-    for name in ("implementations", "backends", "dtypes", "devices", "quantities"):
+    for name in ("implementations", "backends", "dtypes", "devices", "modes", "quantities"):
         values = getattr(case, name)
         for n, value in enumerate(values):
             if value in values[:n]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from losscheck.errors import UserError, nearest
-from losscheck.gate.case import Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
+from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
 from losscheck.gate.check import Finding, problems_of
 from losscheck.gate.tree import Node, Problem, parse, read_text
 
@@ -20,6 +20,7 @@ _MODELS: dict[str, Any] = {
     "exhaustive": Exhaustive,
     "expect": Expect,
     "known_failure": KnownFailure,
+    "callable": Callable,
 }
 # What can be checked by itself, whatever else a case says.
 _NAMES = ("name", "loss", "implementations", "params", "backends", "devices")

@@ -90,6 +90,7 @@ def unequal_bits(all_measured: Sequence[Measured]) -> dict[int, Breach]:
             "" if "implementations" in across else each.implementation,
             "" if "backends" in across else each.backend,
             "" if "devices" in across else each.device,
+            each.mode,
         )
         reference = first.setdefault(key, each)
         if reference is not each and (breach := _unequal(reference, each)):

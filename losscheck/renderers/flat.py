@@ -90,6 +90,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "implementation": row.implementation,
         "backend": row.backend,
         "device": row.device,
+        "mode": row.mode,
         "dtype": row.dtype,
         "quantity": row.quantity,
         "points": row.points,

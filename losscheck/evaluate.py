@@ -9,11 +9,11 @@ from losscheck import registry
 from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
 from losscheck.backends.blocks import SMALL
 from losscheck.backends.extras import EXTRAS, missing
-from losscheck.callables import aside, reason_of
 from losscheck.dtypes import FORMATS, Format, format_named
 from losscheck.errors import UserError
 from losscheck.judge import Answer, Judge
 from losscheck.loss import Implementation
+from losscheck.own.callables import aside, reason_of
 from losscheck.points import Points, check_domain, pair
 from losscheck.question import Question, Subject
 from losscheck.report import Difference, PointRow

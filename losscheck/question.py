@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from losscheck.loss import Implementation, Loss
-from losscheck.wiring import UNWIRED, Wiring
+from losscheck.own.wiring import UNWIRED, Wiring
 
 __all__ = ["DEFAULT_MAX_ULP", "Question", "Subject"]
 

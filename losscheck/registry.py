@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from losscheck.errors import PluginWarning, UserError, nearest
 from losscheck.loss import EVERY_LOSS, Implementation, Loss
-from losscheck.wiring import UNWIRED, Wiring
+from losscheck.own.wiring import UNWIRED, Wiring
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -68,7 +68,7 @@ def loss_named(name: str, wiring: Wiring = UNWIRED) -> Loss:
         UserError: with the nearest known names.
     """
     if name and name == wiring.formula:
-        from losscheck.formulas import own_loss
+        from losscheck.own.formulas import own_loss
 
         return own_loss(wiring)
     if name in losses():
@@ -99,7 +99,7 @@ def _own(chosen: Sequence[Loss], specs: Sequence[str], backends: Sequence[str], 
                 "add for example --impl path/to/file.py:function",
             )
         return []
-    from losscheck.own import own_implementation
+    from losscheck.own.implementation import own_implementation
 
     return [own_implementation(spec, loss, wiring, tuple(backends)) for loss in chosen for spec in dict.fromkeys(specs)]
 

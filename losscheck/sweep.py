@@ -10,14 +10,14 @@ from losscheck import registry
 from losscheck.backends import backend_named
 from losscheck.backends.extras import missing
 from losscheck.bulk.summary import Summary
-from losscheck.callables import aside, reason_of
 from losscheck.dtypes import FORMATS, Format
 from losscheck.evaluate import nothing_runs, subjects
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
 from losscheck.loss import Loss
+from losscheck.own.callables import aside, reason_of
+from losscheck.own.wiring import UNWIRED, Wiring
 from losscheck.question import Question, Subject
 from losscheck.scanners import count_nans, scanner_of
-from losscheck.wiring import UNWIRED, Wiring
 
 __all__ = ["LAYOUTS", "Chunk", "Finding", "SweepQuestion", "Task", "run_tasks", "tasks_of", "total_points"]
 

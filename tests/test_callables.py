@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 
 from losscheck import registry
 from losscheck.backends import Prepared, backend_named
-from losscheck.callables import load
 from losscheck.checkpoint import State, load_state, save_state
 from losscheck.cli import main
 from losscheck.dtypes import FLOAT32
 from losscheck.errors import UserError
 from losscheck.evaluate import compare
-from losscheck.own import own_implementation
+from losscheck.own.callables import load
+from losscheck.own.implementation import own_implementation
+from losscheck.own.typed import as_given, read_value, value_text
+from losscheck.own.wiring import UNWIRED, Wiring, keywords_of
 from losscheck.question import Question
 from losscheck.report import Outcome
 from losscheck.sweep import Finding, SweepQuestion, tasks_of
-from losscheck.typed import as_given, read_value, value_text
-from losscheck.wiring import UNWIRED, Wiring, keywords_of
 
 FILE = str(Path(__file__).with_name("own_losses.py"))
 BCE = registry.loss_named("bce")

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import params as any_params
 
-from losscheck import conventions, registry
-from losscheck.conventions import GUARDS, recognise
+from losscheck import registry
 from losscheck.dtypes import FLOAT64
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.own import own_implementation
-from losscheck.plain import PlainArithmetic
-from losscheck.wiring import UNWIRED, Wiring
+from losscheck.own import conventions
+from losscheck.own.conventions import GUARDS, recognise
+from losscheck.own.implementation import own_implementation
+from losscheck.own.plain import PlainArithmetic
+from losscheck.own.wiring import UNWIRED, Wiring
 
 FILE = str(Path(__file__).with_name("own_losses.py"))
 LOSSES = registry.losses()

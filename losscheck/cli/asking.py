@@ -31,9 +31,9 @@ def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
     """
     from losscheck import registry
     from losscheck.backends import backend_named
-    from losscheck.callables import is_spec
     from losscheck.dtypes import FLOAT32
     from losscheck.oracle import arithmetic
+    from losscheck.own.callables import is_spec
 
     for name in given["backend"]:
         backend_named(name)

@@ -58,7 +58,7 @@ def COMMAND(**given: Any) -> int:
 def run(**given: Any) -> int:
     from losscheck.environment import describe
     from losscheck.evaluate import compare, differences, nothing_runs
-    from losscheck.remarks import definitions, remarks_on
+    from losscheck.own.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
 

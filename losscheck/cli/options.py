@@ -9,8 +9,8 @@ import click
 
 from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError, nearest
+from losscheck.own.wiring import DEFAULT_CALL, Wiring, keywords_of
 from losscheck.renderers import FORMATS, SUFFIXES
-from losscheck.wiring import DEFAULT_CALL, Wiring, keywords_of
 
 __all__ = ["chosen_format", "option_group", "own", "parse_params", "parse_shape", "quantities", "selection", "wiring_of"]
 

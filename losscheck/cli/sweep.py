@@ -92,7 +92,7 @@ def run(**given: Any) -> int:
 def report_of(state: Any, command_line: str) -> Any:
     """The report of a finished state."""
     from losscheck.environment import describe
-    from losscheck.remarks import definitions, remarks_on
+    from losscheck.own.remarks import definitions, remarks_on
     from losscheck.report import Report
     from losscheck.sweep import tasks_of
     from losscheck.sweep_rows import bit_differences, rows_of

@@ -23,7 +23,7 @@ def run(command: click.Command, **given: Any) -> int:
         UserError: for options that contradict a dump, and whatever loading and judging refuse.
     """
     from losscheck.environment import describe
-    from losscheck.remarks import definitions, remarks_on
+    from losscheck.own.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
     from losscheck.tensors.evaluate import judge_dump, work

@@ -15,8 +15,8 @@ from pydantic_core import PydanticCustomError
 from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError
 from losscheck.gate.tree import Number
-from losscheck.typed import read_value
-from losscheck.wiring import DEFAULT_CALL, UNWIRED, Wiring
+from losscheck.own.typed import read_value
+from losscheck.own.wiring import DEFAULT_CALL, UNWIRED, Wiring
 
 __all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
 

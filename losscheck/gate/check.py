@@ -11,11 +11,11 @@ from typing import Any
 
 from losscheck import registry
 from losscheck.backends import backend_named, parse_device, parse_mode
-from losscheck.callables import is_spec
 from losscheck.dtypes import FLOAT64, FORMATS
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import MOST_POINTS, Case
 from losscheck.loss import Implementation, Loss
+from losscheck.own.callables import is_spec
 from losscheck.points import check_domain, pair
 
 __all__ = ["Finding", "problems_of"]

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from losscheck.callables import is_spec
 from losscheck.dtypes import FLOAT64, Format
 from losscheck.gate.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
 from losscheck.gate.case import Case
@@ -16,6 +15,7 @@ from losscheck.gate.load import LoadedCase
 from losscheck.gate.measured import Measured, measure
 from losscheck.gate.properties import Breach, broken_properties, unequal_bits
 from losscheck.gate.values import differs_from_printed
+from losscheck.own.callables import is_spec
 from losscheck.question import DEFAULT_MAX_ULP
 from losscheck.report import Outcome, PointRow
 from losscheck.verdict import CaseRow, Verdict

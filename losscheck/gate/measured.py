@@ -11,13 +11,13 @@ from typing import Any
 from losscheck import registry
 from losscheck.backends import backend_named
 from losscheck.backends.extras import missing
-from losscheck.callables import is_spec
 from losscheck.dtypes import FLOAT64, FORMATS, Format
 from losscheck.evaluate import compare
 from losscheck.gate.case import Case
 from losscheck.judge import definition_of, formula_of
 from losscheck.measure import deviation
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.own.callables import is_spec
 from losscheck.question import Question
 from losscheck.report import Outcome, PointRow, SweepRow
 from losscheck.scanners import call_of

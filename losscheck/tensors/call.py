@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from losscheck import backends
-from losscheck.adapt import Adapted
 from losscheck.backends.extras import missing
 from losscheck.backends.numpy import array_dtype
 from losscheck.backends.torch import tensor_dtype
-from losscheck.callables import aside, reason_of
 from losscheck.dtypes import Format
 from losscheck.loss import Loss
+from losscheck.own.adapt import Adapted
+from losscheck.own.callables import aside, reason_of
 from losscheck.question import Question, Subject
 from losscheck.tensors.settle import distinct
 

@@ -12,11 +12,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from losscheck.callables import Own, aside, load, told
 from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError
 from losscheck.loss import Formula, Loss, Parameter, logistic_landmarks
-from losscheck.wiring import Wiring
+from losscheck.own.callables import Own, aside, load, told
+from losscheck.own.wiring import Wiring
 
 __all__ = ["own_formula", "own_loss"]
 

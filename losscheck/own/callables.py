@@ -22,7 +22,7 @@ from losscheck.loss import Implementation
 
 __all__ = ["Own", "OwnCallError", "aside", "is_spec", "load", "reason_of", "silence", "told"]
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parents[1])
 
 
 class OwnCallError(RuntimeError):

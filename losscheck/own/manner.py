@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from losscheck.callables import OwnCallError, silence
+from losscheck.own.callables import OwnCallError, silence
 
 if TYPE_CHECKING:
-    from losscheck.adapt import Adapted
+    from losscheck.own.adapt import Adapted
 
 __all__ = ["Manner", "observe", "vmap_agrees"]
 

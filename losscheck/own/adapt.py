@@ -10,12 +10,12 @@ import copy
 import inspect
 from typing import Any
 
-from losscheck.callables import Own, OwnCallError, aside, told
 from losscheck.dtypes import FORMATS
 from losscheck.elementary import sigmoid
 from losscheck.errors import UserError, nearest
-from losscheck.manner import Manner, observe, vmap_agrees
-from losscheck.wiring import Wiring, picked
+from losscheck.own.callables import Own, OwnCallError, aside, told
+from losscheck.own.manner import Manner, observe, vmap_agrees
+from losscheck.own.wiring import Wiring, picked
 
 __all__ = ["Adapted"]
 

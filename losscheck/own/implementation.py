@@ -6,12 +6,12 @@ import importlib
 from dataclasses import replace
 from typing import Any
 
-from losscheck.adapt import Adapted
 from losscheck.backends import backend_named
-from losscheck.callables import Own, load
 from losscheck.errors import UserError
 from losscheck.loss import Implementation, Loss, Published
-from losscheck.wiring import Wiring
+from losscheck.own.adapt import Adapted
+from losscheck.own.callables import Own, load
+from losscheck.own.wiring import Wiring
 
 __all__ = ["own_implementation"]
 
@@ -36,8 +36,8 @@ def own_implementation(spec: str, loss: Loss, wiring: Wiring, backends: tuple[st
 
 
 def _implementation(own: Own, wiring: Wiring, loss: Loss, backends: tuple[str, ...]) -> Implementation:
-    from losscheck.formulas import own_formula
-    from losscheck.remarks import short
+    from losscheck.own.formulas import own_formula
+    from losscheck.own.remarks import short
 
     backend, adapted = _accepted(own, wiring, backends)
     manner = adapted.manner(*_like(backend))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.adapt import Adapted
-from losscheck.callables import OwnCallError, silence
+from losscheck.own.adapt import Adapted
+from losscheck.own.callables import OwnCallError, silence
 
 __all__ = ["Sample", "Samples", "sample"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from losscheck import registry
-from losscheck.adapt import Adapted
 from losscheck.dtypes import FLOAT64
 from losscheck.loss import Implementation, Loss
-from losscheck.manner import Manner
-from losscheck.typed import value_text
+from losscheck.own.adapt import Adapted
+from losscheck.own.manner import Manner
+from losscheck.own.typed import value_text
 
 if TYPE_CHECKING:
     from losscheck.question import Question
@@ -53,7 +53,7 @@ def _losses(question: Question | SweepQuestion) -> list[Loss]:
 
 
 def _remarks(loss: Loss, one: Implementation, adapted: Adapted, question: Question | SweepQuestion) -> Iterator[str]:
-    from losscheck.conventions import recognise
+    from losscheck.own.conventions import recognise
 
     params = loss.resolve({k: v for k, v in question.params.items() if k in {each.name for each in loss.parameters}}, FLOAT64)
     manners = [*adapted.manners.values()]

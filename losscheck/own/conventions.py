@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from losscheck.adapt import Adapted
 from losscheck.loss import Formula, Implementation, Loss
-from losscheck.plain import NO_GUARD, Guard, PlainArithmetic
-from losscheck.values import Sample, Samples, sample
+from losscheck.own.adapt import Adapted
+from losscheck.own.plain import NO_GUARD, Guard, PlainArithmetic
+from losscheck.own.values import Sample, Samples, sample
 
 __all__ = ["Convention", "recognise"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from losscheck.errors import UserError, nearest
-from losscheck.typed import Value, as_given, read_value, split, value_text
+from losscheck.own.typed import Value, as_given, read_value, split, value_text
 
 __all__ = ["DEFAULT_CALL", "INPUTS", "UNWIRED", "Argument", "Wiring", "keywords_of", "picked"]
 

@@ -64,6 +64,7 @@ def explain(monkeypatch):
         ("weighted-focal", lambda x, z: focal(x, z, 0.75), "swapped: 3 x the definition for target 1, 1/3 x for target 0",
          "--param alpha=0.75"),
         ("weighted-focal", lambda x, z, alpha=0.25: focal(x, z, 1 - alpha), "alpha and 1 - alpha are swapped", "--kw alpha=0.75"),
+        ("weighted-focal", lambda x, z, alpha=0.75: focal(x, z, alpha), "alpha is 0.75 and not 0.25", "--kw alpha=0.25"),
         ("weighted-focal", lambda x, z: focal(x, z, at=lambda z, a: 1.0), "alpha is left out: 4 x the definition for target 1, 4/3 x", ""),
         ("weighted-focal", lambda x, z: focal(x, z, at=lambda z, a: a), "1 x the definition for target 1, 1/3 x for target 0", ""),
         ("weighted-focal", lambda x, z: focal(x, z, at=lambda z, a: torch.where(z == 1, a, 1.0)), "alpha weighs class 1 alone", ""),

@@ -154,7 +154,7 @@ def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str,
         for value in (value for value in dict.fromkeys(usual) if value != now and each.low <= value <= each.high):
             other = {each.name: value}
             says = f"{each.name} is {value:g} and not {now:g}"
-            if each.high == 1 and value == 1 - now:
+            if each.high == 1 and value == 1 - now and theirs != value:
                 factors = [_times((1 - now) / now), _times(now / (1 - now))] if 0 < now < 1 else []
                 told = f": {factors[0]} the definition for target 1, {factors[1]} for target 0" if factors else ""
                 says = f"{each.name} and 1 - {each.name} are swapped{told} ({each.name}={now:g})"

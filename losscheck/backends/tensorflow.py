@@ -16,7 +16,6 @@ from losscheck.backends.extras import why_missing
 from losscheck.backends.numpy import array_dtype
 from losscheck.dtypes import Format
 
-
 # Logged as errors, and none: no kernel of oneDNN's for float16, another is taken; a CUDA build finds no driver, and goes on
 # without (who asks for --device cuda is told so by why_unavailable).
 _REMARKS = (b"oneDNN supports DT_HALF only", b"failed call to cuInit")

@@ -16,6 +16,10 @@ from losscheck.backends.extras import why_missing
 from losscheck.backends.numpy import array_dtype
 from losscheck.dtypes import Format
 
+# Logged as errors, and none: no kernel of oneDNN's for float16, another is taken; a CUDA build finds no driver, and goes on
+# without (who asks for --device cuda is told so by why_unavailable).
+_REMARKS = (b"oneDNN supports DT_HALF only", b"failed call to cuInit")
+
 
 class TensorflowBackend:
     name = "tensorflow"
@@ -83,14 +87,14 @@ def load() -> Any:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     with _without_greetings():
         tf = importlib.import_module("tensorflow")
-        # The first float16 operation says that oneDNN has no kernel for it, as an error, and goes on with another.
+        # The first operation looks for GPUs, and the first in float16 for a kernel of oneDNN's.
         tf.exp(tf.zeros(1, tf.float16))
         return tf
 
 
 @contextlib.contextmanager
 def _without_greetings() -> Iterator[None]:
-    """Standard error, file descriptor and all, less what C++ logs as information or warning, and less oneDNN's remark."""
+    """Standard error, file descriptor and all, less what C++ logs as information or warning, and less _REMARKS."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -103,7 +107,7 @@ def _without_greetings() -> Iterator[None]:
             said.seek(0)
             for line in said.read().splitlines(keepends=True):
                 greeting = line.startswith((b"I0000 ", b"W0000 ", b"WARNING: All log messages before absl"))
-                if not greeting and b"oneDNN supports DT_HALF only" not in line:
+                if not greeting and not any(each in line for each in _REMARKS):
                     os.write(2, line)
 
 

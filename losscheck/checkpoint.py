@@ -14,7 +14,7 @@ from losscheck.bulk.summary import Summary
 from losscheck.errors import UserError
 from losscheck.files import write_atomically
 from losscheck.own.wiring import Wiring
-from losscheck.sweep import Finding, SweepQuestion, Task, tasks_of
+from losscheck.ranges import Finding, SweepQuestion, Task, tasks_of
 
 __all__ = ["Checkpoint", "State", "load_state", "merge_states", "save_state", "shard_range"]
 

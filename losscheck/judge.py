@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from losscheck.dtypes import Format
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 from losscheck.loss import Formula, Implementation, Loss
 from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.oracle.refine import Term, exact_value

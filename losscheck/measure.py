@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from losscheck.dtypes import FLOAT64, Format
-from losscheck.exact import Dyadic, Exact, Kind
+from losscheck.enclosure import Dyadic, Exact, Kind
 from losscheck.report import Outcome
 
 __all__ = ["absolute_error", "classify", "deviation", "relative_error", "ulp_error"]

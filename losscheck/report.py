@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 
 if TYPE_CHECKING:
     from losscheck.verdict import CaseRow

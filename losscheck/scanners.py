@@ -13,7 +13,7 @@ from losscheck.dtypes import FORMATS, Format
 from losscheck.judge import formula_of
 
 if TYPE_CHECKING:
-    from losscheck.sweep import Task
+    from losscheck.ranges import Task
 
 __all__ = ["call_of", "count_nans", "examiner_of", "judged_dtype", "prepared_of", "scanner_of"]
 

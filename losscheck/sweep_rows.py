@@ -9,13 +9,13 @@ from typing import Any
 from losscheck.bulk.array_judge import CODES, bucket_name
 from losscheck.bulk.examine import Examiner
 from losscheck.bulk.summary import Summary, Worst
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 from losscheck.judge import definition_of
 from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.ranges import Finding, Task
 from losscheck.report import BitDifference, Outcome, PointRow, Region, SweepRow
 from losscheck.scanners import call_of, examiner_of, judged_dtype
-from losscheck.sweep import Finding, Task
 
 __all__ = ["bit_differences", "rows_of"]
 

@@ -26,8 +26,8 @@ from losscheck.own.implementation import own_implementation
 from losscheck.own.typed import as_given, read_value, value_text
 from losscheck.own.wiring import UNWIRED, Wiring, keywords_of
 from losscheck.question import Question
+from losscheck.ranges import Finding, SweepQuestion, tasks_of
 from losscheck.report import Outcome
-from losscheck.sweep import Finding, SweepQuestion, tasks_of
 
 FILE = str(Path(__file__).with_name("own_losses.py"))
 BCE = registry.loss_named("bce")

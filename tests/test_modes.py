@@ -20,9 +20,9 @@ from losscheck.errors import UserError
 from losscheck.evaluate import compare, evaluate, left_out, subjects
 from losscheck.loss import Implementation, Published
 from losscheck.question import Question
+from losscheck.ranges import SweepQuestion, tasks_of
 from losscheck.report import Outcome
 from losscheck.subnormals import KINDS, flushed_in, treatment_text
-from losscheck.sweep import SweepQuestion, tasks_of
 
 BCE = registry.loss_named("bce")
 LOGITS = [-40.0, -15.0, -4.25, -1.0, 0.0, 0.5, 3.0, 15.0, 40.0]

@@ -15,9 +15,9 @@ from strategies import points, sample_floats, sample_params, sample_target
 
 from losscheck import registry
 from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
+from losscheck.enclosure import Exact, Kind
 from losscheck.errors import UserError
 from losscheck.evaluate import compare
-from losscheck.exact import Exact, Kind
 from losscheck.measure import deviation
 from losscheck.oracle import ORACLES, arithmetic
 from losscheck.oracle.dual import DualArithmetic

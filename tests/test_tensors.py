@@ -15,8 +15,8 @@ from strategies import finite_floats, floats, formats, logits, losses, params, t
 
 from losscheck.bulk.array_judge import CODE
 from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.enclosure import Exact, Kind
 from losscheck.evaluate import compare
-from losscheck.exact import Exact, Kind
 from losscheck.judge import definition_of, formula_of
 from losscheck.measure import ulp_error
 from losscheck.oracle.refine import Term, exact_value

@@ -15,7 +15,7 @@ from losscheck.errors import UserError
 if TYPE_CHECKING:
     from losscheck.loss import Loss
     from losscheck.question import Question
-    from losscheck.sweep import SweepQuestion
+    from losscheck.ranges import SweepQuestion
 
 __all__ = ["asked_losses", "max_ulp", "reproduce", "tell_of_autocast", "tell_of_extras"]
 

@@ -46,7 +46,7 @@ def COMMAND(**given: Any) -> int:
 def run(**given: Any) -> int:
     from losscheck.bulk.summary import Summary  # noqa: F401  (numpy-free: a bad option is refused before torch loads)
     from losscheck.checkpoint import Checkpoint, save_state, shard_range
-    from losscheck.sweep import run_tasks, tasks_of, total_points
+    from losscheck.ranges import run_tasks, tasks_of, total_points
 
     rules = fail_on(given["fail_on"])
     state, path = _state(given)
@@ -93,8 +93,8 @@ def report_of(state: Any, command_line: str) -> Any:
     """The report of a finished state."""
     from losscheck.environment import describe
     from losscheck.own.remarks import definitions, remarks_on
+    from losscheck.ranges import tasks_of
     from losscheck.report import Report
-    from losscheck.sweep import tasks_of
     from losscheck.sweep_rows import bit_differences, rows_of
 
     tasks = tasks_of(state.question)
@@ -138,7 +138,7 @@ def finish(report: Any, given: dict[str, Any]) -> None:
 
 def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
     from losscheck.checkpoint import State, load_state
-    from losscheck.sweep import Finding, tasks_of
+    from losscheck.ranges import Finding, tasks_of
 
     question = _question(given)
     shard = _shard(given["shard"])
@@ -155,7 +155,7 @@ def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
 def _question(given: dict[str, Any]) -> Any:
     from losscheck.backends import parse_device, parse_mode
     from losscheck.dtypes import format_named
-    from losscheck.sweep import SweepQuestion
+    from losscheck.ranges import SweepQuestion
 
     dtypes = [format_named(name) for name in given["dtype"]]
     targets = [dtype.parse(text, "target") for dtype in dtypes for text in given["target"]]

@@ -15,7 +15,7 @@ from losscheck.dtypes import FLOAT64, FORMATS
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import MOST_POINTS, Case
 from losscheck.loss import Implementation, Loss
-from losscheck.own.callables import is_spec
+from losscheck.own.callables import is_registered, is_spec
 from losscheck.points import check_domain, pair
 
 __all__ = ["Finding", "problems_of"]
@@ -43,7 +43,7 @@ def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
                 registry.select([loss], [name])
             except UserError as error:
                 yield ("implementations", n), str(error).replace("--impl ", "")
-        elif not _CALLABLE.fullmatch(name):
+        elif not _CALLABLE.fullmatch(name) and not is_registered(name):
             yield ("implementations", n), f"{name!r} is not of the form package.module:function: a case runs only what can be imported"
         elif not imports:
             yield ("implementations", n), f"{name} would be imported, which --no-import forbids"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
 from losscheck.gate.check import Finding, problems_of
-from losscheck.gate.tree import Node, Problem, parse, read_text
+from losscheck.gate.tree import Node, Number, Problem, parse, read_text
 
-__all__ = ["CaseError", "LoadedCase", "case_files", "load"]
+__all__ = ["CaseError", "LoadedCase", "case_files", "case_of", "load"]
 
 _MODELS: dict[str, Any] = {
     "points": Points,
@@ -105,6 +105,38 @@ def load(files: Sequence[Path], *, imports: bool = True) -> list[LoadedCase]:
     return loaded
 
 
+def case_of(plain: Mapping[str, Any]) -> Case:
+    """A case that was put together in Python, checked as one from a file.
+
+    Raises:
+        UserError: with everything that is wrong with it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        case = Case.model_validate(_as_written(plain))
+    except ValidationError as error:
+        problems = [f"{_dotted(each['loc'])}: {_message(each, Case)}" for each in error.errors()]
+    else:
+        problems = [f"{_dotted(path)}: {message}" for path, message in problems_of(case)]
+    if problems:
+        raise UserError("; ".join(problems), "see docs/python.md")
+    return case
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(str(step) for step in path if step not in ("", "[key]"))
+
+
+def _as_written(value: Any) -> Any:
+    """Numbers as the text they would be in a file."""
+    if isinstance(value, Mapping):
+        return {key: _as_written(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_written(each) for each in value]
+    return Number(repr(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
     text = read_text(file)
     if isinstance(text, Problem):
@@ -194,7 +226,7 @@ def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = Fal
     return Problem(node.line, node.column, shown[:200], message)
 
 
-def _message(error: dict[str, Any], model: Any) -> str:
+def _message(error: Mapping[str, Any], model: Any) -> str:
     """pydantic's words in ours, with the nearest known name."""
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":

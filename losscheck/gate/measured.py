@@ -18,13 +18,14 @@ from losscheck.judge import definition_of, formula_of
 from losscheck.measure import deviation
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.own.callables import is_spec
+from losscheck.own.remarks import remarks_on
 from losscheck.question import Question
+from losscheck.ranges import Finding, SweepQuestion, Task, run_tasks, tasks_of
 from losscheck.report import Outcome, PointRow, SweepRow
 from losscheck.scanners import call_of
-from losscheck.sweep import Finding, SweepQuestion, Task, run_tasks, tasks_of
 from losscheck.sweep_rows import rows_of
 
-__all__ = ["Measured", "Stretch", "measure"]
+__all__ = ["Measured", "Stretch", "measure", "remarks"]
 
 BLOCK = 2**20  # floats of a range whose values are held at once
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
@@ -124,6 +125,11 @@ def measure(case: Case) -> list[Measured]:
     for name in case.dtypes:
         found += _points(case, FORMATS[name]) if case.points else _range(case, FORMATS[name])
     return [each for each in found if not _has_no_gradient(each)]
+
+
+def remarks(case: Case) -> tuple[str, ...]:
+    """What is said in words about the callables of a case, after it was measured."""
+    return tuple(dict.fromkeys(each for name in case.dtypes for each in remarks_on(_question(case, FORMATS[name]))))
 
 
 def _has_no_gradient(each: Measured) -> bool:

@@ -11,7 +11,7 @@ import io
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,7 @@ from typing import Any
 from losscheck.errors import UserError, nearest
 from losscheck.loss import Implementation
 
-__all__ = ["Own", "OwnCallError", "aside", "is_spec", "load", "reason_of", "silence", "told"]
+__all__ = ["Own", "OwnCallError", "aside", "is_registered", "is_spec", "load", "reason_of", "register", "silence", "told"]
 
 _HERE = str(Path(__file__).parents[1])
 
@@ -67,12 +67,43 @@ def silence() -> Iterator[None]:
         yield
 
 
+# Callables that were handed over as such, by the specs they were given.
+_REGISTERED: dict[str, Own] = {}
+
+
+def register(target: Callable[..., Any]) -> str:
+    """A spec under which :func:`load` finds this very object in this process.
+
+    Raises:
+        UserError: when it cannot be called.
+    """
+    if not callable(target):
+        raise UserError(f"{target!r} is a {type(target).__name__}, which cannot be called", "give a function, a class or a name")
+    named = target if hasattr(target, "__qualname__") else type(target)
+    spec = name = f"{getattr(named, '__module__', None) or 'own'}:{named.__qualname__.replace('<locals>.', '')}"
+    number = 1
+    # A function that was defined anew, as in a notebook, is another one.
+    while spec in _REGISTERED and _REGISTERED[spec].target is not target:
+        number += 1
+        spec = f"{name}#{number}"
+    file = getattr(sys.modules.get(getattr(named, "__module__", "")), "__file__", None) or ""
+    _REGISTERED[spec] = Own(spec, target, file, _line(named))
+    return spec
+
+
+def is_registered(spec: str) -> bool:
+    """Was a callable handed over under this spec?"""
+    return spec in _REGISTERED
+
+
 def load(spec: str) -> Own:
     """The callable that a spec names. A file is run once, however many of its names are asked for.
 
     Raises:
         UserError: when there is no such module, file or name, with the nearest; when importing it fails.
     """
+    if spec in _REGISTERED:
+        return _REGISTERED[spec]
     home, _, path = spec.rpartition(":")
     if not home or not path:
         raise UserError(f"{spec!r} names no callable", "write package.module:function or path/to/file.py:function")

@@ -15,7 +15,7 @@ from losscheck.own.typed import value_text
 
 if TYPE_CHECKING:
     from losscheck.question import Question
-    from losscheck.sweep import SweepQuestion
+    from losscheck.ranges import SweepQuestion
 
 __all__ = ["definitions", "remarks_on", "short"]
 

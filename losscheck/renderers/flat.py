@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from losscheck.dtypes import FORMATS
-from losscheck.exact import Exact, Kind
+from losscheck.enclosure import Exact
 from losscheck.report import Element, Few, PointRow, Region, SweepRow, TensorBatch, TensorRow, Whole
 from losscheck.verdict import CaseRow
 
-__all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number", "proved_digits"]
+__all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number"]
 
 
 def flat(row: PointRow) -> dict[str, Any]:
@@ -183,9 +183,9 @@ def _whole(whole: Whole, dtype: str) -> dict[str, Any]:
         "reduction": whole.reduction,
         "value": number(whole.value),
         "value_hex": None if whole.value is None else whole.value.hex(),
-        "exact": None if exact is None else exact.decimal(proved_digits(exact)),
+        "exact": None if exact is None else exact.decimal(),
         "exact_hex": None if exact is None else FORMATS[dtype].round(exact.rounded).hex(),
-        "definition": None if definition is None else definition.decimal(proved_digits(definition)),
+        "definition": None if definition is None else definition.decimal(),
         "ulp": number(whole.ulp),
         "deviation": number(whole.deviation),
         "outcome": whole.outcome.value,
@@ -196,14 +196,6 @@ def _whole(whole: Whole, dtype: str) -> dict[str, Any]:
         "note": whole.note,
         "reason": whole.reason,
     }
-
-
-def proved_digits(exact: Exact) -> int:
-    """The significant digits that an enclosure proves: 34 at the most."""
-    mantissa, exponent = exact.radius
-    if exact.kind is not Kind.FINITE or not mantissa:
-        return 34
-    return max(1, min(34, int((exact.magnitude - mantissa.bit_length() - exponent) * math.log10(2))))
 
 
 def number(value: float | None) -> float | str | None:

@@ -43,7 +43,7 @@ def render(report: Report, style: Style) -> str:
         lines.append(_line(cells))
     if report.rows:
         lines += ["", *(f"- {_escape(sentence)}" for sentence in meaning(report))]
-    lines += ["", f"Reproduce: `{report.reproduce}`"]
+    lines += ["", f"Reproduce: `{report.reproduce}`"] if report.reproduce else []
     return "\n".join(lines).lstrip("\n")
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from losscheck.dtypes import FORMATS, short_hex
-from losscheck.exact import Exact, Kind
-from losscheck.renderers.flat import proved_digits
+from losscheck.enclosure import Exact, Kind
 from losscheck.renderers.words import deviation_text, exact_text, ulp_text, value_text
 from losscheck.report import Element, Few, Outcome, Report, TensorBatch, TensorRow, Whole
 
@@ -90,7 +89,7 @@ def whole_cells(row: TensorRow, whole: Whole) -> tuple[str, ...]:
 def _exact(exact: Exact | None, dtype: str) -> str:
     if exact is None or exact.kind is not Kind.FINITE:
         return exact_text(exact, dtype)
-    digits = proved_digits(exact)
+    digits = min(34, exact.proved_digits)
     return exact_text(exact, dtype) if digits >= 18 or dtype != "float64" else exact.decimal(digits)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from losscheck.dtypes import FORMATS, short_hex
-from losscheck.exact import Exact, Kind
+from losscheck.enclosure import Exact, Kind
 from losscheck.report import Outcome, PointRow, Report
 
 __all__ = ["deviation_text", "exact_text", "label", "meaning", "merged", "point_text", "ulp_text", "value_text"]

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from losscheck.dtypes import FLOAT64, Format
-from losscheck.exact import Exact, Kind
+from losscheck.enclosure import Exact, Kind
 from losscheck.judge import Judge, definition_of, formula_of
 from losscheck.loss import Implementation, Loss
 from losscheck.measure import classify, deviation, ulp_error

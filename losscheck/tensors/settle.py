@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.bulk.array_judge import CODE, CODES, Limits, buckets, judge_arrays
 from losscheck.dtypes import Format
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 from losscheck.loss import Formula
 from losscheck.measure import classify, ulp_error
 from losscheck.oracle.refine import Term, exact_value

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from losscheck.dtypes import Format
-from losscheck.exact import Dyadic, Exact, Kind
+from losscheck.enclosure import Dyadic, Exact, Kind
 
 __all__ = ["Total", "sum_exactly"]
 

@@ -399,7 +399,8 @@ def test_loading_imports_no_framework_and_no_callable_of_a_case(tmp_path):
     (tmp_path / "own_losses.py").write_text("open('ran', 'w').close()\nfor each in (): pass\n", encoding="utf-8")
     (tmp_path / "own.yaml").write_text(instead("[stable]", "['own_losses:mine']"), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, str(ROOT / "cases"), "own.yaml"], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+        [sys.executable, "-c", LOADED, str(ROOT / "cases"), "own.yaml"],
+        capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
         env={"PATH": "", "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

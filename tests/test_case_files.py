@@ -226,6 +226,7 @@ REFUSALS = {
     "unknown-alias": (instead("name: a", "name: §*other"), "cases[0].name", "names no anchor"),
     "tab": (BASE + "§\tabout: x\n", "", "a tab cannot indent: use spaces"),
     "control-character": (instead("name: a", "name: §\x07"), "", "control character U+0007"),
+    "escaped-control-character": (instead("name: a", 'name: §"\\e[31m"'), "cases[0].name", "control character U+001B"),
     "too-deep": ("a: " + "[" * 20 + "\n", "", "is nested deeper than 16 levels"),
 }
 

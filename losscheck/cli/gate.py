@@ -59,7 +59,9 @@ def run(**given: Any) -> int:
     if given["check"]:
         note(f"{len(chosen)} cases in {len(files)} files are well formed; nothing was judged", given["quiet"])
         return 0
-    return _judge(chosen, complete=len(chosen) == len(loaded), outputs=outputs, given=given)
+    # Beside a single file lie others, whose rows the same baseline keeps; and a folder of baselines may serve several of cases.
+    complete = len(chosen) == len(loaded) and not given["baseline"] and all(Path(each).is_dir() for each in given["paths"])
+    return _judge(chosen, complete=complete, outputs=outputs, given=given)
 
 
 def _chosen(loaded: list[Any], globs: tuple[str, ...]) -> list[Any]:

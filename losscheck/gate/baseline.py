@@ -129,7 +129,8 @@ def read_baseline(path: Path) -> Baseline:
 
 def _entry(data: Any) -> Recorded:
     counts = data["counts"]
-    if not all(isinstance(n, int) and n > 0 for n in counts.values()) or not isinstance(data["points"], int):
+    # Not isinstance: true is an int to Python.
+    if not all(type(n) is int and n > 0 for n in counts.values()) or type(data["points"]) is not int:
         raise ValueError("no counts")
     max_ulp = float(data["max_ulp"])
     if math.isnan(max_ulp) or max_ulp < 0:

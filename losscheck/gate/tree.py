@@ -226,6 +226,9 @@ class _Composer:
 
     def _scalar(self, event: Any, path: str) -> Any:
         text: str = event.value
+        if found := _NOT_TEXT.search(text):
+            # Written as an escape; a terminal would obey it in every message that names the case.
+            self._say(event, path, f"contains the control character U+{ord(found[0]):04X}: delete it")
         if not event.implicit[0]:
             return text
         if text.lower() in _OLD_BOOLEANS:

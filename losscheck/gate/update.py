@@ -19,7 +19,7 @@ def update_baselines(
     Args:
         judged: the names of the cases that were judged; their other rows are gone.
         command: the command line, recorded with the figures.
-        complete: all cases of the folder were judged, so that rows of other names belong to no case any more.
+        complete: all cases beside each baseline were judged, so that rows of other names belong to no case any more.
         allow_worse: record worse figures too; else nothing is written when there is one.
 
     Raises:

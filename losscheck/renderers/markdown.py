@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from losscheck.renderers import Style, gate_words
 from losscheck.renderers.sweep_words import by_table, coverage, failing_text, region_lines, row_name, several, target_text
 from losscheck.renderers.tensor_words import (
@@ -98,4 +100,5 @@ def _line(cells: list[str] | tuple[str, ...]) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+    """In one line, because a line break would end the table; without tags."""
+    return re.sub(r"[|*_<]", r"\\\g<0>", " ".join(text.splitlines()))

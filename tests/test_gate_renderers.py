@@ -1,0 +1,409 @@
+"""The gate's report in every format: one fixture with a row of each verdict, and names that try to break out."""
+
+import dataclasses
+import json
+import re
+import sys
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from losscheck.cli import main
+from losscheck.evaluate import evaluate
+from losscheck.renderers import GATE_FORMATS, Style, render
+from losscheck.report import Outcome, Report
+from losscheck.verdict import CaseRow, Verdict
+
+LOST = evaluate("bce", "torch-bce-with-logits", logit=-15.0, target=0.0)
+EVIL = 'x::error file=a,line=1::%0A injected\r\n::error::now | *b* _c_ <d> & "e" [red]f[/red] \x00\x1b[31m\x0b\ufffe'
+REASONS = {
+    Verdict.FAIL: "1 lost of 3 points, which the case does not allow",
+    Verdict.UNDECIDED: "could not run: NotImplementedError: no kernel",
+    Verdict.NOT_COMPARABLE: "nothing is recorded for cpu-vax",
+    Verdict.BETTER: "1 ulp where 2 is recorded for cpu-vax",
+    Verdict.SKIPPED: "PyTorch finds no CUDA device",
+    Verdict.KNOWN_FAILURE: "it cancels (https://example.org)",
+    Verdict.PASS: "",
+}
+
+
+def row(verdict, case="a", **more):
+    """A row of a verdict, with its usual reason."""
+    values = {
+        "case": case,
+        "file": "cases/a.yaml",
+        "line": 12,
+        "loss": "bce",
+        "implementation": "torch-bce-with-logits",
+        "backend": "torch",
+        "device": "cpu",
+        "dtype": "float32",
+        "quantity": "loss",
+        "reason": REASONS[verdict],
+        "reproduce": "losscheck compare --logit -15",
+        "points": 3,
+        "failing": int(verdict is Verdict.FAIL),
+        "counts": {Outcome.OK: 2, Outcome.LOST: 1},
+        "max_ulp": 11239042.0,
+        "limit": 8.0,
+        "worst": LOST,
+    }
+    if verdict is Verdict.SKIPPED:
+        values |= {"points": 0, "counts": {}, "worst": None, "max_ulp": 0.0}
+    return CaseRow(verdict=verdict, **{**values, **more})
+
+
+def report_of(*rows, **more):
+    environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {}}
+    return Report("gate", environment, "losscheck gate", cases=rows, **more)
+
+
+@pytest.fixture(scope="module")
+def report():
+    """A row of every verdict in two files, the evil name, numbers that are none."""
+    rows = [row(verdict, case=f"case-{verdict.value}") for verdict in Verdict]
+    rows.append(row(Verdict.FAIL, case=EVIL, reason=EVIL, file="b:c,d%.yaml", reproduce=EVIL))
+    rows.append(row(Verdict.PASS, case="exhaustive", exhaustive=True, points=65536, max_ulp=1.25, deviation=0.0))
+    rows.append(row(Verdict.FAIL, case="infinite", max_ulp=float("inf"), deviation=float("nan"), worst=None, failing=0))
+    return report_of(*rows)
+
+
+def printed(report, name="table", **style):
+    return render(name, report, Style(**style))
+
+
+@pytest.mark.parametrize("name", GATE_FORMATS)
+def test_every_format_renders_every_verdict_and_ends_in_a_newline(name, report):
+    """A pure function: the same text twice; nothing the terminal or a log would obey, also of no row at all."""
+    text = printed(report, name)
+
+    assert text == printed(report, name)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+    assert printed(report_of(), name)
+
+
+# Table ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_keeps_to_its_width(width, verbose, report):
+    """All but the command to copy, which is not broken."""
+    text = printed(dataclasses.replace(report, verbose=verbose), width=width)
+    long = [each for each in text.splitlines() if len(each) > width]
+
+    assert [each for each in long if "reproduce: " not in each] == []
+    assert all(each.rstrip() == each for each in text.splitlines())
+
+
+def test_the_table_tells_the_worst_first_and_the_rest_in_numbers(report):
+    """Failures before what could not be judged; skipped rows as an aside; one verdict in the end."""
+    text = printed(report, width=100)
+
+    assert text.index("FAIL  ") < text.index("UNDECIDED  ")
+    assert "logit -15 (-0x1.ep+3), target 0: got 0, exact 3.059022737e-07, -1.1e+07 ulp (lost), limit 8 ulp" in " ".join(text.split())
+    assert "reproduce: losscheck compare --logit -15\n" in text
+    assert "- 1 skipped: PyTorch finds no CUDA device" in text
+    assert "- 1 not comparable: nothing is recorded for cpu-vax" in text
+    assert "gate broken: 10 rows of 10 cases in 2 files" in text
+
+
+def test_strict_turns_asides_into_failures(report):
+    """What is better than recorded or was not compared is told in full."""
+    text = printed(dataclasses.replace(report, strict=True), width=100)
+
+    assert "BETTER  " in text
+    assert "NOT-COMPARABLE  " in text
+    assert "not comparable: nothing" not in text
+
+
+def test_color_is_for_screens_that_asked(report):
+    """No escape sequence without colour, the name's own included."""
+    assert "\x1b[" not in printed(report_of(row(Verdict.FAIL)))
+    assert "\x1b[" in printed(report_of(row(Verdict.FAIL)), color=True)
+
+
+def test_a_name_is_not_read_as_markup(report):
+    """rich eats [red]."""
+    assert "[red]f[/red]" in printed(report, width=200)
+
+
+def test_a_long_list_ends_in_a_number():
+    """Twenty in full, without -v."""
+    rows = [row(Verdict.FAIL, case=f"case-{n}") for n in range(23)]
+    short, whole = printed(report_of(*rows)), printed(report_of(*rows, verbose=True))
+
+    assert short.count("FAIL  ") == 20
+    assert "... and 3 more; -v tells all of them" in short
+    assert whole.count("FAIL  ") == 23
+
+
+def test_verbose_shows_every_row_with_its_figures(report):
+    """Points and ulp of each; `all` where it was every float."""
+    text = " ".join(printed(dataclasses.replace(report, verbose=True), width=120).split())
+
+    assert "all 65536 1.3 of 8 ulp pass" in text or "all 65536 1.25 of 8 ulp pass" in text
+    assert "cases/a.yaml:12: case-skipped torch-bce-with-logits torch float32 cpu loss skipped" in text
+
+
+# JSON -----------------------------------------------------------------------------------------------------------------
+
+NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
+TEXT = {"type": "string"}
+ROW = {
+    "case": TEXT,
+    "file": TEXT,
+    "line": {"type": "integer", "minimum": 1},
+    "verdict": {"enum": [each.value for each in Verdict]},
+    "reason": TEXT,
+    "reproduce": TEXT,
+    "loss": TEXT,
+    "implementation": TEXT,
+    "backend": TEXT,
+    "device": TEXT,
+    "dtype": TEXT,
+    "quantity": {"enum": ["loss", "grad"]},
+    "points": {"type": "integer", "minimum": 0},
+    "failing": {"type": "integer", "minimum": 0},
+    "exhaustive": {"type": "boolean"},
+    "counts": {"propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": {"type": "integer", "minimum": 1}},
+    "max_ulp": NUMBER,
+    "limit": {"type": "number"},
+    "deviation": {"anyOf": [NUMBER, {"type": "null"}]},
+    "worst": {"type": ["object", "null"]},
+}
+DOCUMENT = {
+    "type": "object",
+    "required": ["schema_version", "command", "environment", "reproduce", "rows", "strict", "exit_code"],
+    "properties": {
+        "schema_version": {"const": 1},
+        "command": {"const": "gate"},
+        "strict": {"type": "boolean"},
+        "exit_code": {"enum": [0, 1, 2]},
+        "rows": {"items": {"type": "object", "properties": ROW, "required": list(ROW), "additionalProperties": False}},
+    },
+}
+
+
+def strict_json(text):
+    def refuse(token):
+        raise AssertionError(f"{token} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_is_the_contract(report):
+    """Every field of every row, no NaN token, the exit code of the run."""
+    document = strict_json(printed(report, "json"))
+    jsonschema.validate(document, DOCUMENT)
+
+    assert list(document["rows"][0]) == list(ROW)
+    assert document["exit_code"] == 1
+    assert [each["verdict"] for each in document["rows"]][: len(Verdict)] == [each.value for each in Verdict]
+    assert document["rows"][-1]["max_ulp"] == "inf"
+    assert document["rows"][-1]["deviation"] == "nan"
+    assert document["rows"][0]["worst"]["logit_hex"] == "-0x1.e000000000000p+3"
+    assert document["rows"][len(Verdict)]["case"] == EVIL
+
+
+# JUnit ----------------------------------------------------------------------------------------------------------------
+
+
+def test_junit_is_xml_with_a_suite_for_each_file(report):
+    """Totals agree with what is inside; failures, errors and skips are what the verdicts are."""
+    root = ElementTree.fromstring(printed(report, "junit"))
+    suites = root.findall("testsuite")
+
+    assert [each.get("name") for each in suites] == ["cases/a.yaml", "b:c,d%.yaml"]
+    for each in (root, *suites):
+        assert int(each.get("tests")) == len(list(each.iter("testcase")))
+        for kind, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            assert int(each.get(total)) == len(list(each.iter(kind))), kind
+    kinds = {each.get("name").partition(" [")[0]: [inner.tag for inner in each] for each in root.iter("testcase")}
+    assert kinds["case-fail"] == ["failure"]
+    assert kinds["case-undecided"] == ["error"]
+    assert kinds["case-pass"] == kinds["case-better"] == []
+    assert kinds["case-skipped"] == kinds["case-known-failure"] == kinds["case-not-comparable"] == ["skipped"]
+    failure = root.find(".//failure")
+    assert failure.get("message") == REASONS[Verdict.FAIL]
+    assert "cases/a.yaml:12: case-fail" in failure.text
+    assert "reproduce: losscheck compare --logit -15" in failure.text
+
+
+def test_junit_under_strict_counts_what_strict_counts(report):
+    """Better than recorded is a failure, not comparable an error."""
+    root = ElementTree.fromstring(printed(dataclasses.replace(report, strict=True), "junit"))
+    kinds = {each.get("name").partition(" [")[0]: [inner.tag for inner in each] for each in root.iter("testcase")}
+
+    assert kinds["case-better"] == ["failure"]
+    assert kinds["case-not-comparable"] == ["error"]
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+@example(EVIL, EVIL)
+@example("\x00", "]]>")
+@example("\ud800", "\udfff&#0;")
+def test_junit_is_well_formed_whatever_a_name_says(name, reason):
+    """What XML cannot hold is replaced, the rest comes back as it was."""
+    text = printed(report_of(row(Verdict.FAIL, case=name, reason=reason)), "junit")
+    root = ElementTree.fromstring(text.encode("utf-8"))
+    legal = re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", reason)
+
+    assert root.find(".//failure").get("message") == legal
+
+
+# GitHub ---------------------------------------------------------------------------------------------------------------
+
+
+def commands(text):
+    """The workflow commands that the runner would find in a log: lines that begin with `::`."""
+    return [each for each in re.split(r"\r\n|\r|\n", text) if each.lstrip().startswith("::")]
+
+
+def unescaped(text):
+    return text.replace("%0A", "\n").replace("%0D", "\r").replace("%3A", ":").replace("%2C", ",").replace("%25", "%")
+
+
+def test_github_gets_ten_annotations_worst_first():
+    """Then `and N more`: it drops further ones without a word."""
+    rows = (
+        [row(Verdict.UNDECIDED, case=f"u{n}") for n in range(6)] + [row(Verdict.FAIL, case=f"f{n}") for n in range(8)] + [row(Verdict.PASS)]
+    )
+    text = printed(report_of(*rows), "github")
+    titles = [re.search("title=([^:]*)::", each)[1] for each in commands(text)]
+
+    assert len(titles) == 10
+    assert [each[0] for each in titles] == ["f"] * 8 + ["u"] * 2
+    assert "\nand 4 more\n" in text
+    assert text.splitlines()[-1].startswith("gate broken: 15 rows")
+
+
+def test_github_points_at_the_line_of_the_case(report):
+    """File, line and title as properties; everything else in the message, its line breaks escaped."""
+    text = printed(report_of(row(Verdict.FAIL)), "github")
+    (command,) = commands(text)
+    properties, _, data = command.removeprefix("::error ").partition("::")
+
+    assert properties == "file=cases/a.yaml,line=12,title=a%3A fail"
+    assert unescaped(data).splitlines()[1] == REASONS[Verdict.FAIL]
+    assert unescaped(data).splitlines()[-1] == "reproduce: losscheck compare --logit -15"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("%\r\n:,"), max_size=30), st.sampled_from(Verdict))
+@example("::error::a", Verdict.SKIPPED)
+@example("\r::error::a", Verdict.SKIPPED)
+@example("%0A::error::a", Verdict.FAIL)
+@example("a\u2028::error::b\x85::error::c", Verdict.SKIPPED)
+@example(EVIL, Verdict.FAIL)
+@example("::set-output name=a::b", Verdict.BETTER)
+def test_no_name_or_reason_makes_a_command_of_its_own(text, verdict):
+    """Whatever is in them: one annotation for a row that fails, none for another; and it reads as it was written."""
+    shown = printed(report_of(row(verdict, case=text, reason=text, file=f"{text}.yaml")), "github")
+    found = commands(shown)
+
+    assert len(found) == (verdict.exit_code(strict=False) != 0)
+    if found:
+        properties, _, data = found[0].removeprefix("::error ").partition("::")
+        assert unescaped(re.fullmatch("file=([^,:\r\n]*),line=12,title=([^,:\r\n]*)", properties)[1]) == f"{text}.yaml"
+        assert text in unescaped(data)
+
+
+# Markdown -------------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_is_short():
+    """At most 20 rows: it is for the summary of a CI step."""
+    text = printed(report_of(*[row(Verdict.FAIL, case=f"case-{n}") for n in range(300)]), "markdown")
+
+    assert len(re.findall(r"^\| cases", text, re.MULTILINE)) == 20
+    assert "... and 280 more" in text
+    assert len(text) < 20_000
+
+
+def test_markdown_of_a_gate_that_holds_is_a_few_lines():
+    """No table without rows in it."""
+    text = printed(report_of(row(Verdict.PASS), row(Verdict.SKIPPED)), "markdown")
+
+    assert text.startswith("### losscheck gate: holds\n")
+    assert "|" not in text
+    assert "- 1 skipped: PyTorch finds no CUDA device" in text
+
+
+def test_markdown_cells_stay_in_their_columns(report):
+    """Pipes are escaped, and no line break leaves its cell."""
+    text = printed(report, "markdown")
+    rows = [each for each in text.split("\n") if each.startswith("|")]
+
+    assert len(rows) == 2 + len([each for each in report.cases if each.verdict.exit_code(strict=False)])
+    assert {len(re.findall(r"(?<!\\)\|", each)) for each in rows} == {5}
+
+
+# Through the command --------------------------------------------------------------------------------------------------
+
+CASES = """\
+cases:
+  - name: "evil | ::error::x"
+    loss: bce
+    implementations: [torch-bce-with-logits]
+    points: {logits: [1, -15], targets: 0}
+    quantities: [loss]
+"""
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """`losscheck gate` in this process, in a folder with one failing case."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "case.yaml").write_text(CASES, encoding="utf-8")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["losscheck", "gate", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        shown = capsys.readouterr()
+        return stop.value.code, shown.out, shown.err
+
+    return run
+
+
+def test_several_outputs_are_written_at_once(call, tmp_path):
+    """Each in the format of its suffix or of its prefix, beside what standard output shows; the exit code is that of the gate."""
+    words = [word for each in ("a.json", "b.xml", "c.md", "github:d", "table:e.log") for word in ("--output", each)]
+    code, out, _ = call("case.yaml", *words, "--format", "markdown")
+
+    assert code == 1
+    assert out.startswith("### losscheck gate: broken")
+    assert strict_json((tmp_path / "a.json").read_text(encoding="utf-8"))["exit_code"] == 1
+    assert ElementTree.parse(tmp_path / "b.xml").getroot().get("failures") == "1"
+    assert (tmp_path / "c.md").read_text(encoding="utf-8") == out
+    assert commands((tmp_path / "d").read_text(encoding="utf-8"))
+    assert "gate broken" in (tmp_path / "e.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", ["no/folder.json", ".", "json:", "a.csv", "yaml:a", "folder.json"])
+def test_an_output_that_cannot_be_written_exits_2(path, call, tmp_path):
+    """Never 1: what was found is not known to whoever reads the file."""
+    (tmp_path / "folder.json").mkdir()
+    code, _, err = call("case.yaml", "--output", path)
+
+    assert code == 2
+    assert "Traceback" not in err
+    assert "internal error" not in err
+    assert path.rpartition("/")[2].removesuffix(":") in err
+
+
+def test_the_formats_of_one_run_agree(call):
+    """The same verdict, case and figures in each."""
+    shown = {name: call("case.yaml", "--format", name)[:2] for name in GATE_FORMATS}
+
+    assert {code for code, _ in shown.values()} == {1}
+    for name, (_, text) in shown.items():
+        joined = " ".join(text.split())
+        assert "torch-bce-with-logits" in joined, name
+        assert "1 lost of 2 points, which the case does not allow" in joined, name
+        assert "3.059022737" in joined, name

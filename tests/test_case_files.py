@@ -277,6 +277,7 @@ def test_all_problems_of_all_files_come_at_once(tmp_path):
     places = [(file.name, each.line, each.path) for file, each in caught.value.problems]
 
     assert places == [
+        ("1.yaml", 3, "cases[0].loss"),
         ("1.yaml", 5, "cases[0].points.targets"),
         ("1.yaml", 5, "cases[0].points.target"),
         ("2.yaml", 6, "cases[0].dtypes[0]"),
@@ -286,7 +287,7 @@ def test_all_problems_of_all_files_come_at_once(tmp_path):
         ("5.yaml", 1, ""),
         ("4.yaml", 2, "name"),
     ]
-    assert "8 problems in 5 case files: nothing was judged" in caught.value.problem
+    assert "9 problems in 5 case files: nothing was judged" in caught.value.problem
     assert f"{tmp_path}/4.yaml:2:1: name: 'b' is also the name of {tmp_path}/3.yaml:2: rename one" in caught.value.problem
 
 

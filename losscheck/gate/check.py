@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+from pydantic import ValidationError
+
 from losscheck import registry
 from losscheck.backends import backend_named, parse_device
 from losscheck.dtypes import FLOAT64, FORMATS
@@ -16,7 +18,7 @@ from losscheck.gate.case import MOST_POINTS, Case
 from losscheck.loss import Implementation, Loss
 from losscheck.points import check_domain, pair
 
-__all__ = ["is_callable", "problems_of"]
+__all__ = ["is_callable", "problems_of", "problems_of_names"]
 
 # A path in the case and what is wrong there.
 Finding = tuple[tuple[str | int, ...], str]
@@ -32,6 +34,19 @@ def problems_of(case: Case, imports: bool = True) -> list[Finding]:
         return [(("loss",), str(error))]
     found = [*_selection(case, loss, imports), *_params(case, loss), *_domain(case, loss), *_budgets(case), *_expectations(case)]
     return [*found, *_twice(case)]
+
+
+def problems_of_names(given: Any, imports: bool = True) -> list[Finding]:
+    """What is wrong with the names in a case that has wrong values too: an unknown key must not hide an unknown loss."""
+    names = {key: given[key] for key in ("loss", "implementations", "backends", "devices") if key in given}
+    try:
+        case = Case.model_validate({"name": "a case", **names})
+        loss = registry.loss_named(case.loss)
+    except ValidationError:
+        return []
+    except UserError as error:
+        return [(("loss",), str(error))]
+    return list(_selection(case, loss, imports))
 
 
 def is_callable(name: str) -> bool:

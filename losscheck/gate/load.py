@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
-from losscheck.gate.check import problems_of
+from losscheck.gate.check import problems_of, problems_of_names
 from losscheck.gate.tree import Node, Problem, parse, read_text
 
 __all__ = ["CaseError", "LoadedCase", "case_files", "load"]
@@ -134,6 +134,8 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
             found = _model_problems(error, root, ("cases", n), Case)
             places = {(each.line, each.column) for each in found}
             problems += [*found, *(each for each in empty if (each.line, each.column) not in places)]
+            if isinstance(node.value, dict):
+                problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of_names(node.plain(), imports)]
             continue
         problems += empty
         problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]

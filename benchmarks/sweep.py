@@ -12,7 +12,7 @@ from paired import command, paired, shown
 
 from losscheck.bulk.compiled import BLOCK
 from losscheck.dtypes import FLOAT32
-from losscheck.sweep import Finding, SweepQuestion, run_tasks, tasks_of
+from losscheck.ranges import Finding, SweepQuestion, run_tasks, tasks_of
 
 
 def task(low: float, floats: int, quantities: tuple[str, ...], device: str):

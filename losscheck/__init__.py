@@ -1,3 +1,29 @@
-"""losscheck: where loss implementations break, exactly."""
+"""losscheck: where loss implementations break, exactly.
+
+The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`exact` and :func:`render`; for test suites
+:func:`losscheck.testing.assert_accurate`. Importing this package loads no framework, and nothing else before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losscheck import testing
+    from losscheck.api import compare, exact, render, sweep
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "compare", "exact", "render", "sweep", "testing"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module("losscheck.testing")
+    if name in __all__:
+        return getattr(importlib.import_module("losscheck.api"), name)
+    raise AttributeError(f"module 'losscheck' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

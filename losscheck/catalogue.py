@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from losscheck import registry
-from losscheck.backends import BACKENDS, backend_named
+from losscheck.backends import BACKENDS, ON_CUDA, backend_named
 from losscheck.loss import Implementation, Loss
 
 __all__ = ["catalogue"]
@@ -52,5 +52,5 @@ def _backend(name: str) -> dict[str, Any]:
     backend = backend_named(name)
     reason = backend.why_unavailable("cpu")
     devices = [] if reason else backend.devices()
-    cuda = backend.why_unavailable("cuda") if name == "torch" and not reason else ""
-    return {"name": name, "devices": devices, "reason": reason or cuda}
+    cuda = backend.why_unavailable("cuda") if name in ON_CUDA and not reason else ""
+    return {"name": name, "devices": devices, "modes": list(backend.modes), "reason": reason or cuda}

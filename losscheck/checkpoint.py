@@ -13,7 +13,8 @@ from losscheck import __version__
 from losscheck.bulk.summary import Summary
 from losscheck.errors import UserError
 from losscheck.files import write_atomically
-from losscheck.sweep import Finding, SweepQuestion, Task, tasks_of
+from losscheck.own.wiring import Wiring
+from losscheck.ranges import Finding, SweepQuestion, Task, tasks_of
 
 __all__ = ["Checkpoint", "State", "load_state", "merge_states", "save_state", "shard_range"]
 
@@ -63,7 +64,11 @@ def save_state(state: State, path: Path) -> None:
         "losscheck_state": FORMAT,
         "version": state.version,
         # In hex, because a limit may be infinite.
-        "question": {**asdict(state.question), "max_ulp": float(state.question.max_ulp).hex()},
+        "question": {
+            **asdict(state.question),
+            "max_ulp": float(state.question.max_ulp).hex(),
+            "wiring": state.question.wiring.to_json(),
+        },
         "shard": list(state.shard),
         "complete": state.complete,
         "findings": [_to_json(each) for each in state.findings],
@@ -143,7 +148,8 @@ def _to_json(finding: Finding) -> dict[str, Any]:
 
 def _state(data: dict[str, Any]) -> State:
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data["question"].items()}
-    question = SweepQuestion(**{**fields, "max_ulp": float.fromhex(fields["max_ulp"])})
+    wiring = Wiring.from_json(fields.get("wiring", {}))
+    question = SweepQuestion(**{**fields, "max_ulp": float.fromhex(fields["max_ulp"]), "wiring": wiring})
     findings = [
         Finding(
             {quantity: Summary.from_json(each) for quantity, each in one["summaries"].items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from collections.abc import Callable
 from importlib import metadata
@@ -9,8 +10,10 @@ from typing import Any
 
 from losscheck import __version__
 from losscheck.backends import backend_named
-from losscheck.dtypes import FLOAT32, FORMATS
+from losscheck.backends.extras import EXTRAS, installed, why_missing
+from losscheck.dtypes import FLOAT32
 from losscheck.environment import processor
+from losscheck.subnormals import treatment_text
 
 __all__ = ["diagnose"]
 
@@ -23,7 +26,12 @@ _PACKAGES = (
     ("python-flint", "the oracle: proved enclosures", True),
     ("ml_dtypes", "bfloat16 in numpy", True),
     ("torch", "the torch backend, and with it every published PyTorch implementation", True),
+    ("tensorflow", "its own losses", False),
+    ("jax", "a fourth framework", False),
+    ("optax", "its losses, on jax", False),
 )
+# One module is published as several distributions.
+_ALSO_AS = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly")}
 
 
 def diagnose() -> dict[str, Any]:
@@ -42,15 +50,17 @@ def diagnose() -> dict[str, Any]:
 
 
 def _package(name: str, purpose: str, needed: bool) -> dict[str, Any]:
-    try:
-        version = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        version = ""
-    return {"name": name, "version": version, "purpose": purpose, "needed": needed, "cure": "" if version else f"pip install {name}"}
+    version = ""
+    for distribution in (name, *_ALSO_AS.get(name, ())):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            version = version or metadata.version(distribution)
+    cure = "" if version else why_missing(name).rpartition("; ")[2] if not needed else f"pip install {name}"
+    return {"name": name, "version": version, "purpose": purpose, "needed": needed, "cure": cure}
 
 
 def _devices() -> list[dict[str, str]]:
-    pairs = (("numpy", "cpu"), ("torch", "cpu"), ("torch", "cuda"))
+    names = ("torch", *(name for name in EXTRAS if installed(name)))
+    pairs = [("numpy", "cpu"), *((name, device) for name in names for device in ("cpu", "cuda"))]
     return [{"backend": name, "device": device, "reason": backend_named(name).why_unavailable(device)} for name, device in pairs]
 
 
@@ -75,32 +85,16 @@ def _oracles_agree() -> tuple[bool, str]:
 
 def _subnormals(backend: str) -> Callable[[], tuple[bool, str]]:
     def probe() -> tuple[bool, str]:
-        if reason := backend_named(backend).why_unavailable("cpu"):
-            return True, f"not here: {reason}"
-        kept = [name for name in FORMATS if _keeps_subnormals(backend, name)]
-        flushed = [name for name in FORMATS if name not in kept]
-        return True, f"kept in {', '.join(kept) or 'none'}" + (f"; FLUSHED in {', '.join(flushed)}" if flushed else "")
+        reason = backend_named(backend).why_unavailable("cpu")
+        return True, f"not here: {reason}" if reason else treatment_text(backend)
 
     return probe
-
-
-def _keeps_subnormals(backend: str, dtype: str) -> bool:
-    """Half the smallest normal number, computed by the backend, is not zero."""
-    smallest = FORMATS[dtype].smallest_normal
-    if backend == "torch":
-        import torch
-
-        return bool((torch.full((64,), smallest, dtype=getattr(torch, dtype)) * 0.5 > 0).all())
-    import numpy as np
-
-    from losscheck.backends.numpy import array_dtype
-
-    array = np.full(64, smallest).astype(array_dtype(FORMATS[dtype]))
-    return bool((array * array_dtype(FORMATS[dtype]).type(0.5) > 0).all())
 
 
 _PROBES: dict[str, Callable[[], tuple[bool, str]]] = {
     "both oracles agree to 30 digits": _oracles_agree,
     "numpy on cpu, subnormals": _subnormals("numpy"),
     "torch on cpu, subnormals": _subnormals("torch"),
+    "tensorflow on cpu, subnormals": _subnormals("tensorflow"),
+    "jax on cpu, subnormals": _subnormals("jax"),
 }

@@ -1,4 +1,4 @@
-"""softplus and sigmoid for numpy and torch arrays, written so that neither value nor autograd gradient breaks.
+"""softplus and sigmoid for numpy, torch and JAX arrays, written so that neither value nor autograd gradient breaks.
 
 Both are built from e = exp(-|x|), which lies in [0, 1] and cannot overflow. ``where`` picks the branch before the
 exponential is taken, never after it: autograd differentiates both branches of a ``where``, and 0 * inf is NaN there.
@@ -62,7 +62,17 @@ def power_of_sigmoid(xp: Any, x: Any, exponent: float) -> Any:
 
 
 def power_of_complement(xp: Any, z: Any, exponent: float) -> Any:
-    """(1 - z)^b, taken in float64 and rounded once: 1 - z rounds, and the power would multiply that error by b."""
+    """(1 - z)^b, taken in float64 and rounded once: 1 - z rounds, and the power would multiply that error by b.
+
+    JAX has no float64 beside float32. There the error of 1 - z, which is exactly (1 - (1 - z)) - z, is put back in: to
+    first order it changes the power by b times as much.
+    """
+    if xp.__name__ == "jax.numpy" and z.dtype != "float64":
+        wide = xp.asarray(z, dtype=xp.float32)
+        complement = 1 - wide
+        error = (1 - complement) - wide
+        share = xp.where(complement > 0, error / xp.where(complement > 0, complement, 1), 0)
+        return xp.asarray(complement ** float(exponent) * (1 + exponent * share), dtype=z.dtype)
     return xp.asarray((1 - xp.asarray(z, dtype=xp.float64)) ** float(exponent), dtype=z.dtype)
 
 

@@ -12,7 +12,10 @@ from losscheck import __version__
 __all__ = ["describe", "processor"]
 
 # Distributions named in a report when their module has been imported in this run.
-_MODULES = {"numpy": "numpy", "torch": "torch", "mpmath": "mpmath", "python-flint": "flint", "ml_dtypes": "ml_dtypes"}
+_MODULES = {
+    **{name: name for name in ("numpy", "torch", "tensorflow", "jax", "jaxlib", "optax", "mpmath", "ml_dtypes")},
+    "python-flint": "flint",
+}
 
 
 def describe(devices: Iterable[str] = ("cpu",)) -> dict[str, object]:
@@ -42,10 +45,23 @@ def _device_name(device: str) -> str:
     if device == "cpu":
         return processor()
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_available():
-        return "unavailable"
     index = int(device.partition(":")[2] or "0")
+    if torch is None or not torch.cuda.is_available():
+        return _named_by_others(index)
     if index >= torch.cuda.device_count():
         return "unavailable"
     major, minor = torch.cuda.get_device_capability(index)
     return f"{torch.cuda.get_device_name(index)} (compute capability {major}.{minor})"
+
+
+def _named_by_others(index: int) -> str:
+    """The name of a CUDA device that JAX or TensorFlow found where torch is not loaded, or finds none."""
+    from losscheck.backends import backend_named
+
+    for name in ("jax", "tensorflow"):
+        if name in sys.modules and not backend_named(name).why_unavailable(f"cuda:{index}"):
+            if name == "jax":
+                return str(sys.modules["jax"].devices("cuda")[index].device_kind)
+            config = sys.modules["tensorflow"].config
+            return str(config.experimental.get_device_details(config.list_physical_devices("GPU")[index]).get("device_name", "?"))
+    return "unavailable"

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["UserError", "nearest"]
+__all__ = ["PluginWarning", "UserError", "nearest"]
 
 
 class UserError(Exception):
-    """Something only the user can mend: what is wrong, and the cure. The command line prints it and exits 2."""
+    """Something only the user can mend: what is wrong, and the cure. The command line prints it and exits 2.
 
-    def __init__(self, problem: str, cure: str = "") -> None:
-        super().__init__(f"{problem}: {cure}" if cure else problem)
+    ``details`` come first, a line each: places in files, which editors and CI find by their form.
+    """
+
+    def __init__(self, problem: str, cure: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([*details, f"{problem}: {cure}" if cure else problem]))
         self.problem = problem
         self.cure = cure
+        self.details = tuple(details)
+
+
+class PluginWarning(UserWarning):
+    """Someone else's package that cannot be used: it is named, and everything else goes on without it."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from losscheck import registry
-from losscheck.backends import BACKENDS, Batch, Result, backend_named
-from losscheck.dtypes import format_named
-from losscheck.judge import Judge
+from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
+from losscheck.backends.blocks import SMALL
+from losscheck.backends.extras import EXTRAS, missing
+from losscheck.dtypes import FORMATS, Format, format_named
+from losscheck.errors import UserError
+from losscheck.judge import Answer, Judge
 from losscheck.loss import Implementation
+from losscheck.own.callables import aside, reason_of
 from losscheck.points import Points, check_domain, pair
 from losscheck.question import Question, Subject
 from losscheck.report import Difference, PointRow
 
-__all__ = ["compare", "differences", "evaluate", "subjects"]
+__all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
 
 # Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same
 # point among many go through the same vector code: PyTorch's scalar tail returns other bits.
 LANES = 64
 
-# A value for every quantity and index (see Judge), or the reason why there is none.
-Answers = dict[tuple[str, int | None], float | str]
+# An answer for every quantity and index (see Judge).
+Answers = dict[tuple[str, int | None], Answer]
 
 
 def compare(question: Question) -> list[PointRow]:
@@ -29,7 +34,7 @@ def compare(question: Question) -> list[PointRow]:
     Raises:
         UserError: for a selection that matches nothing, and points or parameters outside a loss's domain.
     """
-    selected = registry.select(question.losses, question.impl, question.backends)
+    selected = registry.select(question.losses, question.impl, question.backends, question.wiring)
     rows: list[PointRow] = []
     for loss in question.losses:
         for dtype in map(format_named, question.dtypes):
@@ -65,18 +70,19 @@ def evaluate(
 
 
 def differences(rows: Iterable[PointRow]) -> list[Difference]:
-    """For every further device, how many rows have other bits than on the first one."""
+    """For every further device or mode, how many rows have other bits than on the first one."""
     by_device: dict[str, dict[tuple[object, ...], PointRow]] = {}
     for row in rows:
         key = (row.loss, row.implementation, row.backend, row.dtype, row.quantity, repr(row.logits), row.targets)
         if row.value is not None:
-            by_device.setdefault(row.device, {})[key] = row
+            by_device.setdefault(row.device if row.mode == "eager" else f"{row.device} {row.mode}", {})[key] = row
     (first, here), *others = by_device.items() or [("", {})]
     found = []
     for device, there in others:
         both = [key for key in there if key in here]
         differ = sum(_bits(here[key]) != _bits(there[key]) for key in both)
-        found.append(Difference(first, device, len(both), differ))
+        if both:  # under autocast another dtype may have come out, which has other bits by nature
+            found.append(Difference(first, device, len(both), differ))
     return found
 
 
@@ -85,14 +91,44 @@ def _bits(row: PointRow) -> str:
     return row.value.hex()
 
 
-def subjects(question: Question, implementations: Sequence[Implementation]) -> Iterator[Subject]:
-    """Every backend and device an implementation is asked on; only torch has other devices than the cpu."""
+def subjects(question: Question, implementations: Sequence[Implementation], *, extras: bool = True) -> Iterator[Subject]:
+    """Every backend, device and mode an implementation is asked in; numpy and mpmath have the cpu alone, and eager.
+
+    Without ``extras``, TensorFlow and JAX run what is named and runs nowhere else.
+    """
     for one in implementations:
-        for backend in BACKENDS:
-            if backend in one.backends and (not question.backends or backend in question.backends):
-                for device in question.devices:
-                    if device == "cpu" or backend == "torch":
-                        yield Subject(one, backend, device)
+        for backend in _backends(question, one, extras):
+            for device in question.devices:
+                if device == "cpu" or backend in ON_CUDA:
+                    yield from (Subject(one, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes)
+
+
+def _backends(question: Question, one: Implementation, extras: bool) -> list[str]:
+    """Where an implementation is run. What is not installed is a row of its own only when it was asked for by name."""
+    able = [name for name in BACKENDS if name in one.backends]
+    if question.backends:
+        return [name for name in able if name in question.backends]
+    ready = [name for name in able if not missing(one, name) and (extras or name not in EXTRAS)]
+    return ready or (able if question.impl else [])
+
+
+def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
+    """The error of a selection that no backend, device and mode fit."""
+    able = [f"{mode} runs on {', '.join(name for name in BACKENDS if mode in backend_named(name).modes)}" for mode in modes]
+    return UserError(
+        f"nothing that was selected runs on {' or '.join(devices)} in the mode {' or '.join(modes)}",
+        f"{'; '.join(able)}; devices other than the cpu on {', '.join(ON_CUDA)}; see `losscheck list`",
+    )
+
+
+def left_out(question: Question) -> dict[str, list[str]]:
+    """Extra to the implementations that nobody named and that would run if it were installed."""
+    found: dict[str, list[str]] = {}
+    if not question.impl and not question.backends:
+        for one in registry.select(question.losses, ()):
+            if all(missing(one, name) for name in one.backends):
+                found.setdefault(one.backends[0], []).append(one.name)
+    return found
 
 
 def _answers(judge: Judge, subject: Subject) -> Answers:
@@ -101,21 +137,23 @@ def _answers(judge: Judge, subject: Subject) -> Answers:
         return dict.fromkeys(asked, reason)
     together = _attempt(judge, subject, judge.points)
     if isinstance(together, Result):
-        return {key: _value(together, *key) for key in asked}
+        return {key: _value(judge.dtype, together, *key) for key in asked}
     if judge.question.reduction != "none":
         return dict.fromkeys(asked, together)
     # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
-    alone = [_attempt(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
+    alone = [_alone(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
     answers: Answers = {}
     for quantity, index in asked:
         one = alone[index or 0]
-        answers[quantity, index] = _value(one, quantity, 0) if isinstance(one, Result) else one
+        answers[quantity, index] = _value(judge.dtype, one, quantity, 0) if isinstance(one, Result) else one
     return answers
 
 
-def _value(result: Result, quantity: str, index: int | None) -> float | str:
+def _value(asked: Format, result: Result, quantity: str, index: int | None) -> Answer:
     values = result.loss if quantity == "loss" else result.grad
-    return values[index or 0] if values else f"it has no {quantity} on this backend"
+    if not values:
+        return result.why_no_grad or f"it has no {quantity} on this backend"
+    return values[index or 0], FORMATS[result.dtypes.get(quantity, asked.name)]
 
 
 def _why_not(judge: Judge, subject: Subject) -> str:
@@ -123,14 +161,28 @@ def _why_not(judge: Judge, subject: Subject) -> str:
     for each in judge.loss.parameters:
         if each.name in subject.implementation.ignores and judge.params[each.name] != each.default:
             return f"{subject.implementation.name} takes no {each.name}"
-    return backend_named(subject.backend).why_unavailable(subject.device)
+    return missing(subject.implementation, subject.backend) or backend_named(subject.backend).why_unavailable(subject.device, subject.mode)
 
 
-def _attempt(judge: Judge, subject: Subject, points: Points) -> Result | str:
+def _lanes(subject: Subject) -> int:
+    """What compiles for the shape it is given gets that of a sweep: XLA's code for another has been seen to have other bits."""
+    return SMALL if subject.backend in EXTRAS or subject.mode.startswith("compile") else LANES
+
+
+def _alone(judge: Judge, subject: Subject, point: Points) -> Result | str:
+    """What it returned at one point; a gradient that cannot be taken does not take the loss with it."""
+    found = _attempt(judge, subject, point)
+    if isinstance(found, Result) or not subject.implementation.own or judge.question.quantities == ("loss",):
+        return found
+    bare = _attempt(judge, subject, point, gradient=False)
+    return replace(bare, why_no_grad=found) if isinstance(bare, Result) else found
+
+
+def _attempt(judge: Judge, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
     """What the implementation returned, or what it raised."""
     question = judge.question
     elementwise = question.reduction == "none"
-    padding = -len(points) % LANES if elementwise else 0
+    padding = -len(points) % _lanes(subject) if elementwise else 0
     batch = Batch(
         loss=judge.loss,
         implementation=subject.implementation,
@@ -142,10 +194,11 @@ def _attempt(judge: Judge, subject: Subject, points: Points) -> Result | str:
         shape=() if elementwise else question.shape,
         reduction=question.reduction,
         digits=question.digits,
-        gradient="grad" in question.quantities,
+        gradient=gradient and "grad" in question.quantities,
+        mode=subject.mode,
     )
     try:
-        return backend_named(subject.backend).run(batch)
-    except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
-        # A framework that has no kernel for a dtype says so by raising; that is an answer about it, not our crash.
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        with aside():
+            return backend_named(subject.backend).run(batch)
+    except Exception as error:
+        return reason_of(error, subject.implementation)

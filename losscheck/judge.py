@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 from losscheck.dtypes import Format
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 from losscheck.loss import Formula, Implementation, Loss
 from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.oracle.refine import Term, exact_value
@@ -16,7 +16,10 @@ from losscheck.question import Question, Subject
 from losscheck.reductions import exact_weights
 from losscheck.report import Outcome, PointRow
 
-__all__ = ["Judge", "definition_of", "formula_of"]
+__all__ = ["Answer", "Judge", "definition_of", "formula_of"]
+
+# What came out, with its dtype, or the reason why nothing did.
+Answer = tuple[float, Format] | str
 
 
 class Judge:
@@ -42,50 +45,54 @@ class Judge:
         whole: list[tuple[str, int | None]] = [("loss", None)] if "loss" in wanted else []
         return whole + [("grad", index) for index in everywhere if "grad" in wanted]
 
-    def row(self, subject: Subject, quantity: str, index: int | None, answer: float | str) -> PointRow:
-        """The row of a value, or of the reason why there is none."""
-        exact, definition = self.pair(subject.implementation, quantity, index)
+    def row(self, subject: Subject, quantity: str, index: int | None, answer: Answer) -> PointRow:
+        """The row of a value, or of the reason why there is none. A value is judged in the dtype that came out."""
+        dtype = self.dtype if isinstance(answer, str) else answer[1]
+        exact, definition = self.pair(subject.implementation, quantity, index, dtype)
         chosen = slice(None) if index is None else slice(index, index + 1)
-        row = PointRow(
+        base: dict[str, Any] = dict(  # noqa: C408
             loss=self.loss.name,
             implementation=subject.implementation.name,
             backend=subject.backend,
             device=subject.device,
-            dtype=self.dtype.name,
+            dtype=dtype.name,
             quantity=quantity,
             params=self.params,
             logits=self.points.logits[chosen],
             targets=self.points.targets[chosen],
-            outcome=Outcome.UNAVAILABLE,
             exact=exact,
             definition=definition,
             deviation=deviation(exact, definition),
             note=self._note(subject.implementation),
+            mode=subject.mode,
+            logit_dtype="" if dtype is self.dtype else self.dtype.name,
         )
         if isinstance(answer, str):
-            return replace(row, reason=answer)
-        ulp = ulp_error(answer, exact, self.dtype)
-        return replace(
-            row,
-            value=answer,
+            return PointRow(**base, outcome=Outcome.UNAVAILABLE, reason=answer)
+        value, ulp = answer[0], ulp_error(answer[0], exact, dtype)
+        return PointRow(
+            **base,
+            value=value,
             ulp=ulp,
-            outcome=classify(answer, exact, ulp, self.dtype, self.question.max_ulp),
-            absolute_error=absolute_error(answer, exact),
-            relative_error=relative_error(answer, exact),
+            outcome=classify(value, exact, ulp, dtype, self.question.max_ulp),
+            absolute_error=absolute_error(value, exact),
+            relative_error=relative_error(value, exact),
         )
 
     def _note(self, one: Implementation) -> str:
         return one.published.note if self.question.reduction == "published" and one.published else one.note
 
-    def pair(self, one: Implementation, quantity: str, index: int | None) -> tuple[Exact, Exact]:
+    def pair(self, one: Implementation, quantity: str, index: int | None, dtype: Format) -> tuple[Exact, Exact]:
         """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""
-        definition = self._exact(*definition_of(self.loss, quantity), self._terms(None, index))
+        definition = self._exact(*definition_of(self.loss, quantity), self._terms(None, index), dtype)
         published = one.published if self.question.reduction == "published" else None
+        if self.question.reduction != "published" and one.formula is None:
+            return definition, definition
         if published and published.formula:
             own, differentiate = published.formula, quantity == "grad"
         else:
             own, differentiate = formula_of(self.loss, one, quantity)
-        exact = self._exact(own, differentiate, self._terms(one, index))
+        exact = self._exact(own, differentiate, self._terms(one, index), dtype)
         return exact, definition
 
     def _terms(self, one: Implementation | None, index: int | None) -> tuple[Term, ...]:
@@ -104,11 +111,11 @@ class Judge:
             self._weighted[name] = tuple(Term(*each, weight) for each, weight in zip(pairs, weights, strict=True))
         return self._weighted[name]
 
-    def _exact(self, formula: Formula, differentiate: bool, terms: tuple[Term, ...]) -> Exact:
-        key = (formula, differentiate, terms)
+    def _exact(self, formula: Formula, differentiate: bool, terms: tuple[Term, ...], dtype: Format) -> Exact:
+        key = (formula, differentiate, terms, dtype.name)
         if key not in self._known:
             self._known[key] = exact_value(
-                formula, list(terms), self.params, self.dtype, oracle=self.question.oracle, differentiate=differentiate
+                formula, list(terms), self.params, dtype, oracle=self.question.oracle, differentiate=differentiate
             )
         return self._known[key]
 

@@ -12,6 +12,7 @@ from losscheck.dtypes import Format
 from losscheck.errors import UserError, nearest
 
 __all__ = [
+    "ARRAYS",
     "EVERY_LOSS",
     "Implementation",
     "Landmark",
@@ -29,6 +30,9 @@ Weights = Callable[..., Sequence[Fraction]]
 
 # An implementation of this "loss" is one of every loss there is (the mpmath definition).
 EVERY_LOSS = "*"
+
+# The backends whose arrays one function of elementary operations can serve alike.
+ARRAYS = ("numpy", "torch", "jax")
 
 
 @dataclass(frozen=True)
@@ -151,16 +155,18 @@ class Implementation:
         loss: name of the loss it claims to compute.
         name: unique among the implementations of that loss.
         function: ``function(xp, logit, target, **params)``, elementwise on arrays of one dtype; ``xp`` is the
-            ``numpy`` or ``torch`` module.
+            ``numpy``, ``torch``, ``tensorflow`` or ``jax.numpy`` module.
         source: where it was published.
-        backends: which of numpy, torch, mpmath can run it.
+        backends: which of numpy, torch, tensorflow, jax, mpmath can run it.
         gradient: the same signature, for backends without automatic differentiation.
         formula: its own exact formula where that is not the loss's definition.
         formula_gradient: the exact gradient it really computes where that is not the derivative of ``formula``.
         published: the whole as published, when it is more than the elements under the loss's own reduction.
         ignores: parameters of the loss that it has no way to take.
         note: in words, how its formula differs from the definition.
+        library: the module given as ``xp`` where it is not the backend's own: optax on jax.
         module: where it is defined.
+        own: a callable of the user's, named on the command line: whatever it raises is an answer about it.
     """
 
     loss: str
@@ -174,7 +180,9 @@ class Implementation:
     published: Published | None = None
     ignores: tuple[str, ...] = ()
     note: str = ""
+    library: str = ""
     module: str = field(default="", compare=False)
+    own: bool = False
 
 
 def implementation(

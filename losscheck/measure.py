@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from losscheck.dtypes import FLOAT64, Format
-from losscheck.exact import Dyadic, Exact, Kind
+from losscheck.enclosure import Dyadic, Exact, Kind
 from losscheck.report import Outcome
 
 __all__ = ["absolute_error", "classify", "deviation", "relative_error", "ulp_error"]
@@ -29,8 +29,7 @@ def ulp_error(value: float, exact: Exact, dtype: Format) -> float:
         return value
     if exact.kind is Kind.INFINITE:
         return -exact.rounded
-    unit = dtype.ulp_exponent(exact.magnitude)
-    return _to_float(_scaled(_dyadic(value), -unit) - _scaled(exact.middle, -unit))
+    return _difference(_dyadic(value), exact.middle, dtype.ulp_exponent(exact.magnitude))
 
 
 def classify(value: float, exact: Exact, ulp: float, dtype: Format, max_ulp: float) -> Outcome:
@@ -59,7 +58,7 @@ def absolute_error(value: float, exact: Exact) -> float:
         return math.nan
     if exact.kind is not Kind.FINITE:
         return 0.0 if math.isnan(value) or value == exact.rounded else -exact.rounded
-    return value if math.isinf(value) else _to_float(_scaled(_dyadic(value), 0) - _scaled(exact.middle, 0))
+    return value if math.isinf(value) else _difference(_dyadic(value), exact.middle, 0)
 
 
 def relative_error(value: float, exact: Exact) -> float:
@@ -100,6 +99,17 @@ def _overlap(a: Exact, b: Exact) -> bool:
     scale = -max(a.magnitude, b.magnitude)
     distance = abs(_scaled(a.middle, scale) - _scaled(b.middle, scale))
     return distance <= _scaled(a.radius, scale) + _scaled(b.radius, scale)
+
+
+def _difference(a: Dyadic, b: Dyadic, unit: int) -> float:
+    """(a - b) / 2^unit, rounded once."""
+    (m0, e0), (m1, e1) = a, b
+    if m0 == 0 or m1 == 0:
+        return FLOAT64.round_dyadic(m0 - m1, (e0 if m0 else e1) - unit)
+    if abs(e0 - e1) > _FAR:
+        return _to_float(_scaled(a, -unit) - _scaled(b, -unit))
+    low = min(e0, e1)
+    return FLOAT64.round_dyadic((m0 << (e0 - low)) - (m1 << (e1 - low)), low - unit)
 
 
 def _ratio(a: Dyadic, b: Dyadic) -> float:

@@ -38,7 +38,7 @@ class CaseFile(pytest.File):
         try:
             loaded = load([self.path])
         except CaseError as error:
-            raise self.CollectError(error.problem) from None
+            raise self.CollectError("\n".join(error.details)) from None
         return [CaseItem.from_parent(self, name=each.case.name, loaded=each) for each in loaded]
 
 

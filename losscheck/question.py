@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from losscheck.loss import Implementation, Loss
+from losscheck.own.wiring import UNWIRED, Wiring
 
 __all__ = ["DEFAULT_MAX_ULP", "Question", "Subject"]
 
@@ -20,7 +21,7 @@ class Question:
     Attributes:
         losses: the losses asked about.
         logits, targets: as the user wrote them (text is rounded once, straight to each dtype).
-        impl: globs; empty for every implementation.
+        impl: globs, and specs of callables; empty for every implementation.
         backends: empty for every backend.
         params: given parameters; those that a loss does not have are for the others.
         quantities: ``loss``, ``grad`` or both.
@@ -28,7 +29,9 @@ class Question:
         shape: the shape the points have for a published whole; empty for one axis.
         oracle: flint or mpmath.
         digits: decimal digits of the mpmath implementations.
+        modes: how they are run (backends.MODES); a backend that has no such mode is left out.
         max_ulp: above this a result is ``inaccurate``.
+        wiring: how callables of the user's are called.
     """
 
     losses: Sequence[Loss]
@@ -45,12 +48,15 @@ class Question:
     oracle: str = "flint"
     digits: int = 50
     max_ulp: float = DEFAULT_MAX_ULP
+    wiring: Wiring = UNWIRED
+    modes: Sequence[str] = ("eager",)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is under test: an implementation on a backend and a device."""
+    """What is under test: an implementation on a backend and a device, and the mode it is run in."""
 
     implementation: Implementation
     backend: str
     device: str
+    mode: str = "eager"

@@ -9,10 +9,14 @@ import pkgutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from losscheck.errors import UserError, nearest
+from losscheck.errors import PluginWarning, UserError, nearest
 from losscheck.loss import EVERY_LOSS, Implementation, Loss
+from losscheck.own.wiring import UNWIRED, Wiring
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
 
@@ -57,23 +61,50 @@ def implementations() -> tuple[Implementation, ...]:
     return tuple(sorted(found.values(), key=lambda each: order.get(each.name, 2)))
 
 
-def loss_named(name: str) -> Loss:
-    """The loss of that name.
+def loss_named(name: str, wiring: Wiring = UNWIRED) -> Loss:
+    """The loss of that name; that of the wiring's own formula has its spec for a name.
 
     Raises:
         UserError: with the nearest known names.
     """
+    if name and name == wiring.formula:
+        from losscheck.own.formulas import own_loss
+
+        return own_loss(wiring)
     if name in losses():
         return losses()[name]
     raise UserError(f"unknown loss {name!r}", nearest(name, losses()))
 
 
-def select(chosen: Iterable[Loss], patterns: Sequence[str], backends: Sequence[str] = ()) -> list[Implementation]:
+def select(chosen: Iterable[Loss], patterns: Sequence[str], backends: Sequence[str] = (), wiring: Wiring = UNWIRED) -> list[Implementation]:
     """The implementations of the chosen losses whose names match any glob and that run on any of the backends.
 
+    A pattern with a colon names a callable of the user's, which is called as the wiring says and comes first.
+
     Raises:
-        UserError: when a pattern matches nothing, so that a spelling mistake is not an empty success.
+        UserError: when a pattern matches nothing, so that a spelling mistake is not an empty success; when a callable
+            cannot be loaded or called.
     """
+    chosen = list(chosen)
+    own = _own(chosen, [each for each in patterns if ":" in each], backends, wiring)
+    patterns = [each for each in patterns if ":" not in each]
+    return own + _registered(chosen, patterns, backends) if patterns or not own else own
+
+
+def _own(chosen: Sequence[Loss], specs: Sequence[str], backends: Sequence[str], wiring: Wiring) -> list[Implementation]:
+    if not specs:
+        if wiring != UNWIRED:
+            raise UserError(
+                "--kw, --call, --input, --pick, --axes and --formula are for a callable of your own, and no --impl names one",
+                "add for example --impl path/to/file.py:function",
+            )
+        return []
+    from losscheck.own.implementation import own_implementation
+
+    return [own_implementation(spec, loss, wiring, tuple(backends)) for loss in chosen for spec in dict.fromkeys(specs)]
+
+
+def _registered(chosen: Sequence[Loss], patterns: Sequence[str], backends: Sequence[str]) -> list[Implementation]:
     of = {loss.name for loss in chosen}
     candidates = [each for each in implementations() if each.loss in of]
     for pattern in patterns:
@@ -118,12 +149,17 @@ def _plugins() -> Iterator[ModuleType]:
                 loaded = point.load()
             except Exception as error:
                 # Someone else's package must not take the tool down with it.
-                warnings.warn(f"plug-in {point.name} ({point.value}) cannot be loaded: {error!r}", stacklevel=2)
+                warnings.warn(f"{_named(point)} cannot be loaded: {type(error).__name__}: {error}", PluginWarning, stacklevel=2)
                 continue
             if isinstance(loaded, ModuleType):
                 yield loaded
             else:
-                warnings.warn(f"plug-in {point.name} ({point.value}) is not a module; name the module itself", stacklevel=2)
+                warnings.warn(f"{_named(point)} is not a module; the entry point must name one", PluginWarning, stacklevel=2)
+
+
+def _named(point: EntryPoint) -> str:
+    package = f" of the package {point.dist.name}" if point.dist else ""
+    return f"the plug-in {point.name} = {point.value!r}{package}"
 
 
 def _instances(module: ModuleType, kind: type[T]) -> Iterator[T]:

@@ -13,9 +13,9 @@ from losscheck.dtypes import FORMATS, Format
 from losscheck.judge import formula_of
 
 if TYPE_CHECKING:
-    from losscheck.sweep import Task
+    from losscheck.ranges import Task
 
-__all__ = ["call_of", "count_nans", "examiner_of", "prepared_of", "scanner_of"]
+__all__ = ["call_of", "count_nans", "examiner_of", "judged_dtype", "prepared_of", "scanner_of"]
 
 TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
 
@@ -40,12 +40,12 @@ def _make_scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
     call = call_of(task)
     if task.grid.sample is not None:
         return lambda first, last: scan_sample(call, examiners, task.grid)
-    if task.grid.points >= WORTHWHILE and task.subject.device != "cpu":
+    if task.grid.points >= WORTHWHILE and task.subject.device != "cpu" and (task.subject.backend, task.subject.mode) == ("torch", "eager"):
         from losscheck.backends.torch import BACKEND
         from losscheck.bulk.device import DeviceScanner
 
         return DeviceScanner(BACKEND.prepare_tensors(prepared_of(task)), examiners, task.grid, task.subject.device).scan
-    if task.grid.points >= WORTHWHILE:
+    if task.grid.points >= WORTHWHILE and all(each.dtype is task.grid.dtype for each in examiners.values()):
         try:
             return CompiledScanner(call, examiners, task.grid).scan
         except (NotCarriedError, ImportError):
@@ -57,7 +57,17 @@ def _make_scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
 def examiner_of(task: Task, quantity: str) -> Examiner:
     formula, differentiate = formula_of(task.loss, task.subject.implementation, quantity)
     names = tuple(sorted(task.params.items()))
-    return _shared_examiner(formula, differentiate, task.target, names, task.grid.dtype.name, task.question.oracle, task.question.max_ulp)
+    dtype = judged_dtype(task, quantity).name
+    return _shared_examiner(formula, differentiate, task.target, names, dtype, task.question.oracle, task.question.max_ulp)
+
+
+def judged_dtype(task: Task, quantity: str) -> Format:
+    """The dtype that comes out, in which it is judged: that of the logits but for autocast."""
+    if not task.subject.mode.startswith("autocast"):
+        return task.grid.dtype
+    from losscheck.backends.torch import BACKEND
+
+    return FORMATS[BACKEND.came_out(prepared_of(task))[quantity]]
 
 
 @functools.lru_cache(maxsize=64)
@@ -78,6 +88,7 @@ def prepared_of(task: Task) -> Prepared:
         target=task.target,
         gradient="grad" in task.quantities,
         digits=task.question.digits,
+        mode=task.subject.mode,
     )
 
 

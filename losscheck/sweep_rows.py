@@ -9,13 +9,13 @@ from typing import Any
 from losscheck.bulk.array_judge import CODES, bucket_name
 from losscheck.bulk.examine import Examiner
 from losscheck.bulk.summary import Summary, Worst
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 from losscheck.judge import definition_of
 from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.ranges import Finding, Task
 from losscheck.report import BitDifference, Outcome, PointRow, Region, SweepRow
-from losscheck.scanners import call_of, examiner_of
-from losscheck.sweep import Finding, Task
+from losscheck.scanners import call_of, examiner_of, judged_dtype
 
 __all__ = ["bit_differences", "rows_of"]
 
@@ -40,10 +40,13 @@ def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
         "high": task.grid.high,
         "points": task.grid.points,
         "exhaustive": task.grid.exhaustive,
+        "mode": task.subject.mode,
     }
     summary = finding.summaries.get(quantity)
     if finding.reason or summary is None:
         return SweepRow(**base, reason=finding.reason or "nothing was scanned")
+    if (dtype := judged_dtype(task, quantity)) is not task.grid.dtype:
+        base |= {"dtype": dtype.name, "logit_dtype": task.grid.dtype.name}
     worst = tuple(_point(task, quantity, each) for each in summary.worst)
     return SweepRow(
         **base,
@@ -63,9 +66,9 @@ def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
 
 def _point(task: Task, quantity: str, worst: Worst) -> PointRow:
     """A worst case as a row of compare: the filter's ulp replaced by the oracle's."""
-    dtype = task.grid.dtype
-    logit = dtype.from_ordinal(worst.ordinal)
+    logit = task.grid.dtype.from_ordinal(worst.ordinal)
     examiner = examiner_of(task, quantity)
+    dtype = examiner.dtype
     exact = examiner.exact(logit)
     definition = _definition(task, quantity, logit, examiner, exact)
     ulp = ulp_error(worst.value, exact, dtype)
@@ -88,6 +91,8 @@ def _point(task: Task, quantity: str, worst: Worst) -> PointRow:
         relative_error=relative_error(worst.value, exact),
         deviation=deviation(exact, definition),
         note=task.subject.implementation.note,
+        mode=task.subject.mode,
+        logit_dtype="" if dtype is task.grid.dtype else task.grid.dtype.name,
     )
 
 
@@ -96,7 +101,7 @@ def _definition(task: Task, quantity: str, logit: float, examiner: Examiner, exa
     if (formula, differentiate) == (examiner.formula, examiner.differentiate):
         return exact
     term = Term(logit, task.target)
-    return exact_value(formula, [term], task.params, task.grid.dtype, oracle=task.question.oracle, differentiate=differentiate)
+    return exact_value(formula, [term], task.params, examiner.dtype, oracle=task.question.oracle, differentiate=differentiate)
 
 
 def _regions(task: Task, summary: Summary) -> tuple[Region, ...]:
@@ -116,7 +121,7 @@ def _profile(task: Task, summary: Summary) -> tuple[tuple[float, float, Outcome 
 
 
 def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[BitDifference]:
-    """Layouts and devices of the same implementation against the first of them, at the sample (or up to 2^16 floats)."""
+    """Layouts, devices and modes of the same implementation against the first of them, at the sample (or up to 2^16 floats)."""
     import numpy as np
 
     first: dict[tuple[Any, ...], Task] = {}
@@ -138,11 +143,15 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
             if not differ.any():
                 found.append(BitDifference(what, len(logits), 0))
                 continue
-            size = np.where(differ, np.nan_to_num(abs(a.astype(np.float64) - b), nan=np.inf) / np.maximum(abs(a), 1e-300), -1.0)
+            # In float64: the least divisor is 0 in float32, and 0 / 0 would be a warning and a NaN.
+            a, b = a.astype(np.float64), b.astype(np.float64)
+            with np.errstate(all="ignore"):
+                size = np.where(differ, np.nan_to_num(abs(a - b), nan=np.inf) / np.maximum(abs(a), 1e-300), -1.0)
             worst = int(size.argmax())
             found.append(BitDifference(what, len(logits), int(differ.sum()), float(logits[worst]), float(b[worst]), float(a[worst])))
     return found
 
 
 def _where(task: Task) -> str:
-    return f"{task.subject.device} {task.layout}"
+    mode = "" if task.subject.mode == "eager" else f" {task.subject.mode}"
+    return f"{task.subject.device} {task.layout}{mode}"

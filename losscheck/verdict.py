@@ -68,6 +68,7 @@ class CaseRow:
     limit: float = 0.0
     deviation: float | None = None
     exhaustive: bool = False
+    mode: str = "eager"
     worst: PointRow | None = None
 
     @property
@@ -79,7 +80,8 @@ class CaseRow:
     @property
     def subject(self) -> str:
         """'stable numpy float32 cpu loss': what was judged, in the order of the tables."""
-        return f"{self.implementation} {self.backend} {self.dtype} {self.device} {self.quantity}"
+        mode = "" if self.mode == "eager" else f" {self.mode}"
+        return f"{self.implementation} {self.backend} {self.dtype} {self.device}{mode} {self.quantity}"
 
 
 def exit_code(rows: Iterable[CaseRow], strict: bool) -> int:

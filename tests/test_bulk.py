@@ -19,8 +19,8 @@ from losscheck.bulk.array_judge import BUCKETS, CODES, Limits, bucket_name, buck
 from losscheck.bulk.scan import decode_ordinals
 from losscheck.bulk.summary import CELLS, WORST, Band, Summary, Worst
 from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
+from losscheck.enclosure import Exact, Kind
 from losscheck.errors import UserError
-from losscheck.exact import Exact, Kind
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
 from losscheck.measure import classify, ulp_error
 from losscheck.report import FAILURES, Outcome

@@ -19,7 +19,7 @@ from losscheck.bulk.filter import filter_arrays
 from losscheck.bulk.fused import trace
 from losscheck.bulk.operations import ArrayOperations
 from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32
-from losscheck.exact import Kind
+from losscheck.enclosure import Kind
 from losscheck.judge import formula_of
 from losscheck.oracle.refine import Term, exact_value
 

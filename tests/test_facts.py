@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from losscheck.dtypes import FLOAT16, FLOAT32, FLOAT64, FORMATS
+from losscheck.enclosure import Kind
 from losscheck.errors import UserError
 from losscheck.evaluate import compare, evaluate
-from losscheck.exact import Kind
 from losscheck.measure import deviation, ulp_error
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.question import Question

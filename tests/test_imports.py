@@ -164,7 +164,18 @@ def test_only_cli_imports_click_and_only_cli_and_tables_import_rich(path):
     in_cli = path.parent.name == "cli"
 
     assert "click" not in found or in_cli
-    assert "rich" not in found or in_cli or name_of(path) in ("renderers/table.py", "renderers/sweep_table.py", "renderers/console.py")
+    assert (
+        "rich" not in found
+        or in_cli
+        or name_of(path)
+        in (
+            "renderers/table.py",
+            "renderers/sweep_table.py",
+            "renderers/tensor_table.py",
+            "renderers/gate_table.py",
+            "renderers/console.py",
+        )
+    )
 
 
 @pytest.mark.parametrize("path", [each for each in FILES if each.parent.name == "renderers"], ids=name_of)

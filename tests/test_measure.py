@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import dyadics, finite_floats, floats, formats
 
 from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.exact import Exact, Kind
+from losscheck.enclosure import Exact, Kind
 from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.report import FAILURES, Outcome
 

@@ -306,7 +306,7 @@ BATCHES = [
     ((3, 2), (1.0, 1.0, 0.0, 1.0, 0.0, 0.0)),
     ((2, 3), (1.0, 0.5, 1.0, 0.25, 0.75, 1.0)),
 ]
-PUBLISHED = [each for each in implementations() if each.published]
+PUBLISHED = [each for each in implementations() if each.published and "torch" in each.backends]
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_every_numpy_implementation_has_an_explicit_gradient():
 
 
 @pytest.mark.parametrize(
-    "one", [each for each in implementations() if each.backends != ("mpmath",)], ids=lambda each: f"{each.loss}-{each.name}"
+    "one", [each for each in implementations() if "torch" in each.backends], ids=lambda each: f"{each.loss}-{each.name}"
 )
 def test_an_own_formula_is_what_the_function_computes(one):
     """In float64 at moderate logits a function returns its own exact formula, and the formula's exact gradient."""

@@ -9,8 +9,8 @@ import re
 import pytest
 
 from losscheck.dtypes import FLOAT32, FORMATS
+from losscheck.enclosure import Exact, Kind
 from losscheck.evaluate import compare
-from losscheck.exact import Exact, Kind
 from losscheck.measure import absolute_error, relative_error, ulp_error
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.question import Question

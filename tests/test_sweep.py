@@ -23,9 +23,9 @@ from losscheck.judge import formula_of
 from losscheck.loss import Implementation, logistic_landmarks
 from losscheck.measure import classify, ulp_error
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.ranges import Finding, SweepQuestion, run_tasks, tasks_of
 from losscheck.report import FAILURES, Outcome
 from losscheck.scanners import call_of, examiner_of, prepared_of
-from losscheck.sweep import Finding, SweepQuestion, run_tasks, tasks_of
 from losscheck.sweep_rows import bit_differences, rows_of
 
 LOSSES = ("bce", "weighted-focal", "centernet-heatmap")
@@ -410,7 +410,7 @@ def test_one_wrong_float_among_millions_is_found(register, outcome, floats):
 @pytest.mark.parametrize("place", [0, 2**14 - 1, 2**14, 3 * 2**14 - 2])
 def test_a_wrong_float_at_the_seam_of_chunks_is_found_once(register, monkeypatch, place):
     """The first or last float of a chunk scanned twice or not at all, or a region cut in two by the seam."""
-    monkeypatch.setattr("losscheck.sweep.CHUNK", 2**14)
+    monkeypatch.setattr("losscheck.ranges.CHUNK", 2**14)
     low = FLOAT32.ordinal(1.0)
     first, last = (FLOAT32.from_ordinal(low + place + n) for n in (0, 1))
     register(planted(lambda xp, logit, target, **_: xp.where((logit >= first) & (logit <= last), -logit, logit)))

@@ -10,8 +10,8 @@ import pytest
 
 from losscheck.cli import sweep as sweep_command
 from losscheck.dtypes import FLOAT32
+from losscheck.enclosure import Exact, Kind
 from losscheck.errors import UserError
-from losscheck.exact import Exact, Kind
 from losscheck.renderers import FORMATS, Style, render
 from losscheck.renderers.sweep_words import LETTERS, coverage, failing_text, legend, region_lines, row_name, strip
 from losscheck.report import BitDifference, Outcome, PointRow, Region, Report, SweepRow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,10 +11,15 @@ from losscheck.dtypes import Format
 from losscheck.errors import UserError, nearest
 from losscheck.loss import Implementation, Loss
 
-__all__ = ["BACKENDS", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device"]
+__all__ = ["BACKENDS", "MODES", "ON_CUDA", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device", "parse_mode"]
 
 # Known by name without importing anything; each is the module of this package with the same name.
-BACKENDS = ("numpy", "torch", "mpmath")
+BACKENDS = ("numpy", "torch", "tensorflow", "jax", "mpmath")
+
+ON_CUDA = ("torch", "tensorflow", "jax")
+
+# How an implementation is run. Each backend names those it has; all have eager.
+MODES = ("eager", "compile", "compile:xla", "autocast:bfloat16", "autocast:float16", "vmap")
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Batch:
         reduction: none, mean, sum, normalised or published.
         digits: decimal digits of the mpmath backend.
         gradient: is d loss / d logit wanted too.
+        mode: one of MODES.
     """
 
     loss: Loss
@@ -40,6 +46,7 @@ class Batch:
     reduction: str = "none"
     digits: int = 50
     gradient: bool = True
+    mode: str = "eager"
 
     @property
     def published(self) -> bool:
@@ -53,10 +60,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Result:
-    """Values as Python floats: one loss per point (one in all when reduced), one gradient per point."""
+    """Values as Python floats: one loss per point (one in all when reduced), one gradient per point, or why there is none.
+
+    ``dtypes`` names, by quantity, a dtype that came out where it is not the one of the logits: autocast does that.
+    """
 
     loss: list[float]
     grad: list[float] = field(default_factory=list)
+    why_no_grad: str = ""
+    dtypes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ class Prepared:
     target: float
     gradient: bool
     digits: int = 50
+    mode: str = "eager"
 
 
 # Logits in, losses and gradients out (None without): numpy arrays, float64 for float64 and float32 for the narrower.
@@ -79,13 +92,14 @@ Call = Callable[[Any], tuple[Any, Any]]
 
 class Backend(Protocol):
     name: str
+    modes: tuple[str, ...]
 
     def devices(self) -> list[str]:
         """The devices that can be used here."""
         ...
 
-    def why_unavailable(self, device: str) -> str:
-        """Why the device cannot be used, with the cure; empty when it can."""
+    def why_unavailable(self, device: str, mode: str = "eager") -> str:
+        """Why the device cannot be used in this mode, with the cure; empty when it can."""
         ...
 
     def prepare(self, subject: Prepared) -> Call:
@@ -119,3 +133,14 @@ def parse_device(text: str) -> str:
     if text == "cpu" or (kind == "cuda" and (not colon or (index.isascii() and index.isdigit()))):
         return text
     raise UserError(f"unknown device {text!r}", nearest(text, ["cpu", "cuda", "cuda:0", "cuda:1"]))
+
+
+def parse_mode(text: str) -> str:
+    """One of MODES.
+
+    Raises:
+        UserError: for anything else, with the nearest known modes.
+    """
+    if text in MODES:
+        return text
+    raise UserError(f"unknown mode {text!r}", nearest(text, MODES))

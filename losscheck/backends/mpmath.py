@@ -14,11 +14,12 @@ from losscheck.reductions import exact_weights
 
 class MpmathBackend:
     name = "mpmath"
+    modes = ("eager",)
 
     def devices(self) -> list[str]:
         return ["cpu"]
 
-    def why_unavailable(self, device: str) -> str:
+    def why_unavailable(self, device: str, mode: str = "eager") -> str:
         return "" if device == "cpu" else "mpmath runs on the cpu alone"
 
     def run(self, batch: Batch) -> Result:

@@ -11,11 +11,12 @@ from losscheck.reductions import REDUCTIONS, exact_weights
 
 class NumpyBackend:
     name = "numpy"
+    modes = ("eager",)
 
     def devices(self) -> list[str]:
         return ["cpu"]
 
-    def why_unavailable(self, device: str) -> str:
+    def why_unavailable(self, device: str, mode: str = "eager") -> str:
         return "" if device == "cpu" else "numpy runs on the cpu alone"
 
     def run(self, batch: Batch) -> Result:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from losscheck.backends import Batch, Call, Prepared, Result
+from losscheck.backends.blocks import in_blocks
+from losscheck.backends.torch_modes import moded, region, why_not_compiled
 from losscheck.dtypes import Format
 from losscheck.reductions import REDUCTIONS
 
 
 class TorchBackend:
     name = "torch"
+    modes = ("eager", "compile", "autocast:bfloat16", "autocast:float16", "vmap")
 
     def devices(self) -> list[str]:
         import torch
@@ -20,11 +23,13 @@ class TorchBackend:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return ["cpu", *(f"cuda:{n}" for n in range(count))]
 
-    def why_unavailable(self, device: str) -> str:
+    def why_unavailable(self, device: str, mode: str = "eager") -> str:
         try:
             import torch
         except ImportError as error:
             return f"PyTorch cannot be imported ({error}); pip install torch"
+        if mode == "compile" and (reason := why_not_compiled(device)):
+            return reason
         if device == "cpu":
             return ""
         if torch.version.cuda is None:
@@ -45,12 +50,16 @@ class TorchBackend:
         x = torch.tensor(batch.logits, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
         z = torch.tensor(batch.targets, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
         x.requires_grad_(batch.gradient)
-        with one_thread(), torch.set_grad_enabled(batch.gradient):
+        with one_thread(), torch.set_grad_enabled(batch.gradient), region(batch.mode, batch.device):
             loss = self._loss(batch, x, z)
-            if not batch.gradient:
-                return Result(_floats(loss, dtype))
+        # Under autocast the dtype that came out is judged; what promoted 16-bit elements without it is rounded back.
+        out = loss.dtype if batch.mode.startswith("autocast") else dtype
+        dtypes = {} if out == dtype else {"loss": str(out).removeprefix("torch.")}
+        if not batch.gradient:
+            return Result(_floats(loss, out), dtypes=dtypes)
+        with one_thread():
             (grad,) = torch.autograd.grad(loss.sum(), x)
-        return Result(_floats(loss.detach(), dtype), _floats(grad, dtype))
+        return Result(_floats(loss.detach(), out), _floats(grad, dtype), dtypes=dtypes)
 
     def prepare(self, subject: Prepared) -> Call:
         import torch
@@ -62,13 +71,14 @@ class TorchBackend:
             loss, grad = call(torch.from_numpy(logits).to(subject.device))
             return loss.to(wide).cpu().numpy(), None if grad is None else grad.to(wide).cpu().numpy()
 
-        return on_arrays
+        return in_blocks(on_arrays) if subject.mode == "compile" else on_arrays
 
     def prepare_tensors(self, subject: Prepared) -> Call:
         """The same on tensors that are already on the device and stay there."""
         import torch
 
         dtype, one = tensor_dtype(subject.dtype), subject.implementation
+        function = moded(one.function, subject.mode, subject.params)
         constants: dict[int, tuple[Any, Any]] = {}
 
         def call(logits: Any) -> tuple[Any, Any]:
@@ -79,9 +89,12 @@ class TorchBackend:
                 constants[len(x)] = torch.full_like(x, subject.target, requires_grad=False), torch.ones_like(x, requires_grad=False)
             z, ones = constants[len(x)]
             with one_thread(), torch.set_grad_enabled(subject.gradient):
-                loss = one.function(torch, x, z, **subject.params)
+                with region(subject.mode, subject.device):
+                    loss = function(x, z)
                 if loss.dtype != dtype:
-                    raise TypeError(f"{one.name} returned {loss.dtype} for {dtype} logits")
+                    if not subject.mode.startswith("autocast"):
+                        raise TypeError(f"{one.name} returned {loss.dtype} for {dtype} logits")
+                    ones = ones.to(loss.dtype)
                 if not subject.gradient:
                     return loss, None
                 # The gradient of the sum: each element's own, because the function is elementwise.
@@ -89,14 +102,22 @@ class TorchBackend:
 
         return call
 
-    def _loss(self, batch: Batch, x: Any, z: Any) -> Any:
+    def came_out(self, subject: Prepared) -> dict[str, str]:
+        """The dtypes of loss and gradient, by quantity: under autocast they are not always that of the logits."""
         import torch
 
+        call = self.prepare_tensors(subject)
+        found = zip(("loss", "grad"), call(torch.ones(64, device=subject.device)), strict=True)
+        return {quantity: str(each.dtype).removeprefix("torch.") for quantity, each in found if each is not None}
+
+    def _loss(self, batch: Batch, x: Any, z: Any) -> Any:
         one = batch.implementation
         if batch.published and one.published is not None:
-            return one.published.function(torch, x, z, **batch.params)
-        loss = one.function(torch, x, z, **batch.params)
-        if loss.dtype != x.dtype:
+            if batch.mode == "vmap":
+                raise NotImplementedError("vmap maps elements, and a published whole is none")
+            return moded(one.published.function, batch.mode, batch.params)(x, z)
+        loss = moded(one.function, batch.mode, batch.params)(x, z)
+        if loss.dtype != x.dtype and not batch.mode.startswith("autocast"):
             # Judging a float32 result as bfloat16 would hide what bfloat16 loses.
             raise TypeError(f"{one.name} returned {loss.dtype} for {x.dtype} logits")
         return loss if batch.array_reduction == "none" else REDUCTIONS[batch.array_reduction].function(loss, z)

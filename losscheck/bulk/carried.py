@@ -116,17 +116,13 @@ class Carried:
 
     def __eq__(self, other: object) -> bool:
         b = self.m.lift(other)
-        if not (self.constant and b.constant):
-            raise NotCarriedError("a formula compares a logit")
-        return bool(self.value == b.value)
+        return bool(self.value == b.value) if self.constant and b.constant else self.m.compared(self, b, "==")
 
     __hash__ = None  # type: ignore[assignment]
 
     def __lt__(self, other: Any) -> bool:
         b = self.m.lift(other)
-        if not (self.constant and b.constant):
-            raise NotCarriedError("a formula compares a logit")
-        return bool(self.value < b.value)
+        return bool(self.value < b.value) if self.constant and b.constant else self.m.compared(self, b, "<")
 
     def __gt__(self, other: Any) -> bool:
         return bool(self.m.lift(other) < self)
@@ -160,6 +156,10 @@ class CarriedArithmetic:
         if isinstance(x, Carried):
             return x
         return self.number(x) if isinstance(x, int | float) else None
+
+    def compared(self, a: Carried, b: Carried, sign: str) -> bool:
+        """What a formula does next depends on values: one answer for a whole array is refused here."""
+        raise NotCarriedError("a formula compares a logit")
 
     def lift(self, x: Any) -> Carried:
         if (number := self.operand(x)) is not None:

@@ -10,7 +10,7 @@ from losscheck.bulk.array_judge import CODE, Limits, judge_arrays
 from losscheck.bulk.carried import NotCarriedError
 from losscheck.bulk.filter import filter_arrays
 from losscheck.dtypes import Format
-from losscheck.exact import Exact
+from losscheck.enclosure import Exact
 from losscheck.loss import Formula
 from losscheck.measure import classify, ulp_error
 from losscheck.oracle.refine import Term, exact_value

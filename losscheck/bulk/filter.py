@@ -14,17 +14,18 @@ from losscheck.oracle.dual import DualArithmetic
 __all__ = ["apply", "filter_arrays"]
 
 
-def apply(m: CarriedArithmetic, formula: Formula, x: Any, target: float, params: Mapping[str, float], differentiate: bool) -> Carried:
-    """The formula, or its derivative, at the values ``x`` of the arithmetic's engine.
+def apply(m: CarriedArithmetic, formula: Formula, x: Any, target: Any, params: Mapping[str, float], differentiate: bool) -> Carried:
+    """The formula, or its derivative, at the values ``x`` of the arithmetic's engine and one target, or as many.
 
     Raises:
         NotCarriedError: when the formula does something that the filter has no rule for.
     """
     numbers = {name: m.number(value) for name, value in params.items()}
+    target = m.number(target) if isinstance(target, int | float) else Carried(m, target, 0.0, +1)  # in [0, 1]
     if not differentiate:
-        return m.lift(formula(m, m.variable(x), m.number(target), **numbers))
+        return m.lift(formula(m, m.variable(x), target, **numbers))
     dual = DualArithmetic(m)  # type: ignore[arg-type]
-    return m.lift(dual.slope(formula(dual, dual.variable(m.variable(x)), m.number(target), **numbers)))
+    return m.lift(dual.slope(formula(dual, dual.variable(m.variable(x)), target, **numbers)))
 
 
 def filter_arrays(

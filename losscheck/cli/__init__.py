@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from losscheck import __version__
-from losscheck.errors import UserError
+from losscheck.errors import PluginWarning, UserError
 
 __all__ = ["main"]
 
@@ -74,11 +75,14 @@ def main() -> None:
 def _guarded(run: Callable[[], Any]) -> int:
     from losscheck.cli.writing import ClosedPipeError
 
+    warnings.showwarning = _show_warning
     try:
         code = run()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except UserError as error:
+        for line in error.details:
+            _say(line, prefix="")
         _say(f"error: {error.problem}", error.cure)
     except click.UsageError as error:
         usage = f"see `{error.ctx.command_path} --help`" if error.ctx else ""
@@ -99,9 +103,20 @@ def _guarded(run: Callable[[], Any]) -> int:
     return 2
 
 
-def _say(problem: str, cure: str = "") -> None:
+_show_any_warning = warnings.showwarning
+
+
+def _show_warning(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Our own warnings as our other messages, without a line of our code; those of others as Python shows them."""
+    if issubclass(category, PluginWarning):
+        _say(f"warning: {message}")
+    else:
+        _show_any_warning(message, category, *place, **more)
+
+
+def _say(problem: str, cure: str = "", prefix: str = "losscheck: ") -> None:
     try:
-        print(f"losscheck: {problem}", file=sys.stderr)
+        print(f"{prefix}{problem}", file=sys.stderr)
         if cure:
             print(f"  {cure}", file=sys.stderr)
     except OSError:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from losscheck.cli import options
 from losscheck.cli.writing import note
 from losscheck.errors import UserError
 
 if TYPE_CHECKING:
     from losscheck.loss import Loss
+    from losscheck.question import Question
+    from losscheck.ranges import SweepQuestion
 
-__all__ = ["asked_losses", "max_ulp", "reproduce"]
+__all__ = ["asked_losses", "max_ulp", "reproduce", "tell_of_autocast", "tell_of_extras"]
 
 # Options that say how and where to report, not what is asked.
 _NOT_ASKED = {"quiet", "no_progress", "resume", "jobs", "output", "format", "plot", "shard"}
@@ -30,14 +33,22 @@ def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
     from losscheck.backends import backend_named
     from losscheck.dtypes import FLOAT32
     from losscheck.oracle import arithmetic
+    from losscheck.own.callables import is_spec
 
     for name in given["backend"]:
         backend_named(name)
-    losses = [registry.loss_named(name) for name in dict.fromkeys(given["loss"])] or list(registry.losses().values())
-    selected = registry.select(losses, given["impl"], given["backend"])
+    wiring = options.wiring_of(given)
+    names = list(dict.fromkeys(given["loss"])) or ([wiring.formula] if wiring.formula else [])
+    if not names and any(map(is_spec, given["impl"])):
+        raise UserError(
+            f"no --loss says what {next(filter(is_spec, given['impl']))} should compute",
+            f"add --loss {', '.join(registry.losses())}, or --formula file.py:function with the exact formula of your own",
+        )
+    losses = [registry.loss_named(name, wiring) for name in names] or list(registry.losses().values())
+    selected = registry.select(losses, given["impl"], given["backend"], wiring)
     losses = [loss for loss in losses if any(each.loss == loss.name for each in selected)]
     arithmetic(given["oracle"], 64, FLOAT32)
-    return _taking(losses, targets, bool(given["loss"]), given["quiet"])
+    return _taking(losses, targets, bool(names), given["quiet"])
 
 
 def max_ulp(given: dict[str, Any]) -> float:
@@ -52,6 +63,26 @@ def max_ulp(given: dict[str, Any]) -> float:
     if not limit >= 0:
         raise UserError(f"--max-ulp {limit} is not a limit", "give a number of at least 0")
     return limit
+
+
+def tell_of_extras(question: Question, quiet: bool) -> None:
+    """Say how many implementations an extra would add."""
+    from losscheck.backends.extras import EXTRAS
+    from losscheck.evaluate import left_out
+
+    if found := left_out(question):
+        names, extras = " and ".join(EXTRAS[each] for each in found), ",".join(found)
+        count = sum(map(len, found.values()))
+        note(f"{count} implementations need {names}, not installed: pip install 'losscheck[{extras}]'", quiet)
+
+
+def tell_of_autocast(question: Question | SweepQuestion, quiet: bool) -> None:
+    """Say which autocast changes nothing."""
+    for mode in question.modes:
+        kind, _, narrow = mode.partition(":")
+        if kind == "autocast" and narrow not in question.dtypes:
+            given = " and ".join(question.dtypes)
+            note(f"{mode} leaves {given} logits as they are; add --dtype {narrow} for logits as a layer returns them there", quiet)
 
 
 def _taking(losses: list[Loss], targets: list[float], named: bool, quiet: bool) -> list[Loss]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.asking import asked_losses, max_ulp, reproduce
+from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast, tell_of_extras
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import screen, write
 from losscheck.errors import UserError
@@ -16,9 +16,12 @@ REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 
 
 @click.command("compare")
-@click.option("--logit", multiple=True, metavar="X", required=True, help="A logit, decimal or hex; repeat for several.")
+@click.option("--logit", multiple=True, metavar="X", help="A logit, decimal or hex; repeat for several.")
 @click.option("--target", multiple=True, metavar="Z", default=("1",), show_default=True, help="One for all logits, or one each.")
+@click.option("--tensors", multiple=True, metavar="FILE", help="A dumped batch: .pt .npz .safetensors, or two files, logits first.")
+@click.option("--names", metavar="NAMES", default=None, help="Of its tensors. Default: logits=logits,targets=targets.")
 @options.selection
+@options.own
 @click.option(
     "--reduction",
     type=click.Choice(REDUCTIONS),
@@ -41,13 +44,21 @@ def COMMAND(**given: Any) -> int:
     losscheck compare --loss bce --logit -15 --target 0
     losscheck compare --loss bce --logit 0.7 --logit 0.2 --logit 0.1 \\
                       --target 1 --target 0 --target 0 --reduction mean
+    losscheck compare --tensors batch.pt --loss centernet-heatmap
     """
+    if given["tensors"] or given["names"]:
+        from losscheck.cli import tensors
+
+        return tensors.run(COMMAND, **given)
+    if not given["logit"]:
+        raise click.UsageError("no logit was given: add --logit, for example --logit 1.5", click.get_current_context())
     return run(**given)
 
 
 def run(**given: Any) -> int:
     from losscheck.environment import describe
-    from losscheck.evaluate import compare, differences
+    from losscheck.evaluate import compare, differences, nothing_runs
+    from losscheck.own.remarks import definitions, remarks_on
     from losscheck.renderers import render
     from losscheck.report import Report
 
@@ -55,9 +66,12 @@ def run(**given: Any) -> int:
     question = _question(given)
     rows = compare(question)
     if not rows:
-        raise UserError("nothing was selected", "see `losscheck list` for what runs where")
+        raise nothing_runs(question.devices, question.modes)
+    remarks = remarks_on(question)
     if all(row.reason and row.value is None for row in rows):
-        _refuse_if_all_devices_missing(rows)
+        _refuse_if_all_devices_missing(rows, remarks)
+    tell_of_extras(question, given["quiet"])
+    tell_of_autocast(question, given["quiet"])
     report = Report(
         command="compare",
         environment=describe(question.devices),
@@ -66,6 +80,8 @@ def run(**given: Any) -> int:
         reduction=question.reduction,
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
+        definitions=definitions(question),
+        remarks=remarks,
     )
     output = given["output"]
     write(render(options.chosen_format(given["format"], output), report, screen(output)), output)
@@ -73,7 +89,7 @@ def run(**given: Any) -> int:
 
 
 def _question(given: dict[str, Any]) -> Any:
-    from losscheck.backends import parse_device
+    from losscheck.backends import parse_device, parse_mode
     from losscheck.dtypes import format_named
     from losscheck.points import pair
     from losscheck.question import Question
@@ -96,13 +112,15 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        wiring=options.wiring_of(given),
+        modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 
 
-def _refuse_if_all_devices_missing(rows: list[Any]) -> None:
+def _refuse_if_all_devices_missing(rows: list[Any], remarks: tuple[str, ...]) -> None:
     reasons = dict.fromkeys((row.device, row.reason) for row in rows)
     shown = "; ".join(f"{device}: {reason}" for device, reason in list(reasons)[:3])
     raise UserError(
         f"nothing could run ({shown})",
-        "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+        "\n  ".join([*remarks, "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"]),
     )

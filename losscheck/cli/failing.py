@@ -52,6 +52,28 @@ def failed(report: Any, rules: Rules) -> int:
             return _say(f"{row.implementation} {row.dtype} target {row.target:g} {row.quantity}: {', '.join(hits)}", sys.stderr)
         if rules.ulp < float("inf") and not row.reason and not row.max_ulp <= rules.ulp:
             return _say(f"{row.implementation} {row.dtype} target {row.target:g} {row.quantity}: {row.max_ulp:g} ulp", sys.stderr)
+    return _failed_tensors(report, rules)
+
+
+def _failed_tensors(report: Any, rules: Rules) -> int:
+    import sys
+
+    for row in report.tensors:
+        what = f"{row.implementation} {row.dtype} {row.quantity}"
+        for element in row.first:
+            if element.point.outcome.value in rules.outcomes:
+                return _say(f"{what} of element {list(element.index)}: {element.point.outcome.value}", sys.stderr)
+        found = {outcome.value for outcome in row.counts} | ({"unavailable"} if row.reason else set())
+        if hits := sorted(found & rules.outcomes):
+            return _say(f"{what}: {', '.join(hits)}", sys.stderr)
+        limited = rules.ulp < float("inf")
+        if limited and row.counts and not row.max_ulp <= rules.ulp:
+            return _say(f"{what}: {row.max_ulp:g} ulp", sys.stderr)
+        whole = row.whole
+        if whole and whole.outcome.value in rules.outcomes:
+            return _say(f"{what} reduced: {whole.outcome.value}", sys.stderr)
+        if whole and limited and whole.ulp is not None and not abs(whole.ulp) <= rules.ulp:
+            return _say(f"{what} reduced: {whole.ulp:g} ulp", sys.stderr)
     return 0
 
 

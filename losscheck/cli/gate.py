@@ -75,14 +75,15 @@ def _chosen(loaded: list[Any], globs: tuple[str, ...]) -> list[Any]:
 def _output(text: str) -> tuple[str, str]:
     """The format and the file: 'report.xml', or 'markdown:summary' where the suffix does not tell."""
     name, colon, path = text.partition(":")
-    if colon and name in GATE_FORMATS and path:
-        return name, path
-    known = SUFFIXES.get(Path(text).suffix, "")
-    if known not in GATE_FORMATS:
+    if not (colon and name in GATE_FORMATS and path):
+        name, path = SUFFIXES.get(Path(text).suffix, ""), text
+    if not Path(path).absolute().parent.is_dir():
+        raise UserError(f"--output {text}: there is no folder {Path(path).parent}", "create it first, or choose another file")
+    if name not in GATE_FORMATS:
         raise UserError(
             f"--output {text}: its suffix names no format of the gate", f"write FORMAT:{text} with one of {', '.join(GATE_FORMATS)}"
         )
-    return known, text
+    return name, path
 
 
 def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]], given: dict[str, Any]) -> int:
@@ -107,9 +108,10 @@ def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]],
         strict=given["strict"],
         verbose=given["verbose"],
     )
+    # The screen first: a file that cannot be written after all must not take the verdict with it.
+    write(render(given["format"], report, screen(None)), None)
     for name, path in outputs:
         write(render(name, report, screen(path)), path)
-    write(render(given["format"], report, screen(None)), None)
     code = exit_code(rows, given["strict"])
     not_judged(given["require"], rows)
     if given["update_baseline"]:

@@ -9,20 +9,24 @@ import click
 
 from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError, nearest
+from losscheck.own.wiring import DEFAULT_CALL, Wiring, keywords_of
 from losscheck.renderers import FORMATS, SUFFIXES
 
-__all__ = ["chosen_format", "option_group", "parse_params", "parse_shape", "quantities", "selection"]
+__all__ = ["chosen_format", "option_group", "own", "parse_params", "parse_shape", "quantities", "selection", "wiring_of"]
 
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--loss --impl --backend --dtype --device --quantity --param --oracle --digits --max-ulp"""
+    """--loss --impl --backend --dtype --device --mode --quantity --param --oracle --digits --max-ulp"""
     one_or_more: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     options = [
         click.option("--loss", help="A loss; repeat for several. Default: all.", **one_or_more),
-        click.option("--impl", multiple=True, metavar="GLOB", help="Implementations, as a glob such as 'torch*'; repeatable."),
-        click.option("--backend", help="numpy, torch or mpmath; repeatable. Default: all.", **one_or_more),
+        click.option("--impl", multiple=True, metavar="NAME", help="A glob such as 'torch*', or your own as file.py:name; repeatable."),
+        click.option("--backend", help="numpy, torch, tensorflow, jax, mpmath; repeatable. Default: all.", **one_or_more),
         click.option("--dtype", default=("float32",), help="float64, float32 (default), float16, bfloat16.", **one_or_more),
         click.option("--device", default=("cpu",), help="cpu (default), cuda, cuda:N; repeat to compare.", **one_or_more),
+        click.option(
+            "--mode", default=("eager",), help="eager (default), compile, autocast:bfloat16, vmap ...; repeatable.", **one_or_more
+        ),
         click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", help="grad is d loss / d logit."),
         click.option("--param", multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
         click.option("--oracle", default="flint", metavar="NAME", help="flint (default: proved) or mpmath (independent second)."),
@@ -30,6 +34,29 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-ulp", type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),
     ]
     return option_group(function, options)
+
+
+def own(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--kw --call --input --pick --axes --formula: how a callable named by --impl is called, and its own exact formula"""
+    options = [
+        click.option("--kw", multiple=True, metavar="NAME=VALUE", help="A keyword of your own callable, typed as YAML; repeatable."),
+        click.option("--call", default=DEFAULT_CALL, metavar="ARGS", help="Its arguments. Default: '{logits}, {targets}'."),
+        click.option("--input", default="logits", metavar="WHAT", help="What it takes: logits (default) or probabilities."),
+        click.option("--pick", default="", metavar="PATH", help="The loss in its result: a key, index or attribute."),
+        click.option("--axes", default="", metavar="B,C,H,W", help="The shape it expects: points along the first, 1 along the rest."),
+        click.option("--formula", default="", metavar="SPEC", help="file.py:function, its exact formula(m, logit, target, **params)."),
+    ]
+    return option_group(function, options)
+
+
+def wiring_of(given: dict[str, Any]) -> Wiring:
+    """How the callables among --impl are called.
+
+    Raises:
+        UserError: for an option that cannot be read.
+    """
+    names = ("call", "input", "pick", "axes", "formula")
+    return Wiring(keywords=keywords_of(given["kw"]), **{name: given[name] for name in names})
 
 
 def failing(function: Callable[..., Any]) -> Callable[..., Any]:

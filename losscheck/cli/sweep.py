@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.asking import asked_losses, max_ulp, reproduce
+from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import note, progress_bar, screen, write
 from losscheck.errors import UserError
@@ -22,6 +22,7 @@ from losscheck.errors import UserError
 @click.option("--spacing", type=click.Choice(["linear", "ulp", "both"]), default="both", help="Even in value, in floats, or half each.")
 @click.option("--exhaustive", is_flag=True, help="Every float in the range; 16-bit dtypes always are.")
 @options.selection
+@options.own
 @click.option("--layout", type=click.Choice(["body", "tail", "both"]), default="body", help="Long tensors, tensors of 3, or both compared.")
 @click.option("--jobs", type=int, default=1, metavar="N", help="Processes. Default: 1.")
 @click.option("--shard", metavar="I/N", default=None, help="Only part I of N; --output is then a file for `losscheck merge`.")
@@ -45,7 +46,7 @@ def COMMAND(**given: Any) -> int:
 def run(**given: Any) -> int:
     from losscheck.bulk.summary import Summary  # noqa: F401  (numpy-free: a bad option is refused before torch loads)
     from losscheck.checkpoint import Checkpoint, save_state, shard_range
-    from losscheck.sweep import run_tasks, tasks_of, total_points
+    from losscheck.ranges import run_tasks, tasks_of, total_points
 
     rules = fail_on(given["fail_on"])
     state, path = _state(given)
@@ -53,6 +54,7 @@ def run(**given: Any) -> int:
         raise UserError("a shard needs --output FILE", "its result is a file for `losscheck merge`")
     _plot_can_be_drawn(given["plot"])
     tasks = tasks_of(state.question)
+    tell_of_autocast(state.question, given["quiet"])
     if given["jobs"] < 1:
         raise UserError(f"--jobs {given['jobs']} is no number of processes", "give at least 1")
     _refuse_slow_tails(tasks)
@@ -90,17 +92,20 @@ def run(**given: Any) -> int:
 def report_of(state: Any, command_line: str) -> Any:
     """The report of a finished state."""
     from losscheck.environment import describe
+    from losscheck.own.remarks import definitions, remarks_on
+    from losscheck.ranges import tasks_of
     from losscheck.report import Report
-    from losscheck.sweep import tasks_of
     from losscheck.sweep_rows import bit_differences, rows_of
 
     tasks = tasks_of(state.question)
-    rows = rows_of(tasks, state.findings)
+    rows, remarks = rows_of(tasks, state.findings), remarks_on(state.question)
     if rows and all(row.reason for row in rows):
         reasons = dict.fromkeys(f"{row.device}: {row.reason}" for row in rows)
         raise UserError(
             f"nothing could run ({'; '.join(list(reasons)[:3])})",
-            "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`",
+            "\n  ".join(
+                [*remarks, "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"]
+            ),
         )
     return Report(
         command="sweep",
@@ -109,6 +114,8 @@ def report_of(state: Any, command_line: str) -> Any:
         sweeps=tuple(rows),
         bit_differences=tuple(bit_differences(tasks, state.findings)),
         max_ulp=state.question.max_ulp,
+        definitions=definitions(state.question),
+        remarks=remarks,
     )
 
 
@@ -131,7 +138,7 @@ def finish(report: Any, given: dict[str, Any]) -> None:
 
 def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
     from losscheck.checkpoint import State, load_state
-    from losscheck.sweep import Finding, tasks_of
+    from losscheck.ranges import Finding, tasks_of
 
     question = _question(given)
     shard = _shard(given["shard"])
@@ -146,9 +153,9 @@ def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
 
 
 def _question(given: dict[str, Any]) -> Any:
-    from losscheck.backends import parse_device
+    from losscheck.backends import parse_device, parse_mode
     from losscheck.dtypes import format_named
-    from losscheck.sweep import SweepQuestion
+    from losscheck.ranges import SweepQuestion
 
     dtypes = [format_named(name) for name in given["dtype"]]
     targets = [dtype.parse(text, "target") for dtype in dtypes for text in given["target"]]
@@ -172,6 +179,8 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
+        wiring=options.wiring_of(given),
+        modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 
 

@@ -93,7 +93,8 @@ def _numpy_vectors() -> str:
 def key_of(measured: Measured) -> str:
     """The name of a row in a baseline; the number of a CUDA device does not matter."""
     device = measured.device.partition(":")[0]
-    parts = (measured.case.name, measured.implementation, measured.backend, device, measured.dtype.name, measured.quantity)
+    mode = [] if measured.mode == "eager" else [measured.mode]
+    parts = [measured.case.name, measured.implementation, measured.backend, device, *mode, measured.dtype.name, measured.quantity]
     return " | ".join(parts)
 
 

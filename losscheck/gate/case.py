@@ -15,6 +15,8 @@ from pydantic_core import PydanticCustomError
 from losscheck.dtypes import FLOAT64
 from losscheck.errors import UserError
 from losscheck.gate.tree import Number
+from losscheck.own.typed import read_value
+from losscheck.own.wiring import DEFAULT_CALL, UNWIRED, Wiring
 
 __all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
 
@@ -92,6 +94,17 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _constant(value: Any) -> Any:
+    """A keyword as YAML 1.2 types it; lists as tuples, which can be hashed."""
+    if isinstance(value, list):
+        return tuple(_constant(each) for each in value)
+    if isinstance(value, Number):
+        return read_value(value)
+    if value is None or isinstance(value, bool | str):
+        return value
+    raise _wrong(f"{_shown(value)} is no keyword: give a number, true, false, text, or a list of these")
+
+
 def _many(value: Any) -> Any:
     """One value for a list of one."""
     return value if isinstance(value, list) else [value]
@@ -125,6 +138,7 @@ Limit = Annotated[float, BeforeValidator(_at_least_zero), WithJsonSchema(_LIMIT_
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 10**7})]
 Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_POINTS})]
+Constant = Annotated[Any, BeforeValidator(_constant), WithJsonSchema({"type": ["number", "boolean", "string", "array"]})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 Budgets = Annotated[
     dict[Literal["", "float64", "float32", "float16", "bfloat16"], Limit],
@@ -198,6 +212,16 @@ class KnownFailure(_Model):
     outcomes: list[FailedOutcome] = Field(default=[], min_length=1, description="What it fails with; anything else is a new failure.")
 
 
+class Callable(_Model):
+    """How callables of your own are called; the same as the options of compare."""
+
+    keywords: dict[str, Constant] = Field(default={}, description="Such as {gamma: 1.5, reduction: none}; of a class, when it is built.")
+    call: Text = Field(default=DEFAULT_CALL, description="Order and names of the arguments, such as '{targets}, input={logits}'.")
+    input: Literal["logits", "probabilities"] = Field(default="logits", description="A sigmoid is put before probabilities.")
+    pick: Text | None = Field(default=None, description="Which part of its result: a key, an index or an attribute.")
+    axes: Text | None = Field(default=None, description="The shape it insists on, such as 'B,C,H,W'.")
+
+
 class Case(_Model):
     """One claim about implementations of a loss."""
 
@@ -205,10 +229,12 @@ class Case(_Model):
     about: Text | None = Field(default=None, description="Where the claim comes from.")
     loss: Text
     implementations: Texts = Field(description="Names, globs, or package.module:function.")
+    callable: Callable | None = None
     params: dict[str, Real] = Field(default={}, description="Parameters of the loss; defaults where none is given.")
     backends: list[Text] = Field(default=[], min_length=1, description="Default: all that an implementation runs on.")
     dtypes: list[DType] = Field(default=["float32"], min_length=1)
     devices: list[Text] = Field(default=["cpu"], min_length=1, description="cpu, cuda, cuda:1.")
+    modes: list[Text] = Field(default=["eager"], min_length=1, description="eager, compile, vmap, autocast:bfloat16.")
     quantities: list[Quantity] = Field(default=["loss", "grad"], min_length=1)
     reduction: Literal["none", "mean", "sum", "normalised", "published"] = "none"
     points: Points | None = None
@@ -216,6 +242,18 @@ class Case(_Model):
     exhaustive: Exhaustive | None = None
     expect: Expect = Field(default_factory=Expect)
     known_failure: KnownFailure | None = None
+
+    def wiring(self) -> Wiring:
+        """How its callables are called.
+
+        Raises:
+            UserError: when that cannot be read.
+        """
+        if self.callable is None:
+            return UNWIRED
+        given = self.callable
+        keywords = tuple(given.keywords.items())
+        return Wiring(keywords, given.call, given.input, given.pick or "", given.axes or "")
 
     def limit(self, dtype: str) -> float:
         """The |ulp| allowed in a dtype."""

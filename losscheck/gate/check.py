@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pydantic import ValidationError
-
 from losscheck import registry
-from losscheck.backends import backend_named, parse_device
+from losscheck.backends import backend_named, parse_device, parse_mode
 from losscheck.dtypes import FLOAT64, FORMATS
 from losscheck.errors import UserError, nearest
 from losscheck.gate.case import MOST_POINTS, Case
 from losscheck.loss import Implementation, Loss
+from losscheck.own.callables import is_registered, is_spec
 from losscheck.points import check_domain, pair
 
-__all__ = ["is_callable", "problems_of", "problems_of_names"]
+__all__ = ["Finding", "problems_of"]
 
 # A path in the case and what is wrong there.
 Finding = tuple[tuple[str | int, ...], str]
@@ -36,37 +36,24 @@ def problems_of(case: Case, imports: bool = True) -> list[Finding]:
     return [*found, *_twice(case)]
 
 
-def problems_of_names(given: Any, imports: bool = True) -> list[Finding]:
-    """What is wrong with the names in a case that has wrong values too: an unknown key must not hide an unknown loss."""
-    names = {key: given[key] for key in ("loss", "implementations", "backends", "devices") if key in given}
-    try:
-        case = Case.model_validate({"name": "a case", **names})
-        loss = registry.loss_named(case.loss)
-    except ValidationError:
-        return []
-    except UserError as error:
-        return [(("loss",), str(error))]
-    return list(_selection(case, loss, imports))
-
-
-def is_callable(name: str) -> bool:
-    """Is it a callable of the user's, not a name or a glob?"""
-    return ":" in name
-
-
 def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
     for n, name in enumerate(case.implementations):
-        if not is_callable(name):
+        if not is_spec(name):
             try:
                 registry.select([loss], [name])
             except UserError as error:
                 yield ("implementations", n), str(error).replace("--impl ", "")
-        elif not _CALLABLE.fullmatch(name):
+        elif not _CALLABLE.fullmatch(name) and not is_registered(name):
             yield ("implementations", n), f"{name!r} is not of the form package.module:function: a case runs only what can be imported"
         elif not imports:
             yield ("implementations", n), f"{name} would be imported, which --no-import forbids"
     for n, backend in enumerate(case.backends):
         yield from _asking(("backends", n), lambda name=backend: backend_named(name))
+    for n, mode in enumerate(case.modes):
+        yield from _asking(("modes", n), lambda name=mode: parse_mode(name))
+    if case.callable and not any(map(is_spec, case.implementations)):
+        yield ("callable",), "says how to call a callable, and no implementation is one: name package.module:function"
+    yield from _asking(("callable",), case.wiring)
     for n, device in enumerate(case.devices):
         yield from _asking(("devices", n), lambda name=device: parse_device(name))
 
@@ -178,8 +165,8 @@ def _expectations(case: Case) -> Iterator[Finding]:
         yield ("expect", "symmetric"), "is judged element by element: leave the reduction out"
     if "devices" in expect.equal_bits and len(case.devices) < 2:
         yield ("expect", "equal_bits"), "there is one device only, which is equal to itself: name another one"
-    if "implementations" in expect.equal_bits and len(_matching(case)) < 2:
-        yield ("expect", "equal_bits"), "there is one implementation only, which is equal to itself: name another one"
+    if "implementations" in expect.equal_bits and not _share_a_backend(case):
+        yield ("expect", "equal_bits"), "no two implementations run on the same backend: name another one, or compare backends too"
     if "backends" in expect.equal_bits and all(len(_backends(case, each)) < 2 for each in _matching(case)):
         yield ("expect", "equal_bits"), "every implementation runs on one backend only, which is equal to itself"
 
@@ -193,12 +180,20 @@ def _printable(text: str) -> bool:
 
 
 def _matching(case: Case) -> Sequence[Implementation | str]:
-    names = [each for each in case.implementations if not is_callable(each)]
+    names = [each for each in case.implementations if not is_spec(each)]
     try:
         ours = registry.select([registry.loss_named(case.loss)], names) if names else []
     except UserError:
         return ["", ""]  # said already, at the name itself
-    return [*ours, *(each for each in case.implementations if is_callable(each))]
+    return [*ours, *(each for each in case.implementations if is_spec(each))]
+
+
+def _share_a_backend(case: Case) -> bool:
+    """Are there two implementations to compare on one backend, or on any when backends are compared too?"""
+    found = [_backends(case, each) for each in _matching(case)]
+    if "backends" in case.expect.equal_bits:
+        return len(found) > 1
+    return any(a & b for a, b in itertools.combinations(found, 2))
 
 
 def _backends(case: Case, one: Implementation | str) -> set[str]:
@@ -207,7 +202,7 @@ def _backends(case: Case, one: Implementation | str) -> set[str]:
 
 
 def _twice(case: Case) -> Iterator[Finding]:
-    for name in ("implementations", "backends", "dtypes", "devices", "quantities"):
+    for name in ("implementations", "backends", "dtypes", "devices", "modes", "quantities"):
         values = getattr(case, name)
         for n, value in enumerate(values):
             if value in values[:n]:

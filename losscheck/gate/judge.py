@@ -15,6 +15,7 @@ from losscheck.gate.load import LoadedCase
 from losscheck.gate.measured import Measured, measure
 from losscheck.gate.properties import Breach, broken_properties, unequal_bits
 from losscheck.gate.values import differs_from_printed
+from losscheck.own.callables import is_spec
 from losscheck.question import DEFAULT_MAX_ULP
 from losscheck.report import Outcome, PointRow
 from losscheck.verdict import CaseRow, Verdict
@@ -65,6 +66,7 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
         implementation=measured.implementation,
         backend=measured.backend,
         device=measured.device,
+        mode=measured.mode,
         dtype=measured.dtype.name,
         quantity=measured.quantity,
         verdict=Verdict.PASS,
@@ -203,6 +205,8 @@ def _compare_again(worst: PointRow, measured: Measured, limit: float) -> str:
     words = ["losscheck", *where, "--target", dtype.shortest(worst.targets[0]), "--loss", worst.loss, "--impl", worst.implementation]
     words += ["--backend", worst.backend, "--dtype", dtype.name, "--quantity", worst.quantity]
     words += ["--device", worst.device] if worst.device != "cpu" else []
+    words += ["--mode", measured.mode] if measured.mode != "eager" else []
+    words += measured.case.wiring().options() if is_spec(worst.implementation) else []
     for name, text in measured.case.params.items():
         words += ["--param", f"{name}={text}"]
     return shlex.join([*words, *(["--max-ulp", FLOAT64.shortest(limit)] if limit != DEFAULT_MAX_ULP else [])])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from losscheck.errors import UserError, nearest
-from losscheck.gate.case import Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
-from losscheck.gate.check import problems_of, problems_of_names
-from losscheck.gate.tree import Node, Problem, parse, read_text
+from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
+from losscheck.gate.check import Finding, problems_of
+from losscheck.gate.tree import Node, Number, Problem, parse, read_text
 
-__all__ = ["CaseError", "LoadedCase", "case_files", "load"]
+__all__ = ["CaseError", "LoadedCase", "case_files", "case_of", "load"]
 
 _MODELS: dict[str, Any] = {
     "points": Points,
@@ -20,7 +20,10 @@ _MODELS: dict[str, Any] = {
     "exhaustive": Exhaustive,
     "expect": Expect,
     "known_failure": KnownFailure,
+    "callable": Callable,
 }
+# What can be checked by itself, whatever else a case says.
+_NAMES = ("name", "loss", "implementations", "params", "backends", "devices")
 SHOWN = 50  # problems; whoever has more has one cause
 MOST = 1000  # problems of one file that are put into words, each with the nearest names
 _EMPTY = "is an empty value: give one, or delete the key"
@@ -35,7 +38,7 @@ class CaseError(UserError):
         if len(problems) > SHOWN:
             lines.append(f"... and {len(problems) - SHOWN} more")
         number = f"{len(problems)} problem{'s' * (len(problems) > 1)} in {files} case file{'s' * (files > 1)}"
-        super().__init__("\n".join([*lines, f"{number}: nothing was judged"]), "the keys of a case: `losscheck schema`, or docs/gate.md")
+        super().__init__(f"{number}: nothing was judged", "the keys of a case: `losscheck schema`, or docs/gate.md", lines)
         self.problems = problems
 
 
@@ -102,6 +105,38 @@ def load(files: Sequence[Path], *, imports: bool = True) -> list[LoadedCase]:
     return loaded
 
 
+def case_of(plain: Mapping[str, Any]) -> Case:
+    """A case that was put together in Python, checked as one from a file.
+
+    Raises:
+        UserError: with everything that is wrong with it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        case = Case.model_validate(_as_written(plain))
+    except ValidationError as error:
+        problems = [f"{_dotted(each['loc'])}: {_message(each, Case)}" for each in error.errors()]
+    else:
+        problems = [f"{_dotted(path)}: {message}" for path, message in problems_of(case)]
+    if problems:
+        raise UserError("; ".join(problems), "see docs/python.md")
+    return case
+
+
+def _dotted(path: tuple[Any, ...]) -> str:
+    return ".".join(str(step) for step in path if step not in ("", "[key]"))
+
+
+def _as_written(value: Any) -> Any:
+    """Numbers as the text they would be in a file."""
+    if isinstance(value, Mapping):
+        return {key: _as_written(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_written(each) for each in value]
+    return Number(repr(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
     text = read_text(file)
     if isinstance(text, Problem):
@@ -127,20 +162,32 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
             problems.append(Problem(node.line, node.column, f"cases[{n}]", f"comes after {MOST} problems: not read"))
             break
         # Each case by itself, so that a wrong value in one does not hide what is wrong between the values of another.
+        plain = node.plain()
         empty = [_problem(root, path, _EMPTY) for path in _empty(node, ("cases", n))]
         try:
-            case = Case.model_validate(node.plain())
+            case = Case.model_validate(plain)
         except ValidationError as error:
             found = _model_problems(error, root, ("cases", n), Case)
+            found += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
             places = {(each.line, each.column) for each in found}
             problems += [*found, *(each for each in empty if (each.line, each.column) not in places)]
-            if isinstance(node.value, dict):
-                problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of_names(node.plain(), imports)]
             continue
         problems += empty
         problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
         cases.append(LoadedCase(case, file, node.line))
     return cases, sorted(problems, key=lambda each: (each.line, each.column))
+
+
+def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Finding]:
+    """What is wrong with the names in a case of which other values are wrong: all problems are told at once."""
+    from pydantic import ValidationError
+
+    wrong = {each["loc"][0] for each in error.errors() if each["loc"]}
+    try:
+        case = Case.model_validate({key: value for key, value in plain.items() if key not in wrong and key in _NAMES})
+    except (ValidationError, AttributeError):
+        return []
+    return [finding for finding in problems_of(case, imports) if finding[0] and finding[0][0] in _NAMES]
 
 
 def _empty(node: Node, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -179,7 +226,7 @@ def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = Fal
     return Problem(node.line, node.column, shown[:200], message)
 
 
-def _message(error: dict[str, Any], model: Any) -> str:
+def _message(error: Mapping[str, Any], model: Any) -> str:
     """pydantic's words in ours, with the nearest known name."""
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":

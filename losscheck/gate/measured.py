@@ -10,19 +10,22 @@ from typing import Any
 
 from losscheck import registry
 from losscheck.backends import backend_named
+from losscheck.backends.extras import missing
 from losscheck.dtypes import FLOAT64, FORMATS, Format
 from losscheck.evaluate import compare
 from losscheck.gate.case import Case
 from losscheck.judge import definition_of, formula_of
 from losscheck.measure import deviation
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.own.callables import is_spec
+from losscheck.own.remarks import remarks_on
 from losscheck.question import Question
+from losscheck.ranges import Finding, SweepQuestion, Task, run_tasks, tasks_of
 from losscheck.report import Outcome, PointRow, SweepRow
 from losscheck.scanners import call_of
-from losscheck.sweep import Finding, SweepQuestion, Task, run_tasks, tasks_of
 from losscheck.sweep_rows import rows_of
 
-__all__ = ["Measured", "Stretch", "measure"]
+__all__ = ["Measured", "Stretch", "measure", "remarks"]
 
 BLOCK = 2**20  # floats of a range whose values are held at once
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
@@ -54,6 +57,7 @@ class Measured:
     implementation: str
     backend: str
     device: str
+    mode: str
     dtype: Format
     quantity: str
     missing: str = ""
@@ -86,6 +90,7 @@ class Measured:
             impl=(self.implementation,),
             backends=(self.backend,),
             devices=(self.device,),
+            modes=(self.mode,),
             quantities=(self.quantity,),
             reduction="none",
         )
@@ -122,6 +127,11 @@ def measure(case: Case) -> list[Measured]:
     return [each for each in found if not _has_no_gradient(each)]
 
 
+def remarks(case: Case) -> tuple[str, ...]:
+    """What is said in words about the callables of a case, after it was measured."""
+    return tuple(dict.fromkeys(each for name in case.dtypes for each in remarks_on(_question(case, FORMATS[name]))))
+
+
 def _has_no_gradient(each: Measured) -> bool:
     """numpy cannot differentiate: without a gradient of its own an implementation has none there, and nothing is judged."""
     if each.quantity != "grad" or each.backend != "numpy":
@@ -129,6 +139,16 @@ def _has_no_gradient(each: Measured) -> bool:
     return any(row.value is None and row.reason.startswith("it has no grad") for row in each.rows) or any(
         task.subject.implementation.gradient is None for task in each.tasks
     )
+
+
+def _missing(case: Case, implementation: str, backend: str, device: str, mode: str) -> str:
+    """Why the framework or the device of a row is not here; empty when both are."""
+    if reason := backend_named(backend).why_unavailable(device, mode):
+        return reason
+    if is_spec(implementation):
+        return ""
+    chosen = registry.select([registry.loss_named(case.loss)], [implementation])
+    return missing(chosen[0], backend)
 
 
 def _params(case: Case) -> dict[str, float]:
@@ -148,6 +168,8 @@ def _question(case: Case, dtype: Format) -> Question:
         params=_params(case),
         reduction=case.reduction,
         max_ulp=case.limit(dtype.name),
+        wiring=case.wiring(),
+        modes=tuple(case.modes),
     )
 
 
@@ -156,16 +178,16 @@ def _points(case: Case, dtype: Format) -> list[Measured]:
     shape = tuple(case.points.shape)
     # A single logit fills the shape.
     logits = case.points.logits * (math.prod(shape) if shape and len(case.points.logits) == 1 else 1)
-    groups: dict[tuple[str, str, str, str], list[PointRow]] = {}
+    groups: dict[tuple[str, str, str, str, str], list[PointRow]] = {}
     for row in compare(replace(_question(case, dtype), logits=logits, targets=case.points.targets, shape=shape)):
-        groups.setdefault((row.implementation, row.backend, row.device, row.quantity), []).append(row)
+        groups.setdefault((row.implementation, row.backend, row.device, row.mode, row.quantity), []).append(row)
     return [
         Measured(
             case,
-            *key[:3],
+            *key[:4],
             dtype,
-            key[3],
-            missing=backend_named(key[1]).why_unavailable(key[2]),
+            key[4],
+            missing=_missing(case, *key[:4]),
             counts=Counter(row.outcome for row in rows),
             max_ulp=max((math.inf if math.isnan(row.ulp) else abs(row.ulp) for row in rows if row.ulp is not None), default=0.0),
             rows=tuple(rows),
@@ -178,23 +200,23 @@ def _range(case: Case, dtype: Format) -> list[Measured]:
     tasks = [_with_gradient(each) for each in tasks_of(_sweep_question(case, dtype))]
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
-    groups: dict[tuple[str, str, str, str], list[tuple[Task, SweepRow]]] = {}
+    groups: dict[tuple[str, str, str, str, str], list[tuple[Task, SweepRow]]] = {}
     for task, finding in zip(tasks, findings, strict=True):
         for row in rows_of([task], [finding]):
-            groups.setdefault((row.implementation, row.backend, row.device, row.quantity), []).append((task, row))
+            groups.setdefault((row.implementation, row.backend, row.device, row.mode, row.quantity), []).append((task, row))
     return [_swept(case, dtype, key, found) for key, found in groups.items()]
 
 
-def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str], found: list[tuple[Task, SweepRow]]) -> Measured:
+def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], found: list[tuple[Task, SweepRow]]) -> Measured:
     counts: Counter[Outcome] = Counter()
     for _, row in found:
         counts.update(row.counts)
     return Measured(
         case,
-        *key[:3],
+        *key[:4],
         dtype,
-        key[3],
-        missing=backend_named(key[1]).why_unavailable(key[2]),
+        key[4],
+        missing=_missing(case, *key[:4]),
         counts=counts,
         max_ulp=max(row.max_ulp for _, row in found),
         rows=tuple(each for _, row in found for each in row.worst),
@@ -221,6 +243,8 @@ def _sweep_question(case: Case, dtype: Format) -> SweepQuestion:
         params=_params(case),
         exhaustive=case.exhaustive is not None,
         max_ulp=case.limit(dtype.name),
+        wiring=case.wiring(),
+        modes=tuple(case.modes),
         **sample,
     )
 

@@ -88,9 +88,9 @@ def unequal_bits(all_measured: Sequence[Measured]) -> dict[int, Breach]:
             each.dtype.name,
             each.quantity,
             "" if "implementations" in across else each.implementation,
-            # Two implementations may share no backend at all; then it cannot hold them apart.
-            "" if "backends" in across or "implementations" in across else each.backend,
+            "" if "backends" in across else each.backend,
             "" if "devices" in across else each.device,
+            each.mode,
         )
         reference = first.setdefault(key, each)
         if reference is not each and (breach := _unequal(reference, each)):

@@ -4,7 +4,7 @@ Step 1 is `naive` (losses/bce.py). All five are equal in exact arithmetic; they 
 With l = (1 - z) + w z for pos_weight w; for w = 1 they are the printed steps.
 """
 
-from losscheck.loss import implementation
+from losscheck.loss import ARRAYS, implementation
 
 SOURCE = "TensorFlow API documentation, tf.nn.sigmoid_cross_entropy_with_logits, {}"
 
@@ -15,7 +15,7 @@ def expanded_gradient(xp, logit, target, *, pos_weight):
     return pos_weight * target * -s + (1 - target) * (1 - s)
 
 
-@implementation("bce", "expanded", source=SOURCE.format("derivation step 2"), gradient=expanded_gradient)
+@implementation("bce", "expanded", source=SOURCE.format("derivation step 2"), backends=ARRAYS, gradient=expanded_gradient)
 def expanded(xp, logit, target, *, pos_weight):
     """w z log(1 + e^-x) + (1 - z) (x + log(1 + e^-x)): e^-x overflows, and x + ... cancels for negative x."""
     log_term = xp.log(1 + xp.exp(-logit))
@@ -27,7 +27,7 @@ def shifted_gradient(xp, logit, target, *, pos_weight):
     return (1 - target) - ((1 - target) + pos_weight * target) * (e / (1 + e))
 
 
-@implementation("bce", "shifted", source=SOURCE.format("derivation step 3"), gradient=shifted_gradient)
+@implementation("bce", "shifted", source=SOURCE.format("derivation step 3"), backends=ARRAYS, gradient=shifted_gradient)
 def shifted(xp, logit, target, *, pos_weight):
     """(1 - z) x + l log(1 + e^-x): the same overflow, the cancellation now between the two sums."""
     weight = (1 - target) + pos_weight * target
@@ -39,7 +39,9 @@ def unshifted_gradient(xp, logit, target, *, pos_weight):
     return -pos_weight * target + ((1 - target) + pos_weight * target) * (e / (1 + e))
 
 
-@implementation("bce", "unshifted", source=SOURCE.format("derivation step 4, meant for x < 0"), gradient=unshifted_gradient)
+@implementation(
+    "bce", "unshifted", source=SOURCE.format("derivation step 4, meant for x < 0"), backends=ARRAYS, gradient=unshifted_gradient
+)
 def unshifted(xp, logit, target, *, pos_weight):
     """-w z x + l log(1 + e^x): e^x overflows, and for positive x and z = 1 the two terms cancel."""
     weight = (1 - target) + pos_weight * target
@@ -55,7 +57,9 @@ def tensorflow_formula_gradient(xp, logit, target, *, pos_weight):
     )
 
 
-@implementation("bce", "tensorflow-formula", source=SOURCE.format("the final formula"), gradient=tensorflow_formula_gradient)
+@implementation(
+    "bce", "tensorflow-formula", source=SOURCE.format("the final formula"), backends=ARRAYS, gradient=tensorflow_formula_gradient
+)
 def tensorflow_formula(xp, logit, target, *, pos_weight):
     """max(x, 0) - x z + log(1 + e^-|x|), as read off the page; with pos_weight l max(x, 0) - w z x + l log(1 + e^-|x|)."""
     weight = (1 - target) + pos_weight * target

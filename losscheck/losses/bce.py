@@ -4,7 +4,7 @@ bce(x, z) = w z softplus(-x) + (1 - z) softplus(x), with softplus(x) = log(1 + e
 """
 
 from losscheck.elementary import sigmoid, softplus, weighted
-from losscheck.loss import Loss, Parameter, implementation, logistic_landmarks
+from losscheck.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, pos_weight):
@@ -42,7 +42,7 @@ def naive_gradient(xp, logit, target, *, pos_weight):
     return (-pos_weight * target / p + (1 - target) / (1 - p)) * (p * (1 - p))
 
 
-@implementation(BCE, "naive", source="the textbook; step 1 of TensorFlow's derivation", gradient=naive_gradient)
+@implementation(BCE, "naive", source="the textbook; step 1 of TensorFlow's derivation", backends=ARRAYS, gradient=naive_gradient)
 def naive(xp, logit, target, *, pos_weight):
     """p = sigmoid(x), then logs: p rounds to 0 or 1, and the log of 0 follows."""
     p = 1 / (1 + xp.exp(-logit))
@@ -53,7 +53,7 @@ def stable_gradient(xp, logit, target, *, pos_weight):
     return (1 - target) * sigmoid(xp, logit) - pos_weight * target * sigmoid(xp, -logit)
 
 
-@implementation(BCE, "stable", source="losscheck: the definition, each softplus from exp(-|x|)", gradient=stable_gradient)
+@implementation(BCE, "stable", source="losscheck: the definition, each softplus from exp(-|x|)", backends=ARRAYS, gradient=stable_gradient)
 def stable(xp, logit, target, *, pos_weight):
     """Each softplus from e = exp(-|x|), a weighted sum of terms of one sign."""
     positive = weighted(xp, pos_weight * target, softplus(xp, -logit))

@@ -5,7 +5,7 @@ focusing exponent (gamma in the focal loss) and beta the exponent that spares ce
 """
 
 from losscheck.elementary import focal_slope, focal_term, power_of_complement
-from losscheck.loss import Loss, Parameter, implementation, logistic_landmarks
+from losscheck.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, alpha, beta):
@@ -46,7 +46,7 @@ def naive_gradient(xp, logit, target, *, alpha, beta):
     return xp.where(target == 1, positive, negative) * (p * (1 - p))
 
 
-@implementation(CENTERNET_HEATMAP, "naive", source="Zhou et al. (2019), eq. 1 as printed", gradient=naive_gradient)
+@implementation(CENTERNET_HEATMAP, "naive", source="Zhou et al. (2019), eq. 1 as printed", backends=ARRAYS, gradient=naive_gradient)
 def naive(xp, logit, target, *, alpha, beta):
     """p = sigmoid(x), then logs: p rounds to 0 or 1, and the log of 0 follows."""
     p = 1 / (1 + xp.exp(-logit))
@@ -60,7 +60,9 @@ def stable_gradient(xp, logit, target, *, alpha, beta):
     return xp.where(target == 1, -slope, power_of_complement(xp, target, beta) * slope)
 
 
-@implementation(CENTERNET_HEATMAP, "stable", source="losscheck: the definition, no 1 - s anywhere", gradient=stable_gradient)
+@implementation(
+    CENTERNET_HEATMAP, "stable", source="losscheck: the definition, no 1 - s anywhere", backends=ARRAYS, gradient=stable_gradient
+)
 def stable(xp, logit, target, *, alpha, beta):
     """One term s(y)^a softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     cell = focal_term(xp, xp.where(target == 1, -logit, logit), alpha)

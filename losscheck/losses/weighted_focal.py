@@ -4,7 +4,7 @@ focal(x, 1) = a s(-x)^g softplus(-x) and focal(x, 0) = (1 - a) s(x)^g softplus(x
 """
 
 from losscheck.elementary import focal_slope, focal_term
-from losscheck.loss import Loss, Parameter, implementation, logistic_landmarks
+from losscheck.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, alpha, gamma):
@@ -49,7 +49,7 @@ def naive_gradient(xp, logit, target, *, alpha, gamma):
     return weight * slope * (p * (1 - p))
 
 
-@implementation(WEIGHTED_FOCAL, "naive", source="Lin et al. (2017), eq. 5 as printed", gradient=naive_gradient)
+@implementation(WEIGHTED_FOCAL, "naive", source="Lin et al. (2017), eq. 5 as printed", backends=ARRAYS, gradient=naive_gradient)
 def naive(xp, logit, target, *, alpha, gamma):
     """-a_t (1 - p_t)^g log(p_t): p_t rounds to 0 or 1."""
     p = 1 / (1 + xp.exp(-logit))
@@ -64,7 +64,7 @@ def stable_gradient(xp, logit, target, *, alpha, gamma):
     return weight * focal_slope(xp, wrong, gamma)
 
 
-@implementation(WEIGHTED_FOCAL, "stable", source="losscheck: the definition, no 1 - s anywhere", gradient=stable_gradient)
+@implementation(WEIGHTED_FOCAL, "stable", source="losscheck: the definition, no 1 - s anywhere", backends=ARRAYS, gradient=stable_gradient)
 def stable(xp, logit, target, *, alpha, gamma):
     """One term s(y)^g softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     wrong = xp.where(target == 1, -logit, logit)

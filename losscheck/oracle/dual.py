@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from losscheck.dtypes import Format
-from losscheck.exact import Dyadic
+from losscheck.enclosure import Dyadic
 from losscheck.oracle import Arithmetic
 
 __all__ = ["Dual", "DualArithmetic"]

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from losscheck.dtypes import Format
-from losscheck.exact import Dyadic, Exact, Kind
+from losscheck.enclosure import Dyadic, Exact, Kind
 from losscheck.loss import Formula
 from losscheck.oracle import Arithmetic, arithmetic
 from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError

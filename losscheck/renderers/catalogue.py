@@ -39,7 +39,8 @@ def _lines(catalogue: dict[str, Any], style: Style) -> Iterator[str]:
     for backend in catalogue["backends"]:
         devices = ", ".join(backend["devices"]) or "unavailable"
         reason = f"; no cuda: {backend['reason']}" if backend["reason"] and backend["devices"] else backend["reason"]
-        yield from _wrapped(f"{backend['name']}: {devices}{reason}", width, 2)
+        modes = f"; --mode {', '.join(backend['modes'])}" if backend["devices"] else ": "
+        yield from _wrapped(f"{backend['name']}: {devices}{modes}{reason}", width, 2)
 
 
 def _wrapped(text: str, width: int, indent: int) -> list[str]:

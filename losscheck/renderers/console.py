@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import IO
 
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.text import Text
 
 from losscheck.renderers import Style
 
-__all__ = ["console_of", "hanging"]
+__all__ = ["console_of", "folded", "hanging"]
 
 
 def console_of(out: IO[str], style: Style, width: int) -> Console:
@@ -33,3 +35,13 @@ def hanging(sentence: str, mark: str = "-") -> Table:
     table.add_column(overflow="fold")
     table.add_row(*([mark] if mark else []), Text(sentence))
     return table
+
+
+def folded(name: str, width: int) -> list[str]:
+    """A name in lines: broken at spaces, and a path after its slashes, dots and colons before anywhere else."""
+    lines = [""]
+    for part in re.findall(r"[^\s/.:]*(?:[/.:]+|\s+|$)", name):
+        if lines[-1] and len((lines[-1] + part).rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return [piece for line in lines for piece in textwrap.wrap(line, width)]

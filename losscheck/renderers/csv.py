@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat, flat_sweep
+from losscheck.renderers.flat import flat, flat_sweep, flat_tensor
 from losscheck.report import Report
 
 __all__ = ["render"]
@@ -15,7 +15,7 @@ __all__ = ["render"]
 
 def render(report: Report, style: Style) -> str:
     out = io.StringIO()
-    found = [*map(flat, report.rows), *map(flat_sweep, report.sweeps)]
+    found = [*map(flat, report.rows), *map(flat_sweep, report.sweeps), *map(flat_tensor, report.tensors)]
     rows = [{name: _cell(value) for name, value in row.items()} for row in found]
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -32,7 +32,9 @@ def _cell(value: Any) -> Any:
 
 
 def _one(value: Any) -> str:
-    """A region as outcome:first..last, a worst case as its logit, anything else as it is."""
+    """A region as outcome:first..last, an element as its index, a worst case as its logit, anything else as it is."""
     if isinstance(value, dict):
+        if "index" in value:
+            return f"{value['outcome']}:[{','.join(map(str, value['index']))}]"
         return f"{value['outcome']}:{value['first_hex']}..{value['last_hex']}" if "first_hex" in value else str(value["logit_hex"])
     return str(value)

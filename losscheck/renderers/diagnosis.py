@@ -23,7 +23,8 @@ def render(found: dict[str, Any], format_name: str, style: Style) -> str:
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"losscheck {found['losscheck']}, Python {found['python']}, {found['cpu']}"
     for each in found["packages"]:
-        state = each["version"] or f"MISSING, for {each['purpose']}: {each['cure']}"
+        absent = "MISSING" if each["needed"] else "not installed"
+        state = each["version"] or f"{absent}, for {each['purpose']}: {each['cure']}"
         yield f"  {each['name']:<13} {state}"
     for each in found["devices"]:
         yield f"  {each['backend']} on {each['device']}: {each['reason'] or 'ready'}"

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from losscheck.dtypes import FORMATS
-from losscheck.exact import Exact
-from losscheck.report import PointRow, Region, SweepRow
+from losscheck.enclosure import Exact
+from losscheck.report import Element, Few, PointRow, Region, SweepRow, TensorBatch, TensorRow, Whole
 from losscheck.verdict import CaseRow
 
-__all__ = ["flat", "flat_case", "flat_sweep", "number"]
+__all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number"]
 
 
 def flat(row: PointRow) -> dict[str, Any]:
@@ -41,6 +41,8 @@ def flat(row: PointRow) -> dict[str, Any]:
         "oracle_bits": 0 if exact is None else exact.bits,
         "definition": _decimal(row.definition),
         "reason": row.reason,
+        "mode": row.mode,
+        "logit_dtype": row.logit_dtype or row.dtype,
     }
 
 
@@ -70,6 +72,8 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
         "reason": row.reason,
+        "mode": row.mode,
+        "logit_dtype": row.logit_dtype or row.dtype,
     }
 
 
@@ -86,6 +90,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "implementation": row.implementation,
         "backend": row.backend,
         "device": row.device,
+        "mode": row.mode,
         "dtype": row.dtype,
         "quantity": row.quantity,
         "points": row.points,
@@ -108,6 +113,88 @@ def _region(region: Region) -> dict[str, Any]:
         "last": number(region.last),
         "points": region.points,
         "floats": region.floats,
+    }
+
+
+def flat_batch(batch: TensorBatch) -> dict[str, Any]:
+    """A dumped batch in one dtype, in the order of the contract."""
+    return {
+        "files": list(batch.files),
+        "shape": list(batch.shape),
+        "elements": batch.elements,
+        "dtype": batch.dtype,
+        "dumped_dtype": batch.dumped,
+        "targets_dtype": batch.target_kind,
+        "logit_low": number(batch.low),
+        "logit_high": number(batch.high),
+        "nan_logits": _few(batch.nan),
+        "infinite_logits": _few(batch.inf),
+        "targets": {"one": batch.positives, "zero": batch.negatives, "soft": batch.soft},
+        "targets_outside": _few(batch.outside),
+        "rounded": {"logits": batch.rounded_logits, "targets": batch.rounded_targets},
+        "rounded_to_one": _few(batch.became_one),
+        "rounded_to_infinity": _few(batch.became_infinite),
+    }
+
+
+def _few(few: Few) -> dict[str, Any]:
+    return {"count": few.count, "first": list(few.first)} if few.count else {"count": 0}
+
+
+def flat_tensor(row: TensorRow) -> dict[str, Any]:
+    """A row about a dumped batch, in the order of the contract."""
+    return {
+        "loss": row.loss,
+        "implementation": row.implementation,
+        "backend": row.backend,
+        "device": row.device,
+        "dtype": row.dtype,
+        "quantity": row.quantity,
+        "params": {name: number(value) for name, value in row.params.items()},
+        "elements": row.judged,
+        "sampled": row.sampled,
+        "counts": {outcome.value: n for outcome, n in row.counts.items()},
+        "max_ulp": number(row.max_ulp),
+        "first": [_element(each) for each in row.first],
+        "worst": [_element(each) for each in row.worst],
+        "deviating": row.deviating,
+        "deviation": None if row.deviation is None else _element(row.deviation),
+        "checked_sample": {"elements": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled, "not_asked": row.unasked},
+        "whole": None if row.whole is None else _whole(row.whole, row.dtype),
+        "reason": row.reason,
+    }
+
+
+def _element(each: Element) -> dict[str, Any]:
+    return {
+        "index": list(each.index),
+        "loss_value": number(each.loss),
+        "gradient_value": number(each.gradient),
+        **{name: value for name, value in flat(each.point).items() if name not in _OF_THE_ROW},
+    }
+
+
+_OF_THE_ROW = ("loss", "implementation", "backend", "device", "dtype", "quantity", "params")
+
+
+def _whole(whole: Whole, dtype: str) -> dict[str, Any]:
+    exact, definition = whole.exact, whole.definition
+    return {
+        "reduction": whole.reduction,
+        "value": number(whole.value),
+        "value_hex": None if whole.value is None else whole.value.hex(),
+        "exact": None if exact is None else exact.decimal(),
+        "exact_hex": None if exact is None else FORMATS[dtype].round(exact.rounded).hex(),
+        "definition": None if definition is None else definition.decimal(),
+        "ulp": number(whole.ulp),
+        "deviation": number(whole.deviation),
+        "outcome": whole.outcome.value,
+        "elements_value": number(whole.elements),
+        "elements_ulp": number(whole.element_ulp),
+        "reduction_ulp": number(whole.reduction_ulp),
+        "method": whole.method,
+        "note": whole.note,
+        "reason": whole.reason,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat, flat_case, flat_sweep, number
+from losscheck.renderers.flat import flat, flat_batch, flat_case, flat_sweep, flat_tensor, number
 from losscheck.report import SCHEMA_VERSION, BitDifference, Report
 from losscheck.verdict import exit_code
 
@@ -23,8 +23,16 @@ def render(report: Report, style: Style) -> str:
         "reduction": report.reduction,
         "max_ulp": number(report.max_ulp),
         "differences": [asdict(each) for each in report.differences],
+        "definitions": dict(report.definitions),
+        "remarks": list(report.remarks),
         "bit_differences": [_difference(each) for each in report.bit_differences],
-        "rows": [*map(flat, report.rows), *map(flat_sweep, report.sweeps), *map(flat_case, report.cases)],
+        "batches": [flat_batch(each) for each in report.batches],
+        "rows": [
+            *map(flat, report.rows),
+            *map(flat_sweep, report.sweeps),
+            *map(flat_tensor, report.tensors),
+            *map(flat_case, report.cases),
+        ],
     }
     if report.command == "gate":
         document = {**document, "strict": report.strict, "exit_code": exit_code(report.cases, report.strict)}

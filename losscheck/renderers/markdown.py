@@ -6,6 +6,17 @@ import re
 
 from losscheck.renderers import Style, gate_words
 from losscheck.renderers.sweep_words import by_table, coverage, failing_text, region_lines, row_name, several, target_text
+from losscheck.renderers.tensor_words import (
+    batch_lines,
+    by_loss,
+    element_lines,
+    failing_count,
+    full_name,
+    reach_lines,
+    row_ulp,
+    whole_cells,
+    whole_lines,
+)
 from losscheck.renderers.words import deviation_text, exact_text, meaning, point_text, ulp_text, value_text
 from losscheck.report import Report
 
@@ -18,21 +29,23 @@ _HEADINGS = ("implementation", "backend", "device", "quantity", "point", "value"
 def render(report: Report, style: Style) -> str:
     if report.command == "gate":
         return _gate(report)
-    lines = _sweeps(report) if report.sweeps else []
+    lines = _sweeps(report) if report.sweeps else _tensors(report) if report.tensors else []
     heading = ""
     for row in report.rows:
         params = ", ".join(f"{name}={value:g}" for name, value in row.params.items())
-        title = f"### {row.loss}, {row.dtype} ({params})"
+        given = f" from {row.logit_dtype} logits" if row.logit_dtype else ""
+        title = f"### {row.loss}, {row.dtype}{given} ({params})"
         if title != heading:
             lines += ["", title, "", _line(_HEADINGS), _line(["---"] * len(_HEADINGS))]
             heading = title
         outcome = f"**{row.outcome.value}**" if row.outcome.failed else row.outcome.value
-        cells = [row.implementation, row.backend, row.device, row.quantity, point_text(row), value_text(row)]
+        name = row.implementation if row.mode == "eager" else f"{row.implementation} {row.mode}"
+        cells = [name, row.backend, row.device, row.quantity, point_text(row), value_text(row)]
         cells += [exact_text(row.exact, row.dtype), ulp_text(row.ulp), deviation_text(row.deviation), outcome]
         lines.append(_line(cells))
     if report.rows:
         lines += ["", *(f"- {_escape(sentence)}" for sentence in meaning(report))]
-    lines += ["", f"Reproduce: `{report.reproduce}`"]
+    lines += ["", f"Reproduce: `{report.reproduce}`"] if report.reproduce else []
     return "\n".join(lines).lstrip("\n")
 
 
@@ -63,6 +76,23 @@ def _gate(report: Report) -> str:
         lines += ["", f"... and {len(bad) - _MOST} more"]
     lines += ["", *(f"- {_escape(line)}" for line in gate_words.asides(report)), "", f"Reproduce: `{report.reproduce}`"]
     return "\n".join(lines)
+
+
+def _tensors(report: Report) -> list[str]:
+    lines = [f"- {_escape(sentence)}" for batch in report.batches for sentence in batch_lines(batch)]
+    for (loss, dtype, params), rows in by_loss(report):
+        lines += ["", f"### {loss}, {dtype} ({params.replace('  ', ', ')})", ""]
+        lines += [_line(("implementation", "quantity", "failing", "max ulp", "severest")), _line(["---"] * 5)]
+        for row in rows:
+            outcome = f"**{row.outcome.value}**" if row.outcome.failed else row.outcome.value
+            lines.append(_line((full_name(row, report), row.quantity, failing_count(row), row_ulp(row), outcome)))
+        if wholes := [(row, row.whole) for row in rows if row.whole]:
+            lines += ["", _line(("reduced", "value", "exact", "ulp", "of elements", "of reduction", "outcome")), _line(["---"] * 7)]
+            for row, whole in wholes:
+                outcome = f"**{whole.outcome.value}**" if whole.outcome.failed else whole.outcome.value
+                lines.append(_line((full_name(row, report), *whole_cells(row, whole), outcome)))
+    lines += ["", *(f"- {_escape(line)}" for line in [*element_lines(report, 40), *whole_lines(report, 12), *reach_lines(report)])]
+    return lines
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from losscheck.renderers import Style
-from losscheck.renderers.console import console_of, hanging
+from losscheck.renderers.console import console_of, folded, hanging
 from losscheck.renderers.sweep_words import (
     LETTERS,
     by_table,
@@ -30,15 +30,19 @@ __all__ = ["render"]
 
 MOST_REGIONS = 16
 LEAST_STRIP = 16
+LEAST_NAME = 24  # columns a name folds to at the least
 
 
 def render(report: Report, style: Style) -> str:
     out = io.StringIO()
     console = console_of(out, style, style.width)
     device, layout = several(report, "device"), several(report, "layout")
+    definitions = dict(report.definitions)  # each is told once, before its first number
     for (loss, dtype, params, quantity), rows in by_table(report):
         name = "gradient" if quantity == "grad" else "loss"
         console.print(Text.assemble((f"{loss}  {name}  {dtype}", "bold"), f"  {params}"))
+        if definition := definitions.pop(loss, ""):
+            console.print(Text(definition, style="dim"))
         _print_rows(out, rows, style, [row_name(row, device=device, layout=layout) for row in rows])
         console.print()
     console.print(hanging(legend(style.unicode), ""))
@@ -55,10 +59,13 @@ def render(report: Report, style: Style) -> str:
 
 def _print_rows(out: Any, rows: list[SweepRow], style: Style, names: list[str]) -> None:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim", show_edge=False)
-    columns = [("implementation", names, "left"), ("target", [target_text(row) for row in rows], "right")]
+    columns = [("target", [target_text(row) for row in rows], "right")]
     columns += [("max ulp", [ulp_text(row.max_ulp).lstrip("+") if not row.reason else "-" for row in rows], "right")]
     columns += [("failing", [failing_text(row) for row in rows], "right")]
     used = 2 + sum(max(len(heading), *map(len, cells)) + 1 for heading, cells, _ in columns)
+    room = max(LEAST_NAME, style.width - used - 1 - LEAST_STRIP)
+    columns.insert(0, ("implementation", ["\n".join(folded(name, room)) for name in names], "left"))
+    used += 1 + max(len(line) for _, cells, _ in columns[:1] for cell in ["implementation", *cells] for line in cell.split("\n"))
     width = max(LEAST_STRIP, min(style.width - used, 100))
     for heading, _, justify in columns:
         table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]

@@ -60,13 +60,14 @@ def legend(unicode: bool) -> str:
 
 
 def row_name(row: SweepRow, *, device: bool, layout: bool) -> str:
-    """'stable torch', with device and layout where the sweep has several."""
-    parts = [row.implementation] if row.implementation.startswith("torch-") else [row.implementation, row.backend]
-    return " ".join([*parts, *([row.device] if device else []), *([row.layout] if layout else [])])
+    """'stable torch', with device and layout where the sweep has several, and the mode where it is not eager."""
+    parts = [row.implementation] if row.implementation.startswith((f"{row.backend}-", "optax-")) else [row.implementation, row.backend]
+    parts += [*([row.device] if device else []), *([row.layout] if layout else [])]
+    return " ".join([*parts, *([row.mode] if row.mode != "eager" else [])])
 
 
 def target_text(row: SweepRow) -> str:
-    return FORMATS[row.dtype].shortest(row.target)
+    return FORMATS[row.logit_dtype or row.dtype].shortest(row.target)
 
 
 def failing_text(row: SweepRow) -> str:
@@ -82,19 +83,20 @@ def failing_text(row: SweepRow) -> str:
 
 
 def coverage(report: Report) -> list[str]:
-    """What the sweep claims to have covered, and how it was checked."""
-    found: dict[str, None] = {}
+    """What was remarked about callables of the user's; what the sweep claims to have covered, and how it was checked."""
+    found: dict[str, None] = dict.fromkeys(report.remarks)
     for row in report.sweeps:
-        ends = " to ".join(FORMATS[row.dtype].shortest(each) for each in (row.low, row.high))
+        given = row.logit_dtype or row.dtype
+        ends = " to ".join(FORMATS[given].shortest(each) for each in (row.low, row.high))
         if row.exhaustive:
             joined = any(region.points != region.floats for region in row.regions)
             complete = (
                 "so the regions are complete." if not joined else "so the counts are complete; of too many regions close ones were joined."
             )
-            found[f"{row.dtype}: every float from {ends}, {row.points} of them, {complete}"] = None
+            found[f"{given}: every float from {ends}, {row.points} of them, {complete}"] = None
         else:
             found[
-                f"{row.dtype}: {row.points} logits from {ends}; the ends of each region are exact floats, found by bisection, "
+                f"{given}: {row.points} logits from {ends}; the ends of each region are exact floats, found by bisection, "
                 "but between its samples it was only sampled."
             ] = None
     checked, wrong = sum(row.checked for row in report.sweeps), sum(row.wrong for row in report.sweeps)
@@ -124,19 +126,22 @@ def region_lines(report: Report, most: int) -> list[str]:
     if len(found) > most:
         lines.append(f"... and {len(found) - most} more regions: --format json lists them all.")
     missing = dict.fromkeys(
-        f"{row.implementation} ({row.backend}, {row.device}): unavailable, {row.reason}." for row in report.sweeps if row.reason
+        f"{row.implementation} ({row.backend}, {row.device}{'' if row.mode == 'eager' else ', ' + row.mode}): unavailable, {row.reason}."
+        for row in report.sweeps
+        if row.reason
     )
     return lines + list(missing)
 
 
 def _region(row: SweepRow, region: Region) -> str:
     name = "gradient" if row.quantity == "grad" else "loss"
-    ends = " to ".join(_end(each, row.dtype) for each in (region.first, region.last))
+    ends = " to ".join(_end(each, row.logit_dtype or row.dtype) for each in (region.first, region.last))
     count = f"{region.floats} floats" if region.floats > 1 else "1 float"
     if region.points != region.floats:
         count = f"{region.points} of {count}"
     where = f" {row.device}" if row.device != "cpu" else ""
     where += f" {row.layout}" if row.layout != "body" else ""
+    where += f" {row.mode}" if row.mode != "eager" else ""
     return (
         f"{row.loss} {row.implementation} {row.backend}{where} {row.dtype} target {target_text(row)}: "
         f"{name} {region.outcome.value} from {ends}, {count}."
@@ -149,7 +154,7 @@ def _end(value: float, dtype: str) -> str:
 
 
 def worst_text(row: PointRow) -> str:
-    logit = _end(row.logits[0], row.dtype)
+    logit = _end(row.logits[0], row.logit_dtype or row.dtype)
     return f"{logit}: got {value_text(row)}, exact {exact_text(row.exact, row.dtype)}, {ulp_text(row.ulp)} ulp ({row.outcome.value})"
 
 
@@ -157,8 +162,9 @@ def by_table(report: Report) -> list[tuple[tuple[str, str, str, str], list[Sweep
     """Rows by loss, dtype, parameters and quantity, in the order of first appearance."""
     groups: dict[tuple[str, str, str, str], list[SweepRow]] = {}
     for row in report.sweeps:
-        params = "  ".join(f"{name}={FORMATS[row.dtype].shortest(value)}" for name, value in row.params.items())
-        groups.setdefault((row.loss, row.dtype, params, row.quantity), []).append(row)
+        params = "  ".join(f"{name}={FORMATS[row.logit_dtype or row.dtype].shortest(value)}" for name, value in row.params.items())
+        dtype = f"{row.dtype} from {row.logit_dtype} logits" if row.logit_dtype else row.dtype
+        groups.setdefault((row.loss, dtype, params, row.quantity), []).append(row)
     return list(groups.items())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from losscheck.dtypes import FORMATS
 from losscheck.renderers import Style
-from losscheck.renderers.console import console_of, hanging
+from losscheck.renderers.console import console_of, folded, hanging
 from losscheck.renderers.words import deviation_text, exact_text, meaning, merged, point_text, ulp_text, value_text
 from losscheck.report import Outcome, PointRow, Report
 
@@ -32,15 +31,20 @@ def render(report: Report, style: Style) -> str:
         from losscheck.renderers import sweep_table
 
         return sweep_table.render(report, style)
-    from losscheck.registry import losses
+    if report.tensors:
+        from losscheck.renderers import tensor_table
 
+        return tensor_table.render(report, style)
     out = io.StringIO()
     console = console_of(out, style, style.width)
-    for (name, dtype, params), rows in _grouped(report.rows, lambda row: (row.loss, row.dtype, tuple(row.params.items()))):
-        values = "  ".join(f"{key}={FORMATS[dtype].shortest(value)}" for key, value in params)
-        console.print(Text(f"{name}  {dtype}  {values}", style="bold"))
-        if name in losses():
-            console.print(Text(f"{losses()[name].definition}", style="dim"))
+    for (name, dtype, given, params), rows in _grouped(
+        report.rows, lambda row: (row.loss, row.dtype, row.logit_dtype, tuple(row.params.items()))
+    ):
+        values = "  ".join(f"{key}={FORMATS[given or dtype].shortest(value)}" for key, value in params)
+        shown = f"{dtype} from {given} logits" if given else dtype
+        console.print(Text(f"{name}  {shown}  {values}", style="bold"))
+        if definition := report.definitions.get(name):
+            console.print(Text(definition, style="dim"))
         if report.reduction != "none":
             console.print(Text(f"reduction: {report.reduction}"))
         for _, block in _grouped(rows, lambda row: (row.logits, row.targets, row.quantity)):
@@ -76,8 +80,8 @@ def _print_block(console: Console, rows: list[PointRow], style: Style) -> None:
     table.add_column("outcome", no_wrap=True)
     for name, row, cells, outcome in lines:
         color = _color(row)
-        folded = "\n".join(textwrap.wrap(name, max(room, LEAST_NAME)))
-        table.add_row(Text(folded, style=color), *(Text(cell, style=color) for cell in cells), outcome)
+        lines_of_name = "\n".join(folded(name, max(room, LEAST_NAME)))
+        table.add_row(Text(lines_of_name, style=color), *(Text(cell, style=color) for cell in cells), outcome)
     # Numbers are never cut: a screen too narrow even for folded names is overrun.
     needed = style.width - room + LEAST_NAME
     console_of(console.file, style, max(style.width, needed)).print(Padding(table, (0, 0, 0, 2)))

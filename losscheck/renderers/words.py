@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from losscheck.dtypes import FORMATS, short_hex
-from losscheck.exact import Exact, Kind
+from losscheck.enclosure import Exact, Kind
 from losscheck.report import Outcome, PointRow, Report
 
 __all__ = ["deviation_text", "exact_text", "label", "meaning", "merged", "point_text", "ulp_text", "value_text"]
@@ -54,7 +54,7 @@ def point_text(row: PointRow, *, hexadecimal: bool = False) -> str:
     """'logit -15, target 0', or how many points a reduced loss was taken over."""
     if len(row.logits) > 1:
         return f"{len(row.logits)} points"
-    logit = FORMATS[row.dtype].shortest(row.logits[0])
+    logit = FORMATS[row.logit_dtype or row.dtype].shortest(row.logits[0])
     shown = f"{logit} ({short_hex(row.logits[0])})" if hexadecimal and math.isfinite(row.logits[0]) else logit
     return f"logit {shown}, target {FORMATS[row.dtype].shortest(row.targets[0])}"
 
@@ -63,11 +63,11 @@ def merged(rows: Sequence[PointRow]) -> list[tuple[str, PointRow]]:
     """Rows of one point and quantity with their labels; backends whose results agree to the bit share a line."""
     devices = {row.device for row in rows}
     lines: list[tuple[str, PointRow]] = []
-    by_name: dict[tuple[str, str], list[PointRow]] = {}
+    by_name: dict[tuple[str, str, str], list[PointRow]] = {}
     for row in rows:
-        by_name.setdefault((row.implementation, row.device), []).append(row)
-    for (name, device), group in by_name.items():
-        where = f" {device}" if len(devices) > 1 else ""
+        by_name.setdefault((row.implementation, row.device, row.mode), []).append(row)
+    for (name, device, mode), group in by_name.items():
+        where = (f" {device}" if len(devices) > 1 else "") + ("" if mode == "eager" else f" {mode}")
         alike = len({(repr(row.value), row.outcome) for row in group}) == 1
         if alike:
             lines.append((name + where, group[0]))
@@ -77,7 +77,8 @@ def merged(rows: Sequence[PointRow]) -> list[tuple[str, PointRow]]:
 
 
 def label(row: PointRow) -> str:
-    return f"{row.implementation} ({row.backend}, {row.dtype}, {row.device})"
+    mode = "" if row.mode == "eager" else f", {row.mode}"
+    return f"{row.implementation} ({row.backend}, {row.dtype}, {row.device}{mode})"
 
 
 def meaning(report: Report) -> list[str]:
@@ -95,7 +96,7 @@ def meaning(report: Report) -> list[str]:
     sentences += [
         f"{each.differ} of {each.rows} rows differ in bits between {each.device} and {each.other}." for each in report.differences
     ]
-    return sentences
+    return [*sentences, *report.remarks]
 
 
 def _failure(row: PointRow) -> str:
@@ -138,9 +139,9 @@ def _missing(row: PointRow) -> str:
 
 def _first_of_each(rows: Iterable[PointRow]) -> list[PointRow]:
     """One row for each implementation and outcome: the first, which is the worst when they come sorted."""
-    seen: dict[tuple[str, str, str, Outcome], PointRow] = {}
+    seen: dict[tuple[str, str, str, str, Outcome], PointRow] = {}
     for row in rows:
-        seen.setdefault((row.loss, row.implementation, row.device, row.outcome), row)
+        seen.setdefault((row.loss, row.implementation, row.device, row.mode, row.outcome), row)
     return list(seen.values())
 
 

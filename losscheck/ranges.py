@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 from losscheck import registry
 from losscheck.backends import backend_named
+from losscheck.backends.extras import missing
 from losscheck.bulk.summary import Summary
 from losscheck.dtypes import FORMATS, Format
-from losscheck.evaluate import subjects
+from losscheck.evaluate import nothing_runs, subjects
 from losscheck.grid import Grid, exhaustive_grid, sampled_grid
 from losscheck.loss import Loss
+from losscheck.own.callables import aside, reason_of
+from losscheck.own.wiring import UNWIRED, Wiring
 from losscheck.question import Question, Subject
 from losscheck.scanners import count_nans, scanner_of
 
@@ -32,6 +35,7 @@ class SweepQuestion:
         points, spacing: of a sample; every float with ``exhaustive``, and always of the 16-bit dtypes.
         layout: body (long tensors), tail (tensors of TAIL elements) or both.
         landmarks: include the losses' landmarks and their neighbours in a sample.
+        modes: how implementations are run (backends.MODES).
     """
 
     losses: tuple[str, ...]
@@ -51,6 +55,8 @@ class SweepQuestion:
     oracle: str = "flint"
     digits: int = 50
     max_ulp: float = 8.0
+    wiring: Wiring = UNWIRED
+    modes: tuple[str, ...] = ("eager",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,9 @@ class Task:
                 return f"{one.name} takes no {each.name}"
         if "grad" in self.quantities and self.subject.backend == "numpy" and one.gradient is None:
             return f"{one.name} has no gradient on numpy; use --quantity loss"
-        return backend_named(self.subject.backend).why_unavailable(self.subject.device)
+        return missing(one, self.subject.backend) or backend_named(self.subject.backend).why_unavailable(
+            self.subject.device, self.subject.mode
+        )
 
 
 @dataclass(frozen=True)
@@ -107,22 +115,25 @@ def tasks_of(question: SweepQuestion) -> list[Task]:
     Raises:
         UserError: for a selection that matches nothing, an empty range, parameters or targets outside the domain.
     """
-    return list(_tasks(question))
+    tasks = list(_tasks(question))
+    if not tasks:
+        raise nothing_runs(question.devices, question.modes)
+    return tasks
 
 
 def _tasks(question: SweepQuestion) -> Iterator[Task]:
-    losses = [registry.loss_named(name) for name in question.losses]
-    selected = registry.select(losses, question.impl, question.backends)
+    losses = [registry.loss_named(name, question.wiring) for name in question.losses]
+    selected = registry.select(losses, question.impl, question.backends, question.wiring)
     if not question.impl and not question.backends:
         # The definition by another route: right by construction and slow. It is swept when it is asked for.
         selected = [one for one in selected if one.backends != ("mpmath",)]
-    chosen = Question(losses=losses, logits=(), devices=question.devices, backends=question.backends)
+    chosen = Question(losses, (), impl=question.impl, devices=question.devices, backends=question.backends, modes=question.modes)
     for loss in losses:
         for dtype in (FORMATS[name] for name in question.dtypes):
             params = loss.resolve({name: value for name, value in question.params.items() if name in _names(loss)}, dtype)
             grid = _grid(question, dtype, loss)
             for one in (each for each in selected if each.loss == loss.name):
-                for subject in subjects(chosen, [one]):
+                for subject in subjects(chosen, [one], extras=False):
                     for target in _targets(question, loss, dtype):
                         for layout in ("body", "tail") if question.layout == "both" else (question.layout,):
                             yield Task(loss, subject, params, grid, target, layout, question)
@@ -214,13 +225,14 @@ def scan_chunk(task: Task, number: int) -> dict[str, Summary] | str:
     if reason := task.why_unavailable():
         return reason
     try:
-        scan = scanner_of(task)
-        if task.grid.sample is not None:
-            return scan(0, 0)
-        first = task.grid.first + number * CHUNK
-        return scan(first, min(first + CHUNK - 1, task.grid.last))
-    except (RuntimeError, TypeError, NotImplementedError, ValueError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        with aside():
+            scan = scanner_of(task)
+            if task.grid.sample is not None:
+                return scan(0, 0)
+            first = task.grid.first + number * CHUNK
+            return scan(first, min(first + CHUNK - 1, task.grid.last))
+    except Exception as error:
+        return reason_of(error, task.subject.implementation)
 
 
 def _size(task: Task, number: int) -> int:

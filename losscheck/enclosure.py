@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,8 +45,17 @@ class Exact:
         mantissa, exponent = self.middle
         return mantissa.bit_length() - 1 + exponent if mantissa else -(2**62)
 
+    @property
+    def proved_digits(self) -> int:
+        """The significant digits that the enclosure proves; 10000, which is more than anyone asks, where it is one number."""
+        mantissa, exponent = self.radius
+        if self.kind is not Kind.FINITE or not mantissa:
+            return 10000
+        return max(1, int((self.magnitude - mantissa.bit_length() - exponent) * math.log10(2)))
+
     def decimal(self, digits: int = 34) -> str:
-        """The value to ``digits`` significant digits, or nan, inf, -inf."""
+        """The value to ``digits`` significant digits, or nan, inf, -inf. Digits that are not proved are left away."""
+        digits = min(digits, self.proved_digits)
         if self.kind is not Kind.FINITE:
             return str(self.rounded)
         if self.middle[0] == 0:

@@ -1,0 +1,34 @@
+"""Frameworks that come as extras of the same name: what is installed, asked without importing it."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from losscheck.loss import Implementation
+
+__all__ = ["EXTRAS", "installed", "missing", "why_missing"]
+
+# Extra and backend -> what people call it. Importing one of them takes seconds: nobody waits who has not asked.
+EXTRAS = {"tensorflow": "TensorFlow", "jax": "JAX"}
+_EXTRA_OF = {"optax": "jax"}
+
+
+def installed(module: str) -> bool:
+    """Could the module be imported?"""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # something stands in its place that was never imported
+        return False
+
+
+def why_missing(module: str) -> str:
+    """That it is not installed, with the cure; empty when it is."""
+    if installed(module):
+        return ""
+    return f"{EXTRAS.get(module, module)} is not installed; pip install 'losscheck[{_EXTRA_OF.get(module, module)}]'"
+
+
+def missing(one: Implementation, backend: str) -> str:
+    """Why an implementation cannot run on a backend for want of a package; empty when nothing is missing."""
+    needed = [name for name in (backend if backend in EXTRAS else "", one.library) if name]
+    return next((reason for reason in map(why_missing, needed) if reason), "")

@@ -1,0 +1,151 @@
+"""The exact formula of a user's own: the truth about their callable, and a loss where none was named.
+
+``formula(m, logit, target, **params)`` over the arithmetic ``m``, as in losscheck/losses/. A parameter of it that ``--kw`` gives is
+what the callable is called with; one that the loss has is the loss's; any other keeps its default.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from losscheck.dtypes import FLOAT64
+from losscheck.errors import UserError
+from losscheck.loss import Formula, Loss, Parameter, logistic_landmarks
+from losscheck.own.callables import Own, aside, load, told
+from losscheck.own.wiring import Wiring
+
+__all__ = ["own_formula", "own_loss"]
+
+TRIAL = ((-2.0, 0.0), (-2.0, 1.0), (0.5, 0.0), (0.5, 1.0))
+
+
+def own_loss(wiring: Wiring) -> Loss:
+    """The loss that ``--formula`` defines when no ``--loss`` was named; its gradient by differentiation.
+
+    Raises:
+        UserError: when the formula cannot be loaded or evaluated.
+    """
+    return _loss(load(wiring.formula), wiring)
+
+
+def own_formula(wiring: Wiring, loss: Loss) -> Formula:
+    """The same formula as that of an implementation of a named loss, whose parameters it takes by name.
+
+    Raises:
+        UserError: when the formula cannot be loaded or evaluated.
+    """
+    return _formula(load(wiring.formula), wiring, tuple((each.name, each.default) for each in loss.parameters))
+
+
+@functools.cache
+def _loss(own: Own, wiring: Wiring) -> Loss:
+    formula = _guarded(own)
+    given = dict(wiring.keywords)
+    parameters = []
+    for each in _parameters(own):
+        default = given.get(each.name, each.default)
+        if not isinstance(default, int | float):
+            raise UserError(f"{own.spec}: its parameter {each.name} has no value", f"give it with --kw {each.name}=1 or a default")
+        parameters.append(Parameter(each.name, float(default), -math.inf, math.inf, f"of {own.spec}"))
+
+    def gradient(m: Any, logit: Any, target: Any, **params: Any) -> Any:
+        from losscheck.oracle.dual import DualArithmetic
+
+        dual = DualArithmetic(m)
+        return dual.slope(formula(dual, dual.variable(logit), target, **params))
+
+    loss = Loss(
+        name=own.spec,
+        title=f"the formula of {own.spec}",
+        definition=_in_words(own),
+        formula=formula,
+        gradient=gradient,
+        parameters=tuple(parameters),
+        targets=(0.0, 1.0),
+        reduction="mean",
+        landmarks=logistic_landmarks,
+        source=own.place,
+    )
+    _try(own, formula, {each.name: each.default for each in parameters})
+    return loss
+
+
+@functools.cache
+def _formula(own: Own, wiring: Wiring, parameters: tuple[tuple[str, float], ...]) -> Formula:
+    inner, given, defaults = _guarded(own), dict(wiring.keywords), dict(parameters)
+    names = [each.name for each in _parameters(own)]
+    for each in _parameters(own):
+        if each.default is each.empty and each.name not in defaults and not isinstance(given.get(each.name), int | float):
+            raise UserError(f"{own.spec}: its parameter {each.name} has no value", f"give it with --kw {each.name}=1 or a default")
+
+    def formula(m: Any, logit: Any, target: Any, **params: Any) -> Any:
+        chosen = {name: value for name, value in params.items() if name in names}
+        numbers = {name: m.number(float(given[name])) for name in names if isinstance(given.get(name), int | float)}
+        return inner(m, logit, target, **{**chosen, **numbers})
+
+    _try(own, formula, defaults)
+    return formula
+
+
+def _parameters(own: Own) -> list[inspect.Parameter]:
+    """What the formula takes beside the arithmetic, the logit and the target."""
+    try:
+        found = list(inspect.signature(own.target).parameters.values())
+    except (TypeError, ValueError):
+        found = []
+    if len(found) < 3:
+        raise UserError(
+            f"{own.spec} is no formula", "write def formula(m, logit, target, *, gamma=2.0): and return m.softplus(...), for example"
+        )
+    return [each for each in found[3:] if each.kind is not each.VAR_KEYWORD]
+
+
+def _guarded(own: Own) -> Callable[..., Any]:
+    """The formula, with whatever it raises turned into a message; what the arithmetics signal with passes."""
+
+    @functools.wraps(own.target)
+    def formula(m: Any, logit: Any, target: Any, **params: Any) -> Any:
+        try:
+            with aside():
+                return own.target(m, logit, target, **params)
+        except (ArithmeticError, UserError):
+            raise
+        except Exception as error:
+            from losscheck.bulk.carried import CarriedArithmetic, NotCarriedError
+
+            if isinstance(m, CarriedArithmetic) or isinstance(getattr(m, "base", None), CarriedArithmetic):
+                # The filter knows fewer operations; the oracle then decides every point.
+                raise NotCarriedError(str(error)) from error
+            known = [name for name in dir(m) if not name.startswith("_") and callable(getattr(m, name))]
+            raise UserError(f"--formula {own.spec} cannot be evaluated: {told(error, own.file)}", f"m has {', '.join(known)}") from None
+
+    return formula
+
+
+def _try(own: Own, formula: Formula, params: Mapping[str, float]) -> None:
+    """Evaluate it once at ordinary points: a mistake is told before anything else runs."""
+    from losscheck.oracle.refine import Term, exact_value
+
+    for point in TRIAL:
+        try:
+            exact_value(formula, [Term(*point)], params, FLOAT64)
+        except ArithmeticError as error:
+            raise UserError(
+                f"--formula {own.spec} cannot be evaluated: {told(error, own.file)}", "see docs/own.md for what m offers"
+            ) from None
+
+
+def _in_words(own: Own) -> str:
+    """What stands for the definition in a table: the first line of its docstring, or what it returns."""
+    if text := inspect.getdoc(own.target):
+        return text.splitlines()[0]
+    try:
+        lines = [each.strip() for each in inspect.getsource(own.target).splitlines()]
+    except (OSError, TypeError):
+        lines = []
+    returned = [each.removeprefix("return ") for each in lines if each.startswith("return ")]
+    return returned[-1] if returned else own.spec

@@ -1,0 +1,94 @@
+"""For the test suites of people who write losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from losscheck.gate.case import Case
+
+__all__ = ["assert_accurate"]
+
+
+def assert_accurate(
+    fn: str | Callable[..., Any],
+    *,
+    loss: str,
+    max_ulp: float | Mapping[str, float] = 8.0,
+    dtypes: Sequence[str] = ("float32",),
+    quantities: Sequence[str] = ("loss", "grad"),
+    range: tuple[float | str, float | str] = (-100.0, 100.0),
+    targets: Sequence[float | str] = (),
+    points: int = 1000,
+    params: Mapping[str, float] | None = None,
+    allow: Sequence[str] = (),
+    device: str = "cpu",
+    **more: Any,
+) -> None:
+    """Fail unless a loss of yours is within ``max_ulp`` of the exact value at every logit of a range, and never lost, NaN or inf.
+
+    The landmarks of the loss are always among the points, and every float of a 16-bit dtype is. It is the gate on one case::
+
+        def test_my_bce():
+            assert_accurate(my_bce, loss="bce", max_ulp=4, dtypes=["float32", "bfloat16"])
+
+    Args:
+        fn: a function of logits and targets, a class that builds one, or a spec or name as of --impl.
+        max_ulp: one limit, or one for each dtype.
+        range: the ends of the logits, both included.
+        targets: by default the loss's own, such as 0, 0.5 and 1.
+        params: parameters of the definition, such as ``{"gamma": 1.5}``.
+        allow: outcomes that are allowed beside ``ok``, such as ``flushed``.
+        more: how it is called, as of :func:`losscheck.compare` (``keywords``, ``call``, ``input``, ``pick``, ``axes``), and
+            ``monotone``, ``non_negative``, ``symmetric``, ``max_deviation`` as in the ``expect`` of a case.
+
+    Raises:
+        AssertionError: with the worst point, what came out and what is exact there, and what explains it.
+        UserError: for an unknown name, and values out of range.
+    """
+    from losscheck.api import specs_of
+    from losscheck.gate.case import Callable as Calling
+    from losscheck.gate.case import Expect
+    from losscheck.gate.judge import Session, judge_case
+    from losscheck.gate.load import LoadedCase, case_of
+    from losscheck.verdict import Verdict
+
+    (spec,) = specs_of(fn)
+    given: dict[str, Any] = {"": {}, "callable": {}, "expect": {"max_ulp": max_ulp, "outcomes": ["ok", *allow]}}
+    for name, value in more.items():
+        # What is no part of either is refused as an unknown key of the case.
+        given["callable" if name in Calling.model_fields else "expect" if name in Expect.model_fields else ""][name] = value
+    case = case_of(
+        {
+            "name": spec,
+            "loss": loss,
+            "implementations": [spec],
+            "dtypes": list(dtypes),
+            "quantities": list(quantities),
+            "devices": [device],
+            "params": dict(params or {}),
+            "range": {"low": range[0], "high": range[1], "count": points, **({"targets": list(targets)} if targets else {})},
+            "expect": given["expect"],
+            **({"callable": given["callable"]} if given["callable"] else {}),
+            **given[""],
+        }
+    )
+    rows = judge_case(LoadedCase(case, Path("assert_accurate"), 1), Session())
+    bad = sorted((row for row in rows if row.verdict is not Verdict.PASS), key=lambda row: row.badness)
+    if bad or not rows:
+        raise AssertionError(_told(spec, case, bad))
+
+
+def _told(spec: str, case: Case, bad: Sequence[Any]) -> str:
+    from losscheck.gate.measured import remarks
+    from losscheck.renderers.gate_words import worst_point
+
+    if not bad:
+        return f"{spec}: nothing could be judged"
+    lines = [f"{spec} does not compute {case.loss} as asked: {len(bad)} of its figures break a limit"]
+    for row in bad[:5]:
+        lines += ["", f"{row.dtype} {row.device} {row.quantity}: {row.reason}", *([worst_point(row)] if row.worst else [])]
+    said = remarks(case)
+    return "\n".join([*lines, *(["", *said] if said else [])])

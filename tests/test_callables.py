@@ -1,0 +1,635 @@
+"""Any callable as an implementation: found, wired, called, and everything it does wrong told and not crashed by."""
+
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from losscheck import registry
+from losscheck.backends import Prepared, backend_named
+from losscheck.checkpoint import State, load_state, save_state
+from losscheck.cli import main
+from losscheck.dtypes import FLOAT32
+from losscheck.errors import UserError
+from losscheck.evaluate import compare
+from losscheck.own.callables import load
+from losscheck.own.implementation import own_implementation
+from losscheck.own.typed import as_given, read_value, value_text
+from losscheck.own.wiring import UNWIRED, Wiring, keywords_of
+from losscheck.question import Question
+from losscheck.ranges import Finding, SweepQuestion, tasks_of
+from losscheck.report import Outcome
+
+FILE = str(Path(__file__).with_name("own_losses.py"))
+BCE = registry.loss_named("bce")
+FOCAL = registry.loss_named("weighted-focal")
+
+
+def own(name):
+    return f"{FILE}:{name}"
+
+
+def ask(name, logits=(1.5,), targets=(0.0,), loss=BCE, wiring=UNWIRED, **more):
+    """The rows of one callable."""
+    question = Question((loss,), logits, targets, impl=(own(name),), wiring=wiring, **more)
+    return compare(question)
+
+
+def values(rows, quantity="loss"):
+    return [row.value for row in rows if row.quantity == quantity]
+
+
+@pytest.fixture(autouse=True)
+def plain_surroundings(monkeypatch, tmp_path):
+    """No defaults from the environment or from a pyproject.toml above, 80 columns, no colour asked for."""
+    for name in [each for each in os.environ if each.startswith("LOSSCHECK_") or each in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'elsewhere'\n")
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Run a command line in this process: (exit code, standard output, standard error)."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["losscheck", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        shown = capsys.readouterr()
+        return stop.value.code, shown.out, shown.err
+
+    return run
+
+
+def in_words(text):
+    return " ".join(text.split())
+
+
+# Values typed as in YAML -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1", 1), ("-2", -2), ("1.5", 1.5), ("1e-6", 1e-6), (".5", 0.5), ("0x10", 16), ("0o17", 15), ("true", True), ("False", False),
+        ("null", None), ("~", None), ("", None), (".inf", math.inf), ("-.inf", -math.inf), ("none", "none"), ("no", "no"), ("mean", "mean"),
+        ("1_000", "1_000"), ("'1'", "1"), ('"a, b"', "a, b"), ("[1, 2.5, [a, null]]", (1, 2.5, ("a", None))), ("[]", ()), ("it's", "it's"),
+        ("1e400", math.inf), ("['a, b', c]", ("a, b", "c")), ("0b1", "0b1"), ("012", 12), ("nan", "nan"),
+    ],
+)  # fmt: skip
+def test_a_keyword_is_typed_as_yaml_1_2_types_it(text, value):
+    """`no` that becomes False, 1e-6 that stays text, reduction=none that becomes None."""
+    found = read_value(text)
+
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "'a", '"\\q"'])
+def test_an_unfinished_value_is_refused(text):
+    """A bracket or quote that is not closed, an escape that is none."""
+    with pytest.raises(UserError):
+        read_value(text)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+
+
+@given(st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3).map(tuple), max_leaves=6))
+def test_a_value_survives_its_text(value):
+    """What a state file or a report wrote is read back as the same value, of the same type."""
+    again = read_value(value_text(value))
+
+    assert repr(again) == repr(value)
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text):
+    """Hostile input never raises anything but UserError, and lists are handed over as lists."""
+    try:
+        value = read_value(text)
+    except UserError:
+        return
+    assert not isinstance(as_given(value), tuple)
+
+
+@given(st.text(max_size=20))
+def test_any_call_is_read_or_refused(text):
+    """--call with anything in it."""
+    try:
+        Wiring(call=text)
+    except UserError:
+        return
+    assert "{logits}" in text and "{targets}" in text
+
+
+def test_a_wiring_survives_json_and_pickle():
+    """State files and spawned workers, with the values that JSON has no word for."""
+    keywords = keywords_of(["a=.nan", "b=-.inf", "c=[1, [x, null]]", "d='1'", "e=true", "f=1"])
+    wiring = Wiring(keywords, call="{targets}, input={logits}, k=2", input="probabilities", pick="a.0", axes="1,N", formula="f.py:g")
+    again = Wiring.from_json(json.loads(json.dumps(wiring.to_json(), allow_nan=False)))
+
+    assert again == wiring and hash(again) == hash(wiring) and repr(again) == repr(wiring)
+    assert repr(pickle.loads(pickle.dumps(wiring))) == repr(wiring)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"input": "logit"}, "did you mean logits"),
+        ({"call": "{logits}"}, "does not name {logits} and {targets}"),
+        ({"call": "{logits}, {target}"}, "did you mean targets"),
+        ({"call": "{logits},, {targets}"}, "empty argument"),
+        ({"axes": "1,1"}, "no list of axes"),
+        ({"axes": "B,2"}, "no list of axes"),
+    ],
+)
+def test_a_wiring_that_cannot_be_is_refused(more, words):
+    """Each with the cure, before anything is loaded."""
+    with pytest.raises(UserError, match=words):
+        Wiring(**more)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"), [("", (5,)), ("N,C", (5, 1)), ("B,C,H,W", (5, 1, 1, 1)), ("1,N", (1, 5)), ("1, C, 1", (1, 5, 1))]
+)
+def test_points_go_along_the_first_named_axis(axes, shape):
+    """The others are 1, so that each point is a sample of its own."""
+    assert Wiring(axes=axes).shape(5) == shape
+
+
+# Finding it ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (own("god"), "did you mean good"),
+        (FILE.replace("own_losses", "own_loses") + ":good", "own_losses.py"),
+        ("nowhere/at_all.py:f", "holds no Python files"),
+        ("tocrh.nn:f", "did you mean torch"),
+        ("torch.nn.functionl:f", "did you mean functional"),
+        ("torch.nn.functional:binary_cross_entrop", "binary_cross_entropy"),
+        (own("FILE"), "has no 'FILE'"),
+        (own("Pair.loss"), "which cannot be called"),
+        (":f", "names no callable"),
+        ("math.sqrt:f", "is a module and no package"),
+    ],
+)
+def test_what_cannot_be_found_is_told_with_the_nearest_name(spec, words):
+    """A typing mistake in each part of a spec."""
+    with pytest.raises(UserError) as error:
+        load(spec)
+
+    assert words in str(error.value)
+
+
+def test_the_current_folder_is_importable_and_a_file_runs_once(tmp_path, monkeypatch):
+    """As with `python -m`; two names of one file share its module."""
+    (tmp_path / "counted.py").write_text(
+        "import pathlib\nwith open('runs', 'a') as f: f.write('x')\ndef f(x, z): return x\ndef g(x, z): return z\n"
+    )
+    (tmp_path / "mine_here.py").write_text("import counted_sibling\ndef f(x, z): return x\n")
+    (tmp_path / "counted_sibling.py").write_text("")
+
+    assert load("counted.py:f").target.__globals__ is load(f"{tmp_path}/counted.py:g").target.__globals__
+    assert (tmp_path / "runs").read_text() == "x"
+    assert load("mine_here:f").name == "f"
+    assert load("mine_here:f").place == "mine_here.py:2"
+
+
+def test_a_file_called_like_a_package_does_not_take_its_place(tmp_path):
+    """Someone's rich.py beside their loss, and ours that is imported when the table is drawn."""
+    (tmp_path / "rich.py").write_text("raise SystemExit('the wrong rich')\n")
+    (tmp_path / "sibling.py").write_text("SCALE = 1\n")
+    (tmp_path / "mine.py").write_text("def f(x, z):\n    import sibling\n    return sibling.SCALE * (x - z)\n")
+    words = ("compare", "--impl", f"{tmp_path}/mine.py:f", "--loss", "bce", "--logit", "1")
+    done = subprocess.run(
+        [sys.executable, "-m", "losscheck", *words], capture_output=True, text=True, timeout=120, check=False, cwd=Path(FILE).parent
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import nothing_of_that_name\n", "ModuleNotFoundError: No module named 'nothing_of_that_name' (broken.py:1)"),
+        ("x = 1\n\nraise OSError('no disk')\n", "OSError: no disk (broken.py:3)"),
+        ("def f(:\n", "SyntaxError: invalid syntax (broken.py:1)"),
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0 (broken.py:2)"),
+        ("def g():\n    1 / 0\ng()\n", "ZeroDivisionError: division by zero (broken.py:2)"),
+    ],
+)
+@pytest.mark.parametrize("home", ["broken.py", "broken"])
+def test_an_error_at_import_is_one_message_with_their_line(call, tmp_path, monkeypatch, home, text, words):
+    """Exit code 2, and no traceback of ours."""
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    (tmp_path / "broken.py").write_text(text)
+    code, out, err = call("compare", "--impl", f"{home}:f", "--loss", "bce", "--logit", "1")
+
+    assert (code, out) == (2, "")
+    assert words in err and "Traceback" not in err and len(err.splitlines()) == 2
+
+
+def test_a_spec_needs_a_loss(call):
+    """Against which truth? The message names --loss and --formula; --loss alone is enough."""
+    code, _, err = call("compare", "--impl", own("good"), "--logit", "1")
+
+    assert code == 2 and "--loss bce" in err and "--formula" in err
+    assert call("compare", "--impl", own("good"), "--logit", "1", "--loss", "bce", "--loss", "weighted-focal")[0] == 0
+
+
+def test_a_spec_and_a_glob_stand_side_by_side(call):
+    """`--impl file.py:f --impl stable`: own first."""
+    _, out, _ = call("compare", "--impl", own("good"), "--impl", "stable", "--loss", "bce", "--logit", "1", "--format", "csv")
+
+    names = [line.split(",")[1] for line in out.splitlines()[1:]]
+    assert names == [own("good")] * 2 + ["stable"] * 4
+
+
+@pytest.mark.parametrize("words", [("--kw", "a=1"), ("--axes", "N,C"), ("--formula", own("exact_eps"))])
+def test_wiring_without_a_callable_is_a_mistake(call, words):
+    """--kw with registered implementations would be silently without effect."""
+    code, _, err = call("compare", "--loss", "bce", "--impl", "stable", "--logit", "1", *words)
+
+    assert code == 2 and "no --impl names one" in err
+
+
+# Calling it ------------------------------------------------------------------------------------------------------------
+
+
+EXACT = 1.7014132779827524  # softplus(1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "wiring"),
+    [
+        ("good", UNWIRED),
+        ("turned_round", Wiring(call="{targets}, input={logits}")),
+        ("turned_round", Wiring(call="{targets}, input={logits}, scale=1", keywords=(("sizes", (1, (2, "a"))),))),
+        ("as_dict", Wiring(pick="loss")),
+        ("as_tuple", Wiring(pick="1.loss")),
+        ("as_tuple", Wiring(pick="1.0")),
+        ("as_object", Wiring(pick="all.cls")),
+        ("images", Wiring(axes="B,C,H,W")),
+        ("images", UNWIRED),
+        ("on_probabilities", Wiring(input="probabilities")),
+        ("mean", UNWIRED),
+        ("total", UNWIRED),
+        ("averaged", UNWIRED),
+        ("Module", UNWIRED),
+        ("INSTANCE", UNWIRED),
+        ("Plain", Wiring(keywords=(("scale", 1.0),))),
+        ("in_numpy", UNWIRED),
+    ],
+)
+def test_every_way_to_wire_gives_the_same_loss(name, wiring):
+    """One function, dressed in all the ways that people dress it."""
+    rows = ask(name, (1.5, -3.0, 0.25), (0.0, 1.0, 1.0), wiring=wiring, quantities=("loss",))
+
+    assert [row.outcome for row in rows] == [Outcome.OK] * 3
+    assert rows[0].value == pytest.approx(EXACT, rel=1e-6)
+    assert rows[0].backend == ("numpy" if name == "in_numpy" else "torch")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_a_module_follows_the_dtype(dtype):
+    """A float32 buffer would promote 16-bit logits, and the row would be refused."""
+    (row, _) = ask("Module", dtypes=(dtype,))
+
+    assert row.outcome is Outcome.OK
+
+
+def test_the_bits_are_those_of_the_callable():
+    """No value passes through anything that could change it: losses and gradients to the bit, at any logits."""
+    xs = [FLOAT32.round(-20 + 0.37 * n) for n in range(110)]
+    rows = ask("good", xs, (0.0,))
+    padded = torch.tensor(xs + xs[-1:] * (-len(xs) % 64), requires_grad=True)
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(padded, torch.zeros_like(padded), reduction="none")
+    (grads,) = torch.autograd.grad(losses.sum(), padded)
+
+    assert values(rows) == losses[: len(xs)].tolist()
+    assert values(rows, "grad") == grads[: len(xs)].tolist()
+
+
+def test_a_reducing_one_is_judged_logit_by_logit():
+    """Each value is that of a batch of one, not of the 64 it is padded to."""
+    rows = ask("mean", (1.5, -3.0), (0.0, 1.0))
+    singles = []
+    for x, z in ((1.5, 0.0), (-3.0, 1.0)):
+        one = torch.tensor([x], requires_grad=True)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(one, torch.tensor([z]))
+        singles.append((loss.item(), torch.autograd.grad(loss, one)[0].item()))
+
+    assert list(zip(values(rows), values(rows, "grad"), strict=True)) == singles
+
+
+@pytest.mark.parametrize(("name", "reduction"), [("mean", "mean"), ("total", "sum"), ("per_positive", "normalised"), ("branching", "sum")])
+def test_its_own_reduction_is_recognised_and_can_be_judged(name, reduction):
+    """--reduction published gives it the whole batch at once, against the exact sum with its own weights."""
+    one = own_implementation(own(name), BCE, UNWIRED)
+    rows = ask(name, (1.5, -3.0, 2.0, 4.0), (0.0, 1.0, 1.0, 0.0), reduction="published", quantities=("loss",))
+
+    assert one.published.weights == reduction
+    assert rows[0].outcome is Outcome.OK and rows[0].value > 1
+
+
+@pytest.mark.parametrize(("name", "batched"), [("squares", True), ("mean", False), ("branching", False)])
+def test_vmap_is_used_where_it_gives_the_bits_of_the_loop(name, batched):
+    """A sweep of a reducing loss: what vmap does in other bits (its vector code), or cannot do, is looped over."""
+    adapted = own_implementation(own(name), BCE, UNWIRED).function
+    x = torch.linspace(-30, 30, 300)
+    losses = adapted(torch, x, torch.zeros(300))
+
+    assert torch.equal(losses, adapted.looped(torch, x, torch.zeros(300)))
+    assert set(adapted.vmap_agreed.values()) == {batched}
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("good", {"keywords": (("gama", 1),)}, "takes no 'gama'"),
+        ("focal", {"keywords": (("gama", 1),)}, "did you mean gamma"),
+        ("turned_round", {}, "--call"),
+        ("Plain", {}, "missing a required argument: 'scale'"),
+        ("Unbuildable", {}, "OSError: no weights here (own_losses.py"),
+        ("Uncallable", {}, "cannot be called"),
+    ],
+)
+def test_a_call_that_cannot_be_made_is_refused(monkeypatch, name, more, words):
+    """Before anything runs, with what it takes."""
+    monkeypatch.chdir(Path(FILE).parent)
+    with pytest.raises(UserError) as error:
+        ask(name, wiring=Wiring(**more))
+
+    assert words in str(error.value)
+
+
+def test_backend_says_numpy():
+    """The user's word decides; mpmath runs no callable."""
+    assert own_implementation(own("in_numpy"), BCE, UNWIRED, ("numpy",)).backends == ("numpy",)
+    assert own_implementation(own("good"), BCE, UNWIRED, ("numpy",)).backends == ("numpy",)
+    with pytest.raises(UserError, match="not on mpmath"):
+        own_implementation(own("good"), BCE, UNWIRED, ("mpmath",))
+
+
+# What goes wrong -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("raises", "Odd: first line (own_losses.py:"),
+        ("leaves", "SystemExit: 0 (own_losses.py:"),
+        ("speechless", "_Speechless: no message (own_losses.py:"),
+        ("recurses", "RecursionError: maximum recursion depth exceeded"),
+        ("as_list", "--pick one of 0, 1, 2, 3, 4, 5, ... (own_losses.py:"),
+        ("booleans", "would round it first, so let it return the dtype of its logits"),
+        ("widens", "it returned float64 for float32 logits"),
+        ("narrows", "it returned float16 for float32 logits"),
+        ("as_dict", "--pick one of loss, aux"),
+        ("item", "it returned a float and not a tensor"),
+        ("tables", "it returned the shape [64, 64] for logits of the shape [64]"),
+    ],
+)
+def test_what_it_raises_or_returns_is_a_row(monkeypatch, name, reason):
+    """Unavailable, with its own message and place; what stands beside it is judged."""
+    monkeypatch.chdir(Path(FILE).parent)
+    question = Question((BCE,), (1.5,), (0.0,), impl=(own(name), "stable"))
+    rows = compare(question)
+
+    assert [row.outcome for row in rows[:2]] == [Outcome.UNAVAILABLE] * 2
+    assert all(row.reason.startswith(reason) or reason in row.reason for row in rows[:2]), rows[0].reason
+    assert {row.outcome for row in rows[2:]} == {Outcome.OK}
+
+
+def test_a_logit_that_it_refuses_takes_no_other_along():
+    """Only the row of that logit is unavailable."""
+    rows = ask("raises_above_ten", (1.5, 20.0), (0.0,))
+
+    assert [row.outcome for row in rows] == [Outcome.OK] * 2 + [Outcome.UNAVAILABLE] * 2
+    assert rows[2].reason.startswith("KeyError: 'too large'")
+
+
+@pytest.mark.parametrize("name", ["detaches", "detaches_but_learns", "raises_backward"])
+def test_a_gradient_that_cannot_be_taken_leaves_the_loss(name):
+    """The loss is judged, the gradient says why there is none."""
+    loss, grad = ask(name)
+
+    assert loss.outcome is Outcome.OK
+    assert grad.outcome is Outcome.UNAVAILABLE
+    assert ("no way back" if name == "raises_backward" else "no gradient reaches the logits") in grad.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("noisy", "two calls with the same input differ in bits"),
+        ("writes_logits", "changes its logits in place"),
+        ("writes_targets", "changes its targets in place"),
+        ("detaches", "no gradient reaches the logits"),
+        ("coupled", "depend on the other logits of the batch"),
+        ("averaged", "are divided by the number of logits in the batch"),
+        ("total", "one number for a batch, the sum of its elements, where bce takes the mean"),
+        ("per_positive", "the sum of its elements over the number of targets equal to 1"),
+    ],
+)
+def test_what_is_odd_is_said(call, name, words):
+    """Under the table and in the JSON; nothing of it is said about a plain one."""
+    _, out, _ = call("compare", "--impl", own(name), "--loss", "bce", "--logit", "1.5")
+    document = json.loads(call("compare", "--impl", own(name), "--loss", "bce", "--logit", "1.5", "--format", "json")[1])
+
+    assert words in in_words(out)
+    assert any(words in each for each in document["remarks"])
+    assert words not in in_words(call("compare", "--impl", own("good"), "--loss", "bce", "--logit", "1.5")[1])
+
+
+def test_targets_changed_in_place_are_changed_nowhere_else():
+    """Blocks of a sweep share their targets, and both calls their logits: the second would see what the first left."""
+    for name in ("writes_targets", "writes_logits"):
+        one = own_implementation(own(name), BCE, UNWIRED)
+        scan = backend_named("torch").prepare(Prepared(BCE, one, {"pos_weight": 1.0}, FLOAT32, "cpu", target=1.0, gradient=True))
+        logits = np.linspace(-5, 5, 64, dtype=np.float32)
+        first, second = scan(logits), scan(logits)
+
+        assert (first[0] == second[0]).all() and (first[1] == second[1]).all()
+        assert (logits == np.linspace(-5, 5, 64, dtype=np.float32)).all()
+
+
+def test_prints_go_to_standard_error(call):
+    """Also those of a backward pass: standard output carries data."""
+    for name in ("prints", "raises_backward"):
+        code, out, err = call("compare", "--impl", own(name), "--loss", "bce", "--logit", "1.5", "--format", "json")
+        assert code == 0
+        json.loads(out)
+        assert ("from the backward pass" if name == "raises_backward" else "a word from the loss") in err
+
+
+def test_nothing_that_ran_is_exit_code_2_with_the_reason(call):
+    """And, where it is known, the cure."""
+    code, out, err = call("compare", "--impl", own("on_probabilities"), "--loss", "bce", "--logit", "20")
+
+    assert (code, out) == (2, "")
+    assert "all elements of input should be between 0 and 1" in err and "--input probabilities" in err
+
+
+def test_a_parameter_of_another_value_is_seen(call):
+    """--kw against --param, a default against --param, and silence when they agree."""
+    words = ("compare", "--impl", own("focal"), "--loss", "weighted-focal", "--logit", "1.5")
+    told = in_words(call(*words, "--kw", "alpha=0.5", "--param", "gamma=3")[1])
+
+    assert "called with --kw alpha=0.5, the definition has alpha=0.25" in told
+    assert "called with its default gamma=2.0, the definition has gamma=3" in told
+    assert "--param gamma=2.0 or --kw gamma=3 makes both agree" in told
+    assert "the definition has" not in in_words(call(*words, "--kw", "alpha=0.75", "--param", "alpha=0.75")[1])
+
+
+# Its own formula -------------------------------------------------------------------------------------------------------
+
+
+def test_a_formula_keeps_rounding_and_deviation_apart():
+    """naive with eps: within a few ulp of what it computes, far from the definition."""
+    plain, told = (
+        ask("eps_in_logs", (10.0,), (0.0,), dtypes=("float64",), wiring=Wiring(formula=formula), quantities=("loss",))[0]
+        for formula in ("", own("exact_eps"))
+    )
+
+    assert plain.deviation == 0 and abs(plain.ulp) > 1e9
+    assert abs(told.ulp) < 1e5 and told.deviation == pytest.approx(-1e-8 * math.exp(10) / 10, rel=0.01)
+
+
+def test_a_formula_alone_is_a_loss():
+    """Without --loss: its parameters from --kw, its gradient by differentiation, its text before the first number."""
+    wiring = Wiring(keywords=(("gamma", 1.5),), formula=own("exact_unweighted"))
+    loss = registry.loss_named(wiring.formula, wiring)
+    rows = ask("unweighted", (1.5, 3.0), (0.0,), loss=loss, wiring=wiring)
+    known = ask(
+        "unweighted", (1.5, 3.0), (0.0,), loss=FOCAL, params={"alpha": 0.5, "gamma": 1.5}, wiring=Wiring(keywords=(("gamma", 1.5),))
+    )
+
+    assert {row.outcome for row in rows} == {Outcome.OK}
+    assert [row.exact.rounded for row in rows] == [2 * row.exact.rounded for row in known]
+    assert loss.definition == "z=1: s(-x)^g softplus(-x); z=0: s(x)^g softplus(x)"
+
+
+def test_a_formula_beside_a_loss_takes_what_the_callable_is_called_with():
+    """--kw alpha=0.75: the formula has 0.75, the definition --param's 0.25."""
+    wiring = Wiring(keywords=(("alpha", 0.75),), formula=own("exact_scaled"))
+    (row,) = ask("focal", (1.5,), (1.0,), loss=FOCAL, wiring=wiring, quantities=("loss",))
+
+    assert row.outcome is Outcome.OK and row.deviation == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("exact_and_broken", "AttributeError: 'FlintArithmetic' object has no attribute 'relu' (own_losses.py:"),
+        ("no_formula", "is no formula"),
+        ("exact_unweighted", "its parameter gamma has no value"),
+    ],
+)
+def test_a_formula_that_cannot_be_evaluated_is_told(monkeypatch, formula, words):
+    """With the line of theirs, or what is missing."""
+    monkeypatch.chdir(Path(FILE).parent)
+    with pytest.raises(UserError) as error:
+        ask("good", wiring=Wiring(formula=own(formula)))
+
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("command", [("compare", "--logit", "1"), ("sweep", "--points", "5", "--range", "-2", "2")])
+def test_the_definition_is_told_before_the_first_number(call, command):
+    """In both commands, for a named loss and for a formula."""
+    for words, definition in (
+        (("--loss", "bce", "--impl", own("good")), "w z softplus(-x) + (1-z) softplus(x)"),
+        (("--formula", own("exact_unweighted"), "--kw", "gamma=2", "--impl", own("unweighted")), "z=1: s(-x)^g softplus(-x); z=0: s(x)^g"),
+    ):
+        code, out, _ = call(*command, *words)
+        assert code == 0
+        assert 0 < out.index(definition) < out.index("implementation")
+
+
+# Sweeps ----------------------------------------------------------------------------------------------------------------
+
+
+def sweep_question(name, **more):
+    return SweepQuestion(losses=("bce",), low="-2", high="2", impl=(own(name),), targets=("0",), points=20, **more)
+
+
+def test_a_state_file_carries_the_wiring(tmp_path):
+    """A resumed or merged sweep that calls it otherwise would mix two functions."""
+    wiring = Wiring(keywords=(("scale", 2.0), ("sizes", (1, (2, "a")))), call="{targets}, input={logits}")
+    question = sweep_question("turned_round", wiring=wiring)
+    save_state(State(question, [Finding() for _ in tasks_of(question)]), tmp_path / "state")
+
+    assert load_state(tmp_path / "state").question == question
+    assert load_state(tmp_path / "state").question != sweep_question("turned_round", wiring=Wiring(call="{targets}, input={logits}"))
+
+
+def test_a_sweep_in_processes_gives_the_bits_of_one(tmp_path):
+    """Spawned workers load the file and the formula anew, and what it prints there stays off standard output."""
+    words = [sys.executable, "-m", "losscheck", "sweep", "--impl", own("prints"), "--loss", "bce", "--range", "-3", "3", "--points", "30"]
+    found = []
+    for jobs in ("1", "2"):
+        done = subprocess.run([*words, "--jobs", jobs, "--format", "json"], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout)["rows"])
+
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("raises", "Odd: first line"), ("detaches", "no gradient reaches the logits"), ("widens", "float64")]
+)
+def test_a_sweep_of_what_cannot_run_says_why(call, name, words):
+    """Exit code 2 with their message; beside another one, a row."""
+    line = ("sweep", "--impl", own(name), "--loss", "bce", "--range", "-2", "2", "--points", "5", "--target", "0")
+    code, _, err = call(*line)
+    beside, out, _ = call(*line, "--impl", "stable")
+
+    assert code == 2 and words in err
+    assert beside == 0 and words in in_words(out)
+
+
+def test_a_reducing_loss_is_swept_like_an_elementwise_one(call):
+    """The same regions as the same function without its mean."""
+    rows = []
+    for name in ("good", "mean"):
+        line = (
+            "sweep",
+            "--impl",
+            own(name),
+            "--loss",
+            "bce",
+            "--range",
+            "-20",
+            "20",
+            "--points",
+            "40",
+            "--target",
+            "0",
+            "--layout",
+            "tail",
+        )
+        rows.append(json.loads(call(*line, "--quantity", "loss", "--format", "json")[1])["rows"])
+
+    assert rows[0][0]["counts"] == rows[1][0]["counts"] and rows[0][0]["regions"] == rows[1][0]["regions"]
+
+
+def test_reproduce_says_how_it_was_called(call):
+    """The command line of a report asks the same again."""
+    words = ("--impl", own("focal"), "--loss", "weighted-focal", "--kw", "gamma=1.5", "--axes", "N,C", "--logit", "1")
+    document = json.loads(call("compare", *words, "--format", "json")[1])
+
+    assert all(f" {name} " in document["reproduce"] for name in ("--kw", "--axes", "--impl"))

@@ -1,0 +1,341 @@
+"""How an implementation is run: modes of PyTorch, which backends and extras are asked, and what the rows say."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from losscheck import registry
+from losscheck.backends import BACKENDS, MODES, Prepared, backend_named, extras, parse_mode, torch_modes
+from losscheck.backends.blocks import LARGE, LEAST, SMALL, in_blocks
+from losscheck.dtypes import BFLOAT16, FLOAT32, FORMATS
+from losscheck.errors import UserError
+from losscheck.evaluate import compare, evaluate, left_out, subjects
+from losscheck.loss import Implementation, Published
+from losscheck.question import Question
+from losscheck.ranges import SweepQuestion, tasks_of
+from losscheck.report import Outcome
+from losscheck.subnormals import KINDS, flushed_in, treatment_text
+
+BCE = registry.loss_named("bce")
+LOGITS = [-40.0, -15.0, -4.25, -1.0, 0.0, 0.5, 3.0, 15.0, 40.0]
+
+
+def ask(*names, logits=LOGITS, target=0.0, **more):
+    return compare(Question((BCE,), logits, (target,), impl=names, **more))
+
+
+def command(*words, **environment):
+    """The real command: exit code, standard output, standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "losscheck", *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def prepared(one, dtype=FLOAT32, mode="eager", target=0.0, params=None):
+    return Prepared(BCE, one, BCE.resolve(params or {}, dtype), dtype, "cpu", target, True, mode=mode)
+
+
+def an_implementation(function, **more):
+    return Implementation("bce", "under-test", function, "a test", ("torch",), **more)
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """A machine on which neither extra is installed."""
+    real = extras.installed
+    monkeypatch.setattr(extras, "installed", lambda module: module not in ("tensorflow", "jax", "optax") and real(module))
+
+
+# Names ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_mode_is_one_of_a_backend_and_has_no_other():
+    """A mode that nothing runs, or one that --mode refuses."""
+    known = {mode for name in BACKENDS for mode in backend_named(name).modes}
+
+    assert known == set(MODES)
+    assert all(backend_named(name).modes[0] == "eager" for name in BACKENDS)
+    assert [parse_mode(each) for each in MODES] == list(MODES)
+
+
+@pytest.mark.parametrize("text", ["", "jit", "Eager", "autocast", "autocast:float32", "compile:"])
+def test_another_mode_is_refused_with_the_nearest(text):
+    """`autocast` alone would need a dtype; `compile:` is a slip."""
+    with pytest.raises(UserError, match="unknown mode"):
+        parse_mode(text)
+
+
+# torch.compile ----------------------------------------------------------------------------------------------------
+
+
+def test_compiled_code_runs_and_is_judged_in_its_own_row():
+    """The loss that PyTorch loses is lost compiled too; every row tells its mode."""
+    rows = ask("torch-bce-with-logits", logits=[-15.0, 0.5], modes=("eager", "compile"))
+
+    assert [row.mode for row in rows] == ["eager"] * 4 + ["compile"] * 4
+    assert [row.outcome for row in rows if row.quantity == "loss"] == [Outcome.LOST, Outcome.OK] * 2
+    assert rows[0].logit_dtype == ""
+
+
+def test_functions_of_one_place_are_all_compiled(monkeypatch):
+    """After eight compilations of one code object PyTorch falls back to eager, which would be judged as compiled."""
+    compiled = []
+
+    def count(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", lambda function, real=torch.compile, **more: real(function, backend=count, **more))
+    for n in range(12):
+        call = torch_modes.moded(lambda xp, x, z, n=n: x * n + z, "compile", {})
+
+        assert call(torch.ones(64), torch.ones(64)).tolist() == [n + 1.0] * 64
+    assert len(compiled) == 12
+
+
+def test_without_a_compiler_the_row_says_so(monkeypatch):
+    """The reason and the cure instead of a page from the C++ driver."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    rows = ask("torch-bce-with-logits", logits=[1.0], modes=("eager", "compile"))
+
+    assert [row.outcome for row in rows] == [Outcome.OK] * 2 + [Outcome.UNAVAILABLE] * 2
+    assert "needs a C++ compiler and finds no no-such-compiler; install g++" in rows[2].reason
+
+
+def test_what_cannot_be_compiled_whole_is_refused():
+    """PyTorch runs in eager what its compiler cannot take; judged as compiled that would be a lie."""
+
+    def branching(xp, x, z, *, pos_weight):
+        return x if x.sum() > 0 else z
+
+    one, params = torch.ones(3), {"pos_weight": 1.0}
+
+    assert torch_modes.moded(branching, "eager", params)(one, one).tolist() == [1.0] * 3
+    with pytest.raises(RuntimeError, match="branching"):
+        torch_modes.moded(branching, "compile", params)(one, one)
+
+
+# torch.autocast ---------------------------------------------------------------------------------------------------
+
+
+def test_autocast_is_judged_in_the_dtype_that_came_out():
+    """PyTorch's loss of bfloat16 logits is float32 under autocast: what bfloat16 allows is no excuse there."""
+    loss, grad = ask("torch-bce-with-logits", logits=[-4.15625], dtypes=("bfloat16",), modes=("autocast:bfloat16",))
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(-4.15625), torch.tensor(0.0))
+
+    assert (loss.dtype, loss.logit_dtype, grad.dtype, grad.logit_dtype) == ("float32", "bfloat16", "bfloat16", "")
+    assert loss.value == pytest.approx(expected.item(), rel=1e-5) and loss.value != BFLOAT16.round(loss.value)
+    assert loss.exact.rounded == FLOAT32.round(math.log1p(math.exp(-4.15625)))
+
+
+def test_autocast_of_float32_logits_changes_nothing_and_says_so():
+    """The bits of eager; one note with the dtype that would show something."""
+    eager = [row.value for row in ask("torch-bce-with-logits")]
+    code, out, err = command("compare", "--impl", "torch-bce*", "--logit", "1", "--mode", "autocast:bfloat16")
+
+    assert [row.value for row in ask("torch-bce-with-logits", modes=("autocast:bfloat16",))] == eager
+    assert code == 0 and "autocast:bfloat16" in out
+    assert err.count("losscheck: ") == 1 and "add --dtype bfloat16" in err
+
+
+def test_a_sweep_under_autocast_is_one_of_the_logits_dtype_judged_in_the_other():
+    """Every bfloat16 logit, 34194 of them, against float32 limits; the gradient stays in bfloat16."""
+    words = ("sweep", "--loss", "bce", "--impl", "torch-bce*", "--target", "0", "--dtype", "bfloat16", "--mode", "autocast:bfloat16")
+    code, out, err = command(*words, "--format", "json")
+    loss, grad = json.loads(out)["rows"]
+
+    assert (code, err) == (0, "")
+    assert [(row["mode"], row["dtype"], row["logit_dtype"]) for row in (loss, grad)] == [
+        ("autocast:bfloat16", "float32", "bfloat16"),
+        ("autocast:bfloat16", "bfloat16", "bfloat16"),
+    ]
+    assert loss["points"] == grad["points"] == 34194
+    assert {worst["dtype"] for worst in loss["worst"]} == {"float32"}
+    lost = [each["last"] for each in loss["regions"] if each["outcome"] == "lost"]
+    assert lost == [-14.5625]  # the first bfloat16 beyond 21 ln 2 = 14.556, where float32 loses it
+    assert "float32 from bfloat16 logits" in command(*words)[1]
+
+
+# torch.func.vmap --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("impl", ["stable", "torch-bce-with-logits", "torch-sigmoid-bceloss"])
+def test_vmap_computes_the_same_formula(impl):
+    """Element by element it is eager, to a few ulp; BCE's weight tensor of one element makes no second axis."""
+    rows = ask(impl, logits=[-4.0, 0.5, 3.0], backends=("torch",), modes=("vmap",))
+
+    assert len(rows) == 6
+    assert all(row.outcome is Outcome.OK or abs(row.relative_error) < 1e-4 for row in rows), rows
+
+
+def test_vmap_of_a_published_whole_is_unavailable_with_the_reason():
+    """A whole is no element: the row says so."""
+    one = an_implementation(lambda xp, x, z, **_: x, published=Published(lambda xp, x, z, **_: x.sum(), "sum"))
+    with pytest.raises(NotImplementedError, match="vmap maps elements"):
+        backend_named("torch")._loss(_batch(one), torch.ones(2), torch.ones(2))
+
+
+def _batch(one):
+    from losscheck.backends import Batch
+
+    return Batch(BCE, one, [1.0, 2.0], [0.0, 0.0], {"pos_weight": 1.0}, FLOAT32, "cpu", reduction="published", mode="vmap")
+
+
+# The same bits by every route -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["compile", "vmap", "autocast:bfloat16"])
+def test_a_sweep_and_a_comparison_get_the_same_bits(mode):
+    """`run` and `prepare` of one mode: a finding of sweep is found again by compare."""
+    (one,) = registry.select([BCE], ["torch-bce-with-logits"])
+    rows = ask(one.name, modes=(mode,))
+    loss, grad = backend_named("torch").prepare(prepared(one, mode=mode))(np.array(LOGITS + LOGITS[-1:] * 55, np.float32))
+
+    assert [row.value for row in rows if row.quantity == "loss"] == loss[: len(LOGITS)].tolist()
+    assert [row.value for row in rows if row.quantity == "grad"] == grad[: len(LOGITS)].tolist()
+
+
+@given(st.sampled_from([1, 2, 63, 64, 65, 1000, SMALL, SMALL + 1, 3 * SMALL - 1, LARGE, LARGE + 1, 2 * LARGE]), st.booleans())
+def test_blocks_are_of_two_lengths_and_lose_no_element(count, gradient):
+    """Every element comes back once and in order; whatever compiles for each shape compiles twice."""
+    lengths = []
+
+    def call(logits):
+        lengths.append(len(logits))
+        return logits * 2, logits * 3 if gradient else None
+
+    loss, grad = in_blocks(call)(np.arange(count, dtype=np.float32))
+
+    assert loss.tolist() == (np.arange(count, dtype=np.float32) * 2).tolist()
+    assert (grad is None) != gradient and (grad is None or grad.tolist() == (np.arange(count, dtype=np.float32) * 3).tolist())
+    assert set(lengths) == ({count} if count < LEAST else {LARGE if count >= LARGE else SMALL})
+
+
+# Which backends are asked -----------------------------------------------------------------------------------------
+
+
+def names_of(question, **more):
+    chosen = registry.select(question.losses, question.impl, question.backends)
+    return {(each.implementation.name, each.backend) for each in subjects(question, chosen, **more)}
+
+
+def test_what_is_not_installed_is_left_out_unless_it_was_named(absent):
+    """No row of a missing extra in a table nobody asked for it in; the note counts what an extra would add."""
+    everything = Question((BCE,), ["1"])
+    by_name = Question((BCE,), ["1"], impl=("optax*", "stable"))
+
+    assert not {backend for _, backend in names_of(everything)} & {"tensorflow", "jax"}
+    assert names_of(by_name) == {("optax-sigmoid-bce", "jax"), ("stable", "numpy"), ("stable", "torch")}
+    assert names_of(Question((BCE,), ["1"], impl=("stable",), backends=("jax",))) == {("stable", "jax")}
+    assert {extra: len(names) for extra, names in left_out(everything).items()} == {"jax": 1, "tensorflow": 3}
+    assert left_out(by_name) == {}
+
+
+def test_a_missing_extra_is_a_row_with_its_cure(absent):
+    """Named and not there: unavailable, and how to get it."""
+    rows = compare(Question((BCE,), ["1"], impl=("optax-sigmoid-bce", "tensorflow-softplus"), quantities=("loss",)))
+
+    assert [row.outcome for row in rows] == [Outcome.UNAVAILABLE] * 2
+    assert [row.reason for row in rows] == [
+        "JAX is not installed; pip install 'losscheck[jax]'",
+        "TensorFlow is not installed; pip install 'losscheck[tensorflow]'",
+    ]
+
+
+def test_optax_missing_beside_jax_is_told_apart(monkeypatch):
+    """JAX without optax runs `stable`, and not optax's losses."""
+    monkeypatch.setattr(extras, "installed", lambda module: module != "optax")
+    (optax,) = registry.select([BCE], ["optax-sigmoid-bce"])
+    (stable,) = registry.select([BCE], ["stable"])
+
+    assert extras.missing(optax, "jax") == "optax is not installed; pip install 'losscheck[jax]'"
+    assert extras.missing(stable, "jax") == ""
+
+
+def test_something_in_the_place_of_a_module_is_not_installed(monkeypatch):
+    """None in sys.modules, as people plant it to forbid an import."""
+    monkeypatch.setitem(sys.modules, "jax", None)
+
+    assert not extras.installed("jax")
+    assert not extras.installed("no_such_module_at_all")
+
+
+def test_a_sweep_asks_numpy_and_torch_unless_told_otherwise(monkeypatch):
+    """With everything installed: TensorFlow and JAX sweep what is named and runs nowhere else, or by --backend."""
+    monkeypatch.setattr(extras, "installed", lambda module: True)
+
+    def backends(**more):
+        tasks = tasks_of(SweepQuestion(("bce",), "0", "1", targets=("0",), points=2, **more))
+        return {(task.subject.implementation.name, task.subject.backend) for task in tasks}
+
+    assert {backend for _, backend in backends()} == {"numpy", "torch"}
+    assert backends(impl=("stable",)) == {("stable", "numpy"), ("stable", "torch")}
+    assert backends(impl=("optax*",)) == {("optax-sigmoid-bce", "jax")}
+    assert backends(impl=("stable",), backends=("jax",)) == {("stable", "jax")}
+
+
+@pytest.mark.parametrize("command_name", ["compare", "sweep"])
+def test_a_mode_that_nothing_selected_has_could_not_judge(command_name):
+    """An empty selection is no success: exit 2, and which backends have the mode."""
+    logit = ["--logit", "1"] if command_name == "compare" else []
+    code, out, err = command(command_name, *logit, "--backend", "numpy", "--mode", "compile")
+
+    assert (code, out) == (2, "")
+    assert "nothing that was selected runs on cpu in the mode compile" in err
+    assert "compile runs on torch, tensorflow, jax" in err
+
+
+# What rows and tables say -----------------------------------------------------------------------------------------
+
+
+def test_modes_are_told_in_table_and_json():
+    """Only what is not eager is named; how many bits differ is counted between modes."""
+    words = ("compare", "--loss", "bce", "--impl", "torch-bce*", "--logit", "-15", "--target", "0", "--mode", "eager", "--mode", "vmap")
+    table, rows = command(*words)[1], json.loads(command(*words, "--format", "json")[1])["rows"]
+
+    assert "torch-bce-with-logits      " in table and "torch-bce-with-logits vmap" in table
+    assert "rows differ in bits between cpu and cpu vmap." in table
+    assert "eager" not in table
+    assert [(row["mode"], row["logit_dtype"]) for row in rows] == [("eager", "float32")] * 2 + [("vmap", "float32")] * 2
+    assert "| torch-bce-with-logits vmap |" in command(*words, "--format", "markdown")[1]
+
+
+# Subnormals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_numpy_and_torch_keep_subnormals(backend, dtype):
+    """As inputs, products and results of exp, on the cpu."""
+    assert flushed_in(backend, "eager", dtype) == ()
+
+
+def test_the_probe_sees_a_processor_that_flushes():
+    """The control: with the processor told to flush, PyTorch's float32 loses every kind."""
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush subnormals")
+    try:
+        assert flushed_in("torch", "eager", FLOAT32) == KINDS
+        assert "FLUSHED in" in treatment_text("torch")
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushed_in("torch", "eager", FLOAT32) == ()
+
+
+def test_a_mode_is_an_attribute_of_a_question():
+    """`evaluate` takes it as any other."""
+    assert evaluate("bce", "torch-bce-with-logits", logit=1.0, target=0.0, modes=("vmap",)).mode == "vmap"

@@ -1,0 +1,562 @@
+"""A dumped batch judged in bulk says what compare says element by element; sums are enclosed; blame is divided rightly."""
+
+import functools
+import math
+import operator
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from strategies import finite_floats, floats, formats, logits, losses, params, targets
+
+from losscheck.bulk.array_judge import CODE
+from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.enclosure import Exact, Kind
+from losscheck.evaluate import compare
+from losscheck.judge import definition_of, formula_of
+from losscheck.measure import ulp_error
+from losscheck.oracle.refine import Term, exact_value
+from losscheck.question import Question
+from losscheck.reductions import exact_weights
+from losscheck.registry import implementations, loss_named
+from losscheck.report import Outcome
+from losscheck.tensors import evaluate, reduce, settle
+from losscheck.tensors.elements import elements_of
+from losscheck.tensors.evaluate import judge_dump
+from losscheck.tensors.filter import filter_pairs, part
+from losscheck.tensors.load import Dump
+from losscheck.tensors.settle import UNASKED, Budget, Oracle, distinct
+from losscheck.tensors.sums import Total, sum_exactly
+from losscheck.tensors.tally import Tally
+
+RUNNING = [one for one in implementations() if one.backends != ("mpmath",)]
+
+
+def dump_of(x, z, dtype, shape=None):
+    wide = np.float64 if dtype is FLOAT64 else np.float32
+    return Dump(np.array(x, wide), np.array(z, wide), shape or (len(x),), dtype, dtype.name)
+
+
+def judged(loss, x, z, dtype, *, shape=None, block=2**15, **more):
+    """The batch and its rows."""
+    question = Question(losses=(loss_named(loss),), logits=(), **{"dtypes": (dtype.name,), "reduction": "published", **more})
+    (batch,), rows = judge_dump(question, dump_of(x, z, dtype, shape), ("a.pt",), block=block)
+    return batch, rows
+
+
+def only(rows):
+    (row,) = rows
+    return row
+
+
+@st.composite
+def batches(draw, most=40):
+    """An implementation, a format, and a batch for it: NaN and infinite logits, targets of its domain, many of them equal."""
+    one, dtype = draw(st.sampled_from(RUNNING)), draw(formats())
+    loss = loss_named(one.loss)
+    some = draw(st.lists(logits(dtype) | floats(dtype), min_size=1, max_size=6))
+    x = draw(st.lists(st.sampled_from(some) | logits(dtype), min_size=1, max_size=most))
+    z = [draw(targets(loss, dtype)) for _ in x]
+    return one, dtype, x, z
+
+
+def alone(one, dtype, x, z, backend, quantity):
+    """What compare says of each element."""
+    question = Question(
+        losses=(loss_named(one.loss),),
+        logits=x,
+        targets=z,
+        impl=(one.name,),
+        backends=(backend,),
+        dtypes=(dtype.name,),
+        quantities=(quantity,),
+    )
+    return compare(question)
+
+
+def badness(point):
+    """Severity, then |ulp|, NaN as infinite: a key that sorts, and equals itself."""
+    return point.outcome.severity, -math.inf if math.isnan(point.ulp) else -abs(point.ulp)
+
+
+# Against compare ------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(batches())
+def test_counts_first_and_worst_are_those_of_compare(batch):
+    """Every outcome's count, the first element of each failing one, the worst one, through another route."""
+    one, dtype, x, z = batch
+    for row in judged(one.loss, x, z, dtype, impl=(one.name,), reduction="none")[1]:
+        points = alone(one, dtype, x, z, row.backend, row.quantity)
+        counts = {outcome: sum(each.outcome is outcome for each in points) for outcome in {each.outcome for each in points}}
+        if row.reason and not row.counts:
+            assert set(counts) == {Outcome.UNAVAILABLE}
+            continue
+        assert dict(row.counts) == counts
+        failing = {each.outcome: n for n, each in reversed(list(enumerate(points))) if each.outcome.failed}
+        assert {each.point.outcome: each.index for each in row.first} == {outcome: (n,) for outcome, n in failing.items()}
+        told = [each for each in points if each.value is not None]
+        assert badness(row.worst[0].point) == min(map(badness, told))
+        assert all(repr(each.point) == repr(points[each.index[0]]) for each in (*row.worst, *row.first))
+        tops = [math.inf if math.isnan(each.ulp) else abs(each.ulp) for each in told]
+        assert math.isclose(row.max_ulp, max(tops), rel_tol=1e-4, abs_tol=1e-4)
+
+
+@settings(max_examples=40)
+@given(batches(), st.data())
+def test_permuting_the_elements_permutes_the_indices(batch, data):
+    """The same counts, and each first or worst element is where it went."""
+    one, dtype, x, z = batch
+    order = data.draw(st.permutations(range(len(x))))
+    before = judged(one.loss, x, z, dtype, impl=(one.name,), reduction="none")[1]
+    after = judged(one.loss, [x[n] for n in order], [z[n] for n in order], dtype, impl=(one.name,), reduction="none")[1]
+    for a, b in zip(before, after, strict=True):
+        assert (a.counts, a.max_ulp, a.deviating) == (b.counts, b.max_ulp, b.deviating)
+        for one_worst, other in zip(a.worst, b.worst, strict=True):
+            # Ten candidates are kept by the filter's ulp, which is within 2^-20 or so of the oracle's.
+            (severity, ulp), (other_severity, other_ulp) = badness(one_worst.point), badness(other.point)
+            assert severity == other_severity and math.isclose(ulp, other_ulp, rel_tol=1e-4, abs_tol=1e-5)
+        for element in (*b.worst, *b.first):
+            assert (repr(x[order[element.index[0]]]), z[order[element.index[0]]]) == (
+                repr(element.point.logits[0]),
+                element.point.targets[0],
+            )
+
+
+@settings(max_examples=25)
+@given(batches(most=300), st.sampled_from([64, 128]))
+def test_splitting_does_not_matter(batch, block):
+    """Blocks of 64 and of everything give the same rows, to the last digit."""
+    one, dtype, x, z = batch
+    found = [judged(one.loss, x * 3, z * 3, dtype, impl=(one.name,), block=size) for size in (block, 2**15)]
+
+    assert repr(found[0]) == repr(found[1])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "normalised", "published"])
+@pytest.mark.parametrize("shape", [(24,), (24, 1), (2, 3, 4)])
+@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+def test_the_reduced_loss_is_that_of_compare(loss, shape, reduction):
+    """Value, exact value, definition, ulp and outcome of every implementation, in every shape."""
+    rng = np.random.default_rng(3)
+    x = (rng.standard_normal(24) * 6).astype(np.float32).tolist()
+    z = (rng.random(24) < 0.3).astype(float).tolist()
+    rows = judged(loss, x, z, FLOAT32, shape=shape, quantities=("loss",), reduction=reduction)[1]
+    question = Question((loss_named(loss),), x, z, quantities=("loss",), reduction=reduction, shape=shape)
+    points = {(each.implementation, each.backend): each for each in compare(question)}
+
+    assert len(rows) == len(points) - 1  # all but mpmath's
+    for row in rows:
+        point = points[row.implementation, row.backend]
+        told = ("value", "exact", "definition", "ulp", "deviation", "outcome")
+        for name in told if point.value is not None else ("value", "outcome", "reason"):
+            assert repr(getattr(row.whole, name)) == repr(getattr(point, name)), name
+
+
+# The filter and the sums ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(st.data(), losses(), formats())
+def test_the_filter_with_targets_of_their_own_encloses_the_exact_value(data, loss, dtype):
+    """Constants, arrays and forks alike: |v - exact| <= r |v|, asked of the oracle, for definitions and own formulas."""
+    count = data.draw(st.integers(1, 12))
+    x = np.array([data.draw(logits(dtype)) for _ in range(count)])
+    z = np.array([data.draw(targets(loss, dtype)) for _ in range(count)])
+    named = data.draw(params(loss, dtype))
+    quantity = data.draw(st.sampled_from(["loss", "grad"]))
+    one = data.draw(st.sampled_from([each for each in RUNNING if each.loss == loss.name]))
+    for formula, differentiate in {definition_of(loss, quantity), formula_of(loss, one, quantity)}:
+        values, bounds = filter_pairs(formula, x, z, part(z), named, dtype, differentiate)
+        for logit, target, value, bound in zip(x.tolist(), z.tolist(), values.tolist(), bounds.tolist(), strict=True):
+            if bound == math.inf:
+                continue
+            exact = exact_value(formula, [Term(logit, target)], named, dtype, differentiate=differentiate)
+            assume(exact.kind is Kind.FINITE and abs(exact.middle[1]) < 2**14)
+            true = exact.middle[0] * Fraction(2) ** exact.middle[1]
+            assert abs(Fraction(value) - true) <= Fraction(bound) * abs(Fraction(value))
+
+
+@pytest.mark.parametrize("quantity", ["loss", "grad"])
+@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+def test_the_filter_decides_thousands_of_distinct_targets(loss, quantity):
+    """A heatmap of soft targets does not fall back to the oracle: not one in a thousand has a bound above 1e-10."""
+    rng = np.random.default_rng(7)
+    x, z = rng.standard_normal(20000) * 5, rng.random(20000).astype(np.float32).astype(np.float64)
+    z[:5000], z[5000:9000] = 0, 1
+    z = np.where(z < 0.5, 0.0, 1.0) if loss == "weighted-focal" else z
+    formula, differentiate = definition_of(loss_named(loss), quantity)
+    _, bounds = filter_pairs(formula, x, z, part(z), loss_named(loss).resolve({}, FLOAT32), FLOAT32, differentiate)
+
+    assert (bounds > 1e-10).mean() < (0.001 if quantity == "loss" else 0.002)
+
+
+def test_a_formula_that_asks_about_the_logit_is_answered_element_by_element():
+    """Both branches are taken, each by its elements; where equality cannot be told the bound is infinite."""
+
+    def formula(m, logit, target):
+        if target * 2 < logit:
+            return m.softplus(logit)
+        return m.sigmoid(logit) if target == 0.5 else m.exp(logit) * target
+
+    x, z = np.array([3.0, -3.0, -1.0, 2.5]), np.array([0.25, 0.5, 0.75, 0.25])
+    values, bounds = filter_pairs(formula, x, z, part(z), {}, FLOAT32, False)
+
+    assert np.allclose(values, [np.log1p(np.exp(3)), 1 / (1 + np.exp(3)), 0.75 * np.exp(-1), np.log1p(np.exp(2.5))])
+    assert (bounds < 1e-12).all()
+
+
+def test_part_knows_common_targets_and_the_rest():
+    """Constants for those that many share, one array for the others, each element once."""
+    z = np.concatenate([np.zeros(1000), np.ones(700), np.linspace(0.1, 0.9, 300)])
+    np.random.default_rng(1).shuffle(z)
+    parted = part(z)
+
+    assert [target for target, _ in parted] == [0.0, 1.0, None]
+    assert sorted(np.concatenate([where for _, where in parted]).tolist()) == list(range(2000))
+    assert part(np.full(5, 0.5)) == [(0.5, None)]
+
+
+@given(st.lists(finite_floats(FLOAT64) | finite_floats(FLOAT32), max_size=40))
+def test_a_sum_is_within_its_bound(terms):
+    """Of the sum of fractions; sizes from the least subnormal to the largest float, cancelling or not."""
+    total, error = sum_exactly(np.array(terms, np.float64))
+
+    assert abs(total - sum(map(Fraction, terms))) <= Fraction(error) if math.isfinite(error) else True
+    assert math.isfinite(error) or max(map(abs, terms)) > 2.0**980
+    assert error <= sum(map(abs, terms)) * 2.0**-80 + 1
+
+
+def test_sums_in_float64_are_bounded_where_a_plain_sum_is_not():
+    """The control: 1 + 2^-60 ten thousand times loses every small term without TwoSum."""
+    terms = np.array([1.0] + [2.0**-60] * 10000)
+    total, error = sum_exactly(terms)
+
+    assert functools.reduce(operator.add, terms.tolist()) == 1.0
+    assert abs(total - 1 - Fraction(10000, 2**60)) <= Fraction(error) < Fraction(1, 2**70)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "published"])
+@pytest.mark.parametrize("shape", [(2, 20, 25), (1000,)])
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda each: each.name)
+@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+def test_bulk_sums_agree_with_the_oracle(monkeypatch, loss, dtype, shape, reduction):
+    """The float64 enclosure holds the oracle's value, rounds to the same float, and gives the same ulp and outcome."""
+    rng = np.random.default_rng(11)
+    x = [dtype.round(float(each)) for each in rng.standard_normal(1000) * 6]
+    z = [float(each < 0.3) if loss == "weighted-focal" or each < 0.4 else dtype.round(float(each)) for each in rng.random(1000)]
+    more = {"shape": shape, "quantities": ("loss",), "reduction": reduction}
+    small = judged(loss, x, z, dtype, **more)[1]
+    monkeypatch.setattr(reduce, "SMALL", 0)
+    bulk = judged(loss, x, z, dtype, block=192, **more)[1]
+    for a, b in zip(small, bulk, strict=True):
+        assert (repr(a.whole.value), a.whole.outcome, a.whole.reason) == (repr(b.whole.value), b.whole.outcome, b.whole.reason)
+        if a.whole.value is None:
+            continue
+        assert a.whole.method != b.whole.method
+        assert a.whole.exact.rounded == b.whole.exact.rounded
+        assert overlap(a.whole.exact, b.whole.exact) and overlap(a.whole.definition, b.whole.definition)
+        if a.whole.ulp is not None and math.isfinite(a.whole.ulp):
+            assert math.isclose(a.whole.ulp, b.whole.ulp, rel_tol=1e-4, abs_tol=1e-4)
+        assert math.isclose(a.whole.deviation, b.whole.deviation, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def overlap(a, b):
+    def number(each):
+        return each[0] * Fraction(2) ** each[1]
+
+    return a.kind is not Kind.FINITE or abs(number(a.middle) - number(b.middle)) <= number(a.radius) + number(b.radius)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "normalised", "published"])
+@pytest.mark.parametrize("shape", [(60,), (60, 1), (4, 15)])
+def test_weights_of_arrays_are_the_exact_ones(shape, reduction):
+    """For every implementation: within half an ulp of float64 of the fractions."""
+    z = [float(n % 3 == 0) if n > 15 else 0.0 for n in range(60)]
+    elements = elements_of(dump_of([0.5] * 60, z, FLOAT32, shape), FLOAT32, ("a",))
+    for one in RUNNING:
+        loss = loss_named(one.loss)
+        values = loss.resolve({}, FLOAT32)
+        exact = exact_weights(loss, one, reduction, z, shape, values)
+        found = reduce.weights_of(loss, one, reduction, elements, values)
+        if found.uniform is not None:
+            assert set(exact) == {found.uniform}
+        else:
+            assert found.each.tolist() == [float(each) for each in exact]
+
+
+# Blame ----------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(batches())
+def test_the_two_parts_add_up_to_the_whole_error(batch):
+    """element_ulp + reduction_ulp = ulp wherever all are finite, and the elements' part is that of their exact sum."""
+    one, dtype, x, z = batch
+    for row in judged(one.loss, x, z, dtype, impl=(one.name,), quantities=("loss",), reduction="mean")[1]:
+        whole = row.whole
+        if whole is None or whole.reduction_ulp is None or not all(map(math.isfinite, (whole.ulp, whole.element_ulp, whole.reduction_ulp))):
+            continue
+        assert math.isclose(whole.element_ulp + whole.reduction_ulp, whole.ulp, rel_tol=1e-6, abs_tol=1e-6 * abs(whole.element_ulp) + 1e-9)
+        values = [each.value for each in alone(one, dtype, x, z, row.backend, "loss")]
+        assert whole.elements == dtype.round_fraction(sum(map(Fraction, values)) / len(values))
+
+
+def test_a_float16_sum_that_overflows_is_the_reductions_fault():
+    """20000 losses of 5 divided by 10: the sum of 100000 is beyond float16, the result of 10^4 is not."""
+    x, z = [-5.0] * 10 + [5.0] * 19990, [1.0] * 10 + [0.0] * 19990
+    whole = only(judged("bce", x, z, FLOAT16, impl=("stable",), backends=("torch",), quantities=("loss",), reduction="normalised")[1]).whole
+
+    assert (whole.value, whole.outcome) == (math.inf, Outcome.INF)
+    assert abs(whole.element_ulp) < 1 and whole.reduction_ulp == math.inf
+    assert abs(whole.elements / 10013 - 1) < 2e-3
+
+
+def test_a_bfloat16_sum_that_loses_small_terms_is_the_reductions_fault():
+    """numpy adds bfloat16 in bfloat16: 4096 times ln 2 stops growing; the elements themselves are right."""
+    whole = only(
+        judged("bce", [0.0] * 4096, [0.0] * 4096, BFLOAT16, impl=("stable",), backends=("numpy",), quantities=("loss",), reduction="sum")[1]
+    ).whole
+
+    assert whole.value < 2839 / 2 and whole.outcome is Outcome.INACCURATE
+    assert abs(whole.element_ulp) < 1 < 50 < abs(whole.reduction_ulp)
+
+
+def test_one_nan_element_is_the_elements_fault():
+    """The whole is NaN, and so is the exact sum of the elements as they were computed."""
+    x, z = [0.5] * 99 + [17.0], [0.0] * 99 + [1.0]
+    rows = judged("centernet-heatmap", x, z, FLOAT32, impl=("centernet-neg-loss",), shape=(10, 10))[1]
+    whole = rows[0].whole
+
+    assert (rows[0].first[0].index, rows[0].first[0].point.outcome) == ((9, 9), Outcome.NAN)
+    assert whole.outcome is Outcome.NAN
+    assert math.isnan(whole.elements) and math.isnan(whole.element_ulp) and whole.reduction_ulp is None
+
+
+def test_a_whole_that_is_no_sum_of_its_elements_is_not_divided():
+    """WeightedFocalLoss on [N, 1] weighs every element by all the weights."""
+    whole = only(
+        judged("weighted-focal", [1.0, 2.0], [1.0, 0.0], FLOAT32, impl=("weighted-focal-loss",), shape=(2, 1), quantities=("loss",))[1]
+    ).whole
+
+    assert whole.outcome is Outcome.OK and whole.deviation != 0
+    assert whole.element_ulp is whole.reduction_ulp is None
+    assert "[N, N]" in whole.note
+
+
+# What is odd ----------------------------------------------------------------------------------------------------------
+
+
+def test_targets_outside_are_left_out_and_said():
+    """They spoil no count, cannot make BCELoss refuse its block, and the whole has no exact value."""
+    x, z = [0.5, 17.0, 0.25, 1.0], [0.0, 255.0, math.nan, 1.0]
+    for row in judged("bce", x, z, FLOAT32, shape=(2, 2))[1]:
+        assert (row.judged, sum(row.counts.values())) == (2, 2)
+        assert row.quantity == "grad" or "outside" in row.whole.reason or "RuntimeError" in row.whole.reason
+        assert {each.index for each in row.worst} == {(0, 0), (1, 1)}
+
+
+def test_nan_logits_are_right_as_nan():
+    """NaN in, NaN out is ok, also for the whole; a number would be a fault."""
+    for row in judged("bce", [math.nan, 0.5], [0.0, 1.0], FLOAT32, impl=("stable",))[1]:
+        assert dict(row.counts) == {Outcome.OK: 2}
+        assert row.whole is None or (row.whole.outcome is Outcome.OK and math.isnan(row.whole.value))
+
+
+def test_elements_that_an_implementation_refuses_do_not_take_the_others_along():
+    """BCELoss raises on NaN: a thousand of them in a batch of 3000 cost a few calls and are counted as unavailable."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal(3000)
+    x[::3] = math.nan
+    start = time.perf_counter()
+    row = judged("bce", x, [0.0, 1.0, 0.0] * 1000, FLOAT32, impl=("torch-sigmoid-bceloss",), block=1024)[1][0]
+
+    assert row.counts[Outcome.UNAVAILABLE] == 1000 and row.judged == 3000
+    assert sum(row.counts.values()) == 3000
+    assert "RuntimeError" in row.reason and "RuntimeError" in row.whole.reason
+    assert time.perf_counter() - start < 60
+
+
+def test_an_implementation_that_refuses_everything_is_unavailable():
+    """A parameter it ignores, a device that is not there, an exception for every element."""
+    row = judged("bce", [0.5] * 5000, [0.0] * 5000, FLOAT32, impl=("torch-sigmoid-bceloss",), params={"pos_weight": 2.0})[1][0]
+    nans = judged("bce", [math.nan] * 5000, [0.0] * 5000, FLOAT32, impl=("torch-sigmoid-bceloss",))[1][0]
+
+    assert not row.counts and "takes no pos_weight" in row.reason
+    assert not nans.counts and "RuntimeError" in nans.reason
+
+
+def test_the_slow_definition_by_another_route_is_judged_when_named():
+    """mpmath takes minutes for what others do in seconds: `*` leaves it out, its name or its backend does not."""
+    x, z = [0.5, -2.0], [0.0, 1.0]
+    for impl, backends, wanted in (
+        ((), (), False),
+        (("*",), (), False),
+        (("mp*",), (), True),
+        ((), ("mpmath",), True),
+        (("mpmath", "*"), (), True),
+    ):
+        rows = judged("bce", x, z, FLOAT32, impl=impl, backends=backends)[1]
+        assert any(row.implementation == "mpmath" for row in rows) == wanted
+        assert all(row.counts[Outcome.OK] == 2 for row in rows if row.implementation == "mpmath")
+
+
+def test_deviating_elements_are_counted_and_the_farthest_is_named():
+    """The floor of BCELoss beyond logit 100: two elements of five, the second the farther."""
+    x = [0.5, 150.0, 3.0, 300.0, -2.0]
+    row = judged("bce", x, [0.0] * 5, FLOAT32, impl=("torch-sigmoid-bceloss",), quantities=("loss",))[1][0]
+
+    assert (row.deviating, row.deviation.index) == (2, (3,))
+    assert math.isclose(row.deviation.point.deviation, 100 / 300 - 1)
+
+
+def test_float64_beyond_the_budget_is_a_sample_and_never_a_guess(monkeypatch):
+    """Gross failures are all found, what looks odd is asked first, and the rest is undecided, counted and in no list."""
+    monkeypatch.setattr(settle, "MOST_ASKED", 64)
+    monkeypatch.setattr(reduce, "SMALL_FLOAT64", 0)
+    x = np.random.default_rng(4).standard_normal(2000) * 3
+    x[1234] = -40.0
+    row = only(judged("bce", x, [0.0] * 2000, FLOAT64, impl=("torch-bce-with-logits",), quantities=("loss",), block=256)[1])
+
+    assert row.first[0].point.outcome is Outcome.LOST and row.first[0].index == (1234,)
+    assert row.counts[Outcome.LOST] == 1
+    assert 1700 < row.unasked <= row.counts[Outcome.UNDECIDED] < 2000 and sum(row.counts.values()) == 2000
+    assert all(each.point.outcome is not Outcome.UNDECIDED for each in row.worst)
+    assert row.whole.outcome in (Outcome.UNDECIDED, Outcome.INACCURATE)
+    assert row.whole.value is not None and row.whole.exact.kind is Kind.FINITE
+
+
+def test_what_looks_odd_is_asked_first():
+    """Four NaN and zeros among 100 values, and room for 10 questions: all four are asked."""
+    values = np.ones(100)
+    values[[5, 50, 77, 99]] = [math.nan, 0.0, math.inf, -0.0]
+    chosen = settle._chosen(values, 10)
+
+    assert set(chosen.tolist()) >= {5, 50, 77, 99} and len(set(chosen.tolist())) == 10
+
+
+def test_equal_elements_are_asked_once():
+    """A float64 batch of 5000 equal logits costs one question for each value."""
+    oracle = Oracle({"pos_weight": 1.0}, FLOAT64, "flint", 8.0)
+    asked = []
+    oracle.exact = lambda *key: asked.append(key) or Exact(Kind.FINITE, 0.5, (1, -1), (0, 0), 128)
+    x, nothing = np.full(5000, 0.5), (np.full(5000, np.nan), np.full(5000, np.inf))
+    found = settle.settle(oracle, (None, False), x, x, x, nothing, Budget(5000, 10))
+
+    assert len(asked) == 1 and found.settled == 5000
+
+
+@given(st.lists(st.tuples(floats(FLOAT64), floats(FLOAT64)), min_size=1, max_size=30), st.integers(0, 20))
+def test_distinct_rows_are_those_whose_bits_differ(rows, repeats):
+    """NaN equals NaN, +0 is not -0, and every row finds its equal."""
+    array = np.array((rows + rows[:repeats]), np.float64)
+    unique, inverse = distinct(array)
+
+    assert unique[inverse].tobytes() == array.tobytes()
+    assert len(unique) == len({row.tobytes() for row in array})
+
+
+def test_distinct_survives_colliding_numbers(monkeypatch):
+    """Rows that the one number cannot tell apart are told apart by their bits."""
+    array = np.array([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
+    monkeypatch.setattr(np, "uint64", np.uint64)
+    original = np.unique
+    monkeypatch.setattr(np, "unique", lambda a, **more: original(a if "axis" in more else np.zeros_like(a), **more))
+    unique, inverse = distinct(array)
+
+    assert len(unique) == 2 and (unique[inverse] == array).all()
+
+
+def test_a_wrong_filter_is_caught(monkeypatch):
+    """The control of the checked sample: a filter that errs by 1% disagrees with the oracle."""
+    original = evaluate.filter_pairs
+
+    def off(*words):
+        value, bound = original(*words)
+        return value * 1.01, bound
+
+    x, z = np.linspace(-5, 5, 500), [0.0] * 500
+    right = judged("bce", x, z, FLOAT32, impl=("stable",))[1]
+    monkeypatch.setattr(evaluate, "filter_pairs", off)
+    wrong = judged("bce", x, z, FLOAT32, impl=("stable",))[1]
+
+    assert all(row.wrong == 0 < row.checked for row in right)
+    assert all(row.wrong > 100 for row in wrong)
+
+
+def test_the_worst_of_a_tally_are_by_severity_then_size_then_place():
+    """Also when they come in many blocks, and when more than ten tie."""
+    codes = np.array([CODE[Outcome.OK]] * 50 + [CODE[Outcome.INACCURATE]] * 30 + [CODE[Outcome.NAN]] * 2 + [UNASKED] * 5)
+    ulps = np.concatenate([np.linspace(0, 1, 50), [9.0] * 15, [11.0] * 15, [math.nan] * 2, [1e9] * 5])
+    tally = Tally()
+    for start in range(0, 87, 20):
+        piece = slice(start, start + 20)
+        tally.add(settle.Settled(codes[piece], ulps[piece], 0), np.arange(87)[piece], (ulps[piece], None))
+
+    assert [hit.place for hit in tally.worst] == [80, 81, 65, 66, 67, 68, 69, 70, 71, 72]
+    assert tally.counts[UNASKED] == 5 and sum(tally.counts) == 87
+    assert {code: hit.place for code, hit in tally.first.items()} == {CODE[Outcome.INACCURATE]: 50, CODE[Outcome.NAN]: 80}
+
+
+def test_a_total_knows_what_is_no_number():
+    """inf - inf is NaN; a negative weight turns an infinity over; unknown terms leave it undecided."""
+    total = Total()
+    total.add(np.array([1.0, math.inf]))
+    assert total.value == math.inf and total.times(Fraction(-1)).value == -math.inf
+    total.add(np.array([-math.inf]))
+    assert math.isnan(total.value)
+    unknown = Total()
+    unknown.add_exact(Exact(Kind.UNDECIDED, math.nan), Fraction(1))
+    assert unknown.exact(FLOAT32)[0].kind is Kind.UNDECIDED
+
+
+# A heatmap ------------------------------------------------------------------------------------------------------------
+
+
+def heatmap(shape, seed=0):
+    """Logits and gaussian peaks as CenterNet trains on them, with one poisoned cell: [0, 3, 17, 5]."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(shape, generator=generator) * 2 - 5
+    line = torch.arange(float(shape[-1]))
+    z = torch.zeros(shape)
+    for n in range(shape[0] * 6):
+        row, column = torch.randint(shape[-1], (2,), generator=generator)
+        bump = torch.exp(-((line[:, None] - row) ** 2 + (line[None] - column) ** 2) / 18)
+        z[n % shape[0], n % shape[1]] = torch.maximum(z[n % shape[0], n % shape[1]], torch.where(bump < 1e-3, 0, bump))
+    x[z == 1] = 2.0
+    x[0, 3, 17, 5], z[0, 3, 17, 5] = 17.4, 1.0
+    return x, z
+
+
+def test_one_poisoned_cell_of_a_heatmap_is_named_in_seconds():
+    """[2, 8, 64, 64], hundreds of distinct soft targets: the NaN of CenterNet's loss has one cell, and it is said which."""
+    x, z = heatmap((2, 8, 64, 64))
+    start = time.perf_counter()
+    loss, grad = judged(
+        "centernet-heatmap", x.flatten().numpy(), z.flatten().numpy(), FLOAT32, shape=tuple(x.shape), impl=("centernet-neg-loss",)
+    )[1]
+
+    assert loss.counts[Outcome.NAN] == grad.counts[Outcome.NAN] == 1
+    assert loss.first[0].index == grad.first[0].index == (0, 3, 17, 5)
+    assert math.isnan(loss.first[0].gradient) and math.isnan(loss.whole.value)
+    assert loss.settled < 500 and loss.wrong == grad.wrong == 0
+    assert abs(ulp_error(loss.whole.exact.rounded, loss.whole.exact, FLOAT32)) <= 0.5
+    assert time.perf_counter() - start < 30
+
+
+def test_the_gradient_beside_a_loss_is_that_element_s():
+    """Not that of another place in the block."""
+    x, z = heatmap((1, 4, 32, 32))
+    row = judged(
+        "centernet-heatmap", x.flatten().numpy(), z.flatten().numpy(), FLOAT32, shape=tuple(x.shape), impl=("naive",), backends=("torch",)
+    )[1][0]
+    for element in row.worst:
+        one = next(one for one in RUNNING if (one.loss, one.name) == ("centernet-heatmap", "naive"))
+        point = alone(one, FLOAT32, element.point.logits, element.point.targets, "torch", "grad")
+        assert repr(point[0].value) == repr(element.gradient)
+        assert repr(element.loss) == repr(element.point.value)

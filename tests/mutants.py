@@ -340,7 +340,9 @@ def shipped(loss):
     for each in load(case_files([CASES])):
         case = each.case
         if case.loss == loss and {"stable", "*"} & set(case.implementations) and "cpu" in case.devices:
-            chosen.append(dataclasses.replace(each, case=case.model_copy(update={"implementations": ["stable"]})))
+            chosen.append(
+                dataclasses.replace(each, case=case.model_copy(update={"implementations": ["stable"], "backends": ["numpy", "torch"]}))
+            )
     return sorted(chosen, key=lambda each: (each.case.exhaustive is not None, each.case.range is not None))
 
 

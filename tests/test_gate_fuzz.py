@@ -107,15 +107,13 @@ def well_formed(file):
     try:
         loaded = load([file])
     except CaseError as error:
-        *lines, total = error.problem.splitlines()
-        assert re.fullmatch(r"\d+ problems? in 1 case file: nothing was judged", total)
-        places = [each for each in lines if not re.fullmatch(r"\.\.\. and \d+ more", each)]
-        # A message that quotes a line break of the file goes on in the next line.
-        assert places[0].startswith(f"{file}:")
-        assert PLACE.match(places[0])
+        assert re.fullmatch(r"\d+ problems? in 1 case file: nothing was judged", error.problem)
+        places = [each for each in error.details if not re.fullmatch(r"\.\.\. and \d+ more", each)]
+        assert places
+        assert all(each.startswith(f"{file}:") and PLACE.match(each) for each in places)
         assert all(each.line >= 1 and each.column >= 1 and each.message for _, each in error.problems)
-        assert len(error.problem) < 60_000
-        return error.problem
+        assert len(str(error)) < 60_000
+        return str(error)
     assert loaded
     assert all(isinstance(each, LoadedCase) and each.line >= 1 for each in loaded)
     return loaded
@@ -297,7 +295,7 @@ for each in (small, file):
         load([each])
         print("loaded")
     except CaseError as error:
-        print(error.problem.splitlines()[0][-200:].encode())
+        print(error.details[0][-200:].encode())
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -410,7 +408,7 @@ def test_the_command_refuses_a_hostile_file(text, tmp_path):
     code, shown = gate("bad.yaml", cwd=tmp_path)
 
     assert code == 2
-    assert re.match(r"losscheck: error: bad\.yaml:\d+:\d+: ", shown)
+    assert re.match(r"bad\.yaml:\d+:\d+: ", shown)
     assert "Traceback" not in shown
     assert "internal error" not in shown
     assert [each.name for each in tmp_path.iterdir()] == ["bad.yaml"]
@@ -426,6 +424,6 @@ def test_a_process_of_its_own_refuses_a_hostile_file(text, tmp_path):
     )
 
     assert done.returncode == 2
-    assert re.match(r"losscheck: error: bad\.yaml:\d+:\d+: ", done.stderr)
+    assert re.match(r"bad\.yaml:\d+:\d+: ", done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "touched").exists()

@@ -165,6 +165,7 @@ ROW = {
     "implementation": TEXT,
     "backend": TEXT,
     "device": TEXT,
+    "mode": TEXT,
     "dtype": TEXT,
     "quantity": {"enum": ["loss", "grad"]},
     "points": {"type": "integer", "minimum": 0},

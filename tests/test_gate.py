@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -217,15 +218,16 @@ def test_blocks_change_no_verdict(block, register, monkeypatch, tmp_path):
 @example(-0.0, 2)
 @example(5e-324, 20)
 def test_a_value_agrees_with_itself_printed_to_any_digits(value, digits):
-    """Half a unit of the last printed digit is within it; a unit and a half is not."""
+    """Half a unit of the last printed digit is within it, more is not: as exact fractions say."""
     assume(abs(value) < 1e307)  # two units more must be a float too
     printed = f"{Decimal(value):.{digits}e}"
     unit = Decimal(10) ** Decimal(printed).as_tuple().exponent
 
     assert agrees(value, printed)
     assert agrees(value, f" {printed} ")
-    assert not agrees(value, str(Decimal(printed) + 2 * unit))
-    assert not agrees(value, str(Decimal(printed) - 2 * unit))
+    for shift in (-2, -1, 1, 2):
+        other = Decimal(printed) + shift * unit
+        assert agrees(value, str(other)) is (abs(Fraction(value) - Fraction(other)) <= Fraction(unit) / 2)
 
 
 @given(floats(FORMATS["float64"]), floats(FORMATS["float64"]))

@@ -69,18 +69,26 @@ class Examiner:
 
     def settle(self, logit: float, value: float) -> tuple[int, float]:
         """Code and signed ulp of one value, by the oracle."""
-        exact = self.exact(logit)
+        exact = self._decided(logit)
         ulp = ulp_error(value, exact, self.dtype)
         return CODE[classify(value, exact, ulp, self.dtype, self.max_ulp)], ulp
 
     def exact(self, logit: float) -> Exact:
-        """The exact value at a logit; found once."""
+        """The exact value at a logit, with digits to print."""
+        return self._exact(logit, printable=True)
+
+    def _decided(self, logit: float) -> Exact:
+        """The exact value as far as it decides; found once."""
         found = self._known.get(logit)
         # -0 and +0 are one key, and one exact value.
         if found is None:
-            found = exact_value(
-                self.formula, [Term(logit, self.target)], self.params, self.dtype, oracle=self.oracle, differentiate=self.differentiate
-            )
+            found = self._exact(logit, printable=False)
             if len(self._known) < 100_000:
                 self._known[logit] = found
         return found
+
+    def _exact(self, logit: float, *, printable: bool) -> Exact:
+        term = Term(logit, self.target)
+        return exact_value(
+            self.formula, [term], self.params, self.dtype, oracle=self.oracle, differentiate=self.differentiate, printable=printable
+        )

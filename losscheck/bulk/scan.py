@@ -112,8 +112,9 @@ class BlockScanner:
         if not len(logits):
             return
         codes, ulps = examiner.filtered(np, logits.astype(np.float64), values)
-        for x, y, code, ulp in zip(logits, values, codes, ulps, strict=True):
-            right, exactly = examiner.settle(float(x), float(y))
-            summary.checked += 1
-            if code != UNDECIDED and (code != right or buckets(np, ulp) != buckets(np, np.float64(exactly))):
-                summary.wrong += 1
+        settled = [examiner.settle(float(x), float(y)) for x, y in zip(logits, values, strict=True)]
+        right, exactly = np.array([code for code, _ in settled]), np.array([ulp for _, ulp in settled])
+        with np.errstate(all="ignore"):
+            differ = (codes != right) | (buckets(np, ulps) != buckets(np, exactly))
+        summary.checked += len(settled)
+        summary.wrong += int(((codes != UNDECIDED) & differ).sum())

@@ -21,7 +21,7 @@ __all__ = ["CAP", "Term", "at_precision", "exact_value"]
 FIRST = 128  # bits of the first try: enough for 30 digits unless the formula cancels
 CAP = 2**14  # bits at which the answer becomes `undecided`
 DIGITS = 120  # bits to which the enclosure is narrowed for printing, where the cap allows
-ASYMPTOTIC = 1024  # bits after which a large logit is asked on which side of a tie it lies
+ASYMPTOTIC = 1024  # bits after which a large logit is asked again on which side of a tie it lies
 PINNED = 20  # the ulp distance is known to 2^-20
 
 
@@ -42,8 +42,11 @@ def exact_value(
     *,
     oracle: str = "flint",
     differentiate: bool = False,
+    printable: bool = True,
 ) -> Exact:
     """The exact sum of the terms, or with ``differentiate`` of their derivatives by their own logits.
+
+    It always decides the float and pins the ulp distance; only what is ``printable`` is narrowed to 30 digits as well.
 
     Raises:
         UserError: when the oracle is unknown or not installed.
@@ -63,19 +66,21 @@ def exact_value(
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
         exact = _decide(m.enclosure(value), dtype, bits)
         if exact is not None:
-            if _narrow(exact):
+            if not printable or _narrow(exact):
                 return exact
             # Decided, but not yet to 30 digits; keep the first answer in case the digits never come.
             fallback = fallback or exact
-        if bits == ASYMPTOTIC and fallback is None:
-            fallback = _beside_a_tie(m, formula, terms, params, differentiate)
+        if bits in (FIRST, ASYMPTOTIC) and fallback is None:
+            fallback = _beside_a_tie(m, bits, formula, terms, params, differentiate)
             if fallback is not None:
                 break
         bits *= 2
     return fallback or Exact(Kind.UNDECIDED, math.nan, bits=CAP)
 
 
-def _beside_a_tie(m: Arithmetic, formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Exact | None:
+def _beside_a_tie(
+    m: Arithmetic, bits: int, formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool
+) -> Exact | None:
     """The exact value at large logits where it differs from a tie by less than any precision shows."""
     total, signs = Fraction(0), set()
     for term in (each for each in terms if each.weight):
@@ -98,7 +103,7 @@ def _beside_a_tie(m: Arithmetic, formula: Formula, terms: list[Term], params: Ma
     mantissa, exponent = total.numerator, 1 - total.denominator.bit_length()
     # Anything this far below the last bit of the sum rounds as the true distance does.
     beside = (mantissa << 64) + signs.pop()
-    return Exact(Kind.FINITE, m.dtype.round_dyadic(beside, exponent - 64), (mantissa, exponent), (1, exponent - 5000), ASYMPTOTIC)
+    return Exact(Kind.FINITE, m.dtype.round_dyadic(beside, exponent - 64), (mantissa, exponent), (1, exponent - 5000), bits)
 
 
 def _element(m: Any, formula: Formula, logit: Any, term: Term, params: Mapping[str, float], differentiate: bool) -> Any:

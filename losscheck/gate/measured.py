@@ -22,23 +22,11 @@ from losscheck.own.remarks import remarks_on
 from losscheck.question import Question
 from losscheck.ranges import Finding, SweepQuestion, Task, run_tasks, tasks_of
 from losscheck.report import Outcome, PointRow, SweepRow
-from losscheck.scanners import call_of
 from losscheck.sweep_rows import rows_of
 
-__all__ = ["Measured", "Stretch", "measure", "remarks"]
+__all__ = ["Measured", "measure", "remarks"]
 
-BLOCK = 2**20  # floats of a range whose values are held at once
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Logits in rising order with their results, as arrays, for one target; ``continues`` the stretch before it."""
-
-    target: float
-    logits: Any
-    values: Any
-    continues: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,10 +83,6 @@ class Measured:
             reduction="none",
         )
         return compare(question)
-
-    def stretches(self, mirrored: bool = False) -> Iterator[Stretch]:
-        """All logits and results, block by block; ``mirrored`` gives f(-x, 1 - z) in the place of f(x, z)."""
-        return _of_tasks(self, mirrored) if self.tasks else _of_rows(self, mirrored)
 
     def deviations(self) -> Iterator[tuple[float, float, float]]:
         """(logit, target, deviation) of the own formula from the definition; of a range at a sample of its logits."""
@@ -254,38 +238,3 @@ def _with_gradient(task: Task) -> Task:
     if task.subject.backend == "numpy" and task.subject.implementation.gradient is None and "loss" in task.quantities:
         return replace(task, question=replace(task.question, quantities=("loss",)))
     return task
-
-
-def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
-    import numpy as np
-
-    from losscheck.bulk.scan import decode_ordinals
-
-    which = 0 if measured.quantity == "loss" else 1
-    for task in measured.tasks:
-        call = call_of(replace(task, target=measured.dtype.round(1 - task.target)) if mirrored else task)
-        for start in range(0, task.grid.points, BLOCK):
-            if task.grid.sample is not None:
-                chosen: Any = task.grid.sample[start : start + BLOCK]
-            else:
-                chosen = range(task.grid.first + start, min(task.grid.first + start + BLOCK, task.grid.last + 1))
-            ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
-            logits = decode_ordinals(measured.dtype, ordinals)
-            yield Stretch(task.target, logits, call(-logits if mirrored else logits)[which], start > 0)
-
-
-def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
-    import numpy as np
-
-    rows = measured.rows
-    if mirrored:
-        # 1 - z is exact for 0, 1/2 and 1; for another target the claim is about the nearest float.
-        rows = tuple(measured.again([-row.logits[0] for row in rows], [measured.dtype.round(1 - row.targets[0]) for row in rows]))
-    values = [row.value for row in rows]
-    by_target: dict[float, list[tuple[float, float]]] = {}
-    for row, value in zip(measured.rows, values, strict=True):
-        if not math.isnan(row.logits[0]):  # NaN has no place in an order, and no mirror image
-            by_target.setdefault(row.targets[0], []).append((row.logits[0], math.nan if value is None else value))
-    for target, pairs in by_target.items():
-        ordered = sorted(pairs, key=lambda each: each[0])
-        yield Stretch(target, np.array([x for x, _ in ordered]), np.array([y for _, y in ordered]))

@@ -7,7 +7,8 @@ from typing import Any
 
 from losscheck.dtypes import FORMATS
 from losscheck.enclosure import Exact
-from losscheck.report import Element, Few, PointRow, Region, SweepRow, TensorBatch, TensorRow, Whole
+from losscheck.report import PointRow, Region, SweepRow
+from losscheck.tensors.rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.verdict import CaseRow
 
 __all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number"]

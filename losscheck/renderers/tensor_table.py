@@ -24,7 +24,8 @@ from losscheck.renderers.tensor_words import (
     whole_cells,
     whole_lines,
 )
-from losscheck.report import Outcome, Report, TensorRow
+from losscheck.report import Outcome, Report
+from losscheck.tensors.rows import TensorRow
 
 __all__ = ["render"]
 

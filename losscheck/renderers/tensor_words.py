@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from losscheck.dtypes import FORMATS, short_hex
 from losscheck.enclosure import Exact, Kind
 from losscheck.renderers.words import deviation_text, exact_text, ulp_text, value_text
-from losscheck.report import Element, Few, Outcome, Report, TensorBatch, TensorRow, Whole
+from losscheck.report import Outcome, Report
+from losscheck.tensors.rows import Element, Few, TensorBatch, TensorRow, Whole
 
 __all__ = [
     "batch_lines",

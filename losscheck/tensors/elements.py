@@ -9,8 +9,8 @@ from typing import Any
 
 from losscheck.dtypes import FORMATS, Format
 from losscheck.errors import UserError
-from losscheck.report import Few, TensorBatch
 from losscheck.tensors.load import Dump
+from losscheck.tensors.rows import Few, TensorBatch
 
 __all__ = ["Elements", "elements_of", "index_of", "round_array"]
 

@@ -15,12 +15,13 @@ from losscheck.judge import Judge, definition_of, formula_of
 from losscheck.loss import Implementation, Loss
 from losscheck.points import Points
 from losscheck.question import Question, Subject
-from losscheck.report import Element, Outcome, TensorBatch, TensorRow
+from losscheck.report import Outcome
 from losscheck.tensors.call import BLOCK, Caller, RefusedError
 from losscheck.tensors.elements import Elements, elements_of, index_of
 from losscheck.tensors.filter import filter_pairs, part
 from losscheck.tensors.load import Dump
 from losscheck.tensors.reduce import Wholes
+from losscheck.tensors.rows import Element, TensorBatch, TensorRow
 from losscheck.tensors.settle import UNASKED, Budget, Claim, Oracle, disagreements, settle
 from losscheck.tensors.tally import Farthest, Hit, Tally
 

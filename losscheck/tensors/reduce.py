@@ -19,8 +19,9 @@ from losscheck.measure import classify, deviation, ulp_error
 from losscheck.points import Points
 from losscheck.question import Question
 from losscheck.reductions import exact_weights
-from losscheck.report import Outcome, Whole
+from losscheck.report import Outcome
 from losscheck.tensors.elements import Elements
+from losscheck.tensors.rows import Whole
 from losscheck.tensors.settle import MOST_ASKED, Claim, Oracle
 from losscheck.tensors.sums import Total
 

@@ -718,3 +718,16 @@ def test_the_package_is_run_from_any_folder(tmp_path):
     """`python -m losscheck` needs nothing of the folder it is started in."""
     assert process("compare", *NUMPY, "--logit", "1", "--format", "csv", cwd=tmp_path).returncode == 0
     assert Path(tmp_path / "pyproject.toml").exists()
+
+
+def test_a_missing_package_is_named(tmp_path):
+    """An incomplete installation called a bug of ours."""
+    (tmp_path / "pydantic.py").write_text("raise ModuleNotFoundError(\"No module named 'pydantic'\", name='pydantic')\n")
+    (tmp_path / "one.yaml").write_text("cases: []\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])}
+    done = subprocess.run(
+        [sys.executable, "-m", "losscheck", "gate", "one.yaml"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "the module pydantic is not installed" in done.stderr
+    assert "losscheck doctor" in done.stderr

@@ -98,9 +98,19 @@ def _guarded(run: Callable[[], Any]) -> int:
     except Exception as error:
         if os.environ.get("LOSSCHECK_DEBUG"):
             raise
-        kind = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
-        _say(f"internal error: {kind}", "this is a bug in losscheck; run again with LOSSCHECK_DEBUG=1 for the traceback and report it")
+        _say(*_unexpected(error))
     return 2
+
+
+def _unexpected(error: Exception) -> tuple[str, str]:
+    """What went wrong that nobody foresaw, and what to do."""
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("losscheck"):
+        return (
+            f"error: the module {error.name} is not installed",
+            "pip install losscheck brings it; `losscheck doctor` tells what is missing",
+        )
+    kind = "out of memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
+    return f"internal error: {kind}", "this is a bug in losscheck; run again with LOSSCHECK_DEBUG=1 for the traceback and report it"
 
 
 _show_any_warning = warnings.showwarning

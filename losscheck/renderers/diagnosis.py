@@ -25,7 +25,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     for each in found["packages"]:
         absent = "MISSING" if each["needed"] else "not installed"
         state = each["version"] or f"{absent}, for {each['purpose']}: {each['cure']}"
-        yield f"  {each['name']:<13} {state}"
+        yield f"  {each['name']:<16} {state}"
     for each in found["devices"]:
         yield f"  {each['backend']} on {each['device']}: {each['reason'] or 'ready'}"
     for each in found["checks"]:

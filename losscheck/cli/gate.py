@@ -72,6 +72,16 @@ def _chosen(loaded: list[Any], globs: tuple[str, ...]) -> list[Any]:
     return [each for each in loaded if not globs or any(fnmatch.fnmatchcase(each.case.name, glob) for glob in globs)]
 
 
+def _remarks(chosen: list[Any], rows: list[Any]) -> tuple[str, ...]:
+    """What explains the callables of the user's that fail: a convention, randomness, how they were called."""
+    from losscheck.gate.measured import remarks
+    from losscheck.own.callables import is_spec
+    from losscheck.verdict import Verdict
+
+    failing = {row.case for row in rows if row.verdict is Verdict.FAIL and is_spec(row.implementation)}
+    return tuple(dict.fromkeys(said for each in chosen if each.case.name in failing for said in remarks(each.case)))
+
+
 def _output(text: str) -> tuple[str, str]:
     """The format and the file: 'report.xml', or 'markdown:summary' where the suffix does not tell."""
     name, colon, path = text.partition(":")
@@ -105,6 +115,7 @@ def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]],
         environment=describe(dict.fromkeys(row.device for row in rows)),
         reproduce=shlex.join(["losscheck", *sys.argv[1:]]),
         cases=tuple(rows),
+        remarks=_remarks(chosen, rows),
         strict=given["strict"],
         verbose=given["verbose"],
     )

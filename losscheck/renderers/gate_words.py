@@ -41,8 +41,8 @@ def totals(report: Report) -> str:
 
 
 def asides(report: Report) -> list[str]:
-    """What does not break the gate and should be known: why rows were skipped, not compared, or are better than recorded."""
-    said = []
+    """What explains callables of the user's; why rows were skipped, not compared, or are better than recorded."""
+    said = list(report.remarks)
     for verdict in (Verdict.SKIPPED, Verdict.NOT_COMPARABLE, Verdict.BETTER):
         if verdict.exit_code(report.strict):
             continue

@@ -188,19 +188,23 @@ def test_loading_the_plugin_imports_pytest_alone():
     assert loaded == {"losscheck"}
 
 
+def inside(*words):
+    """Code that runs pytest with the plug-in, whether or not an entry point registers it here as well."""
+    named = ["-p", "no:losscheck", "-p", "losscheck.pytest_plugin"]
+    return f"sys.path.insert(0, {str(ROOT)!r})\nimport pytest\npytest.main({[*named, *words]!r})"
+
+
 def test_a_run_without_case_files_loads_nothing_either(project):
     """Not even the reader of YAML."""
     (project / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    code = "sys.path.insert(0, 'ROOT')\nimport pytest\npytest.main(['-q', '-p', 'losscheck.pytest_plugin', '-p', 'no:cacheprovider'])"
-    loaded = modules_after(code.replace("ROOT", str(ROOT)), cwd=project)
+    loaded = modules_after(inside("-q", "-p", "no:cacheprovider"), cwd=project)
 
     assert loaded & {"torch", "numpy", "pydantic", "ruamel", "flint", "mpmath", "rich"} == set()
 
 
 def test_collecting_loads_no_framework(project):
     """--collect-only reads the cases; frameworks come with the first item that runs."""
-    code = "sys.path.insert(0, 'ROOT')\nimport pytest\npytest.main(['--collect-only', '-q', '-p', 'losscheck.pytest_plugin', 'cases'])"
-    loaded = modules_after(code.replace("ROOT", str(ROOT)), cwd=project)
+    loaded = modules_after(inside("--collect-only", "-q", "cases"), cwd=project)
 
     assert "pydantic" in loaded
     assert loaded & {"torch", "numpy", "flint", "numba"} == set()

@@ -224,3 +224,15 @@ def test_the_check_sees_a_fault(explain, monkeypatch):
     assert "x the definition" in explain("bce", lambda x, z: bce(x, z) * (1 + 1e-5))
     monkeypatch.setattr(conventions.Fit, "agrees", lambda *_: True)
     assert explain("bce", lambda x, z: 2 * bce(x, z)) == ""
+
+
+@pytest.mark.parametrize("amount", [0.1, 0.01])
+def test_smoothed_targets_are_named(explain, amount):
+    """A function that smooths its labels computes another loss, on purpose."""
+    text = explain("bce", lambda x, z: bce(x, z * (1 - amount) + 0.5 * amount))
+    assert f"targets are smoothed by {amount:g}" in text
+
+
+def test_a_smoothing_of_another_kind_is_not_mistaken(explain):
+    """Only the positives are smoothed."""
+    assert "smoothed" not in explain("bce", lambda x, z: bce(x, z * 0.9))

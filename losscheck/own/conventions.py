@@ -28,6 +28,7 @@ GUARDS = tuple(
     for size in (*(10.0**-n for n in range(1, 17)), 5e-4, 5e-5, 5e-7, 5e-8, 2.0**-23, 2.0**-52)
     for kind in ("eps", "clamp", "log-clamp")
 ) + tuple(Guard(kind, size) for size in (5.0, 10.0, 15.0, 16.0, 20.0, 30.0, 50.0, 88.0, 100.0) for kind in ("floor", "logit-clamp"))
+SMOOTHINGS = (0.1, 0.05, 0.2, 0.01, 0.02, 0.15, 0.3)
 RATE = "training takes such a factor for another learning rate"
 FACTORS = {
     2.0: f"twice the definition, everywhere: {RATE}",
@@ -131,6 +132,7 @@ def _conventions(loss: Loss, adapted: Adapted, params: Mapping[str, float]) -> I
     truncated = "targets are truncated (cast to long): a soft one counts as 0"
     yield Convention(truncated, "hard targets are not affected", target=math.floor)
     yield Convention("targets are rounded: a soft one counts as 0 or 1", "hard targets are not affected", target=lambda z: float(z >= 0.5))
+    yield from map(_smoothing, SMOOTHINGS)
     yield Convention("targets 0 and 1 are swapped", target=lambda z: 1 - z)
     yield Convention("the sign of the logit is flipped", logit=lambda x: -x)
     probabilities = adapted.wiring.input == "probabilities"
@@ -139,6 +141,11 @@ def _conventions(loss: Loss, adapted: Adapted, params: Mapping[str, float]) -> I
         yield Convention("logits are taken for probabilities", cure, logit=_logit, where=lambda x: 0 < x < 1)
     cure = "--input logits: it applies a sigmoid of its own" if probabilities else "one of them has to go"
     yield Convention("a sigmoid is applied twice", cure, logit=lambda x: 1 / (1 + math.exp(-x)))
+
+
+def _smoothing(amount: float) -> Convention:
+    says = f"targets are smoothed by {amount:g}: z becomes {1 - amount:g} z + {amount / 2:g}"
+    return Convention(says, "it is the definition of smoothed targets", target=lambda z: z * (1 - amount) + amount / 2)
 
 
 def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str, float]) -> Iterator[Convention]:

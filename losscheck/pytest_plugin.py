@@ -6,6 +6,7 @@ imports nothing but pytest; the cases and their frameworks are loaded when a cho
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if file_path.suffix not in (".yaml", ".yml"):
         return None
     chosen = [Path(each).resolve() for each in parent.config.getini("losscheck_cases")]
+    for each in chosen:
+        if not each.exists():
+            raise pytest.UsageError(f"losscheck_cases names {each}, which does not exist")
     if not any(file_path.resolve().is_relative_to(each) for each in chosen):
         return None
     collected: pytest.Collector = CaseFile.from_parent(parent, path=file_path)
@@ -35,6 +39,9 @@ class CaseFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         from losscheck.gate.load import CaseError, load
 
+        # What a case names is importable from the root of the project, wherever pytest is started.
+        if (root := str(self.config.rootpath)) not in sys.path:
+            sys.path.insert(0, root)
         try:
             loaded = load([self.path])
         except CaseError as error:

@@ -46,7 +46,8 @@ def COMMAND(**given: Any) -> int:
 
 
 def run(**given: Any) -> int:
-    from losscheck.gate.load import case_files, load
+    from losscheck.gate.load import CaseError, case_files, load
+    from losscheck.renderers.github import problem_annotations
 
     outputs = [_output(text) for text in given["output"]]
     if given["allow_worse"] and not given["update_baseline"]:
@@ -54,10 +55,17 @@ def run(**given: Any) -> int:
     if given["baseline"] and not Path(given["baseline"]).is_dir() and not given["update_baseline"]:
         raise UserError(f"there is no folder {given['baseline']}", "give the folder of the recorded figures, or leave --baseline out")
     files = case_files([Path(each) for each in given["paths"] or ("cases",)])
-    loaded = load(files, imports=not given["no_import"])
+    _refuse_overwriting(outputs, files)
+    try:
+        loaded = load(files, imports=not given["no_import"])
+    except CaseError as error:
+        if given["format"] == "github":
+            write(problem_annotations(error.problems), None)
+        raise
     chosen = _chosen(loaded, given["case"])
     if given["check"]:
-        note(f"{len(chosen)} cases in {len(files)} files are well formed; nothing was judged", given["quiet"])
+        count = f"{len(chosen)} case{'s' * (len(chosen) != 1)} in {len(files)} file{'s' * (len(files) != 1)}"
+        note(f"{count}: well formed; nothing was judged", given["quiet"])
         return 0
     # Beside a single file lie others, whose rows the same baseline keeps; and a folder of baselines may serve several of cases.
     complete = len(chosen) == len(loaded) and not given["baseline"] and all(Path(each).is_dir() for each in given["paths"])
@@ -67,9 +75,14 @@ def run(**given: Any) -> int:
 def _chosen(loaded: list[Any], globs: tuple[str, ...]) -> list[Any]:
     names = [each.case.name for each in loaded]
     for glob in globs:
-        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+        if not any(_matches(name, glob) for name in names):
             raise UserError(f"no case is called {glob!r}", nearest(glob, names))
-    return [each for each in loaded if not globs or any(fnmatch.fnmatchcase(each.case.name, glob) for glob in globs)]
+    return [each for each in loaded if not globs or any(_matches(each.case.name, glob) for glob in globs)]
+
+
+def _matches(name: str, glob: str) -> bool:
+    """A name is itself also when it looks like a glob, as c[1] does."""
+    return name == glob or fnmatch.fnmatchcase(name, glob)
 
 
 def _remarks(chosen: list[Any], rows: list[Any]) -> tuple[str, ...]:
@@ -82,9 +95,19 @@ def _remarks(chosen: list[Any], rows: list[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(said for each in chosen if each.case.name in failing for said in remarks(each.case)))
 
 
+def _refuse_overwriting(outputs: list[tuple[str, str]], files: list[Path]) -> None:
+    taken = {each.resolve() for each in files}
+    for _, path in outputs:
+        if Path(path).resolve() in taken:
+            raise UserError(f"--output {path} is a case file, or was given twice", "choose another file")
+        taken.add(Path(path).resolve())
+
+
 def _output(text: str) -> tuple[str, str]:
     """The format and the file: 'report.xml', or 'markdown:summary' where the suffix does not tell."""
     name, colon, path = text.partition(":")
+    if len(name) > 1 and name.isalpha() and colon and name not in GATE_FORMATS:
+        raise UserError(f"--output {text}: there is no format {name!r}", nearest(name, GATE_FORMATS))
     if not (colon and name in GATE_FORMATS and path):
         name, path = SUFFIXES.get(Path(text).suffix, ""), text
     if not Path(path).absolute().parent.is_dir():
@@ -108,8 +131,9 @@ def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]],
     check_required(given["require"])
     # A case names package.module:function of the project it lies in, as `python -m` would find it.
     sys.path.insert(0, str(Path.cwd()))
-    session = Session(Path(given["baseline"]) if given["baseline"] else None, given["update_baseline"])
+    session = Session(Path(given["baseline"]) if given["baseline"] else None, given["update_baseline"], given["allow_worse"])
     rows = [row for loaded in chosen for row in judge_case(loaded, session)]
+    rows += not_judged(given["require"], rows)
     report = Report(
         command="gate",
         environment=describe(dict.fromkeys(row.device for row in rows)),
@@ -124,14 +148,12 @@ def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]],
     for name, path in outputs:
         write(render(name, report, screen(path)), path)
     code = exit_code(rows, given["strict"])
-    not_judged(given["require"], rows)
     if given["update_baseline"]:
         if code:
-            raise UserError("the baseline was not updated, because not all cases hold", "mend these first; a baseline records what holds")
-        names = [each.case.name for each in chosen]
-        changes, worse = update_baselines(session, names, report.reproduce, complete=complete, allow_worse=given["allow_worse"])
-        if worse:
-            note("\n  ".join(["this would loosen the baseline; nothing was written:", *worse, "mend that, or add --allow-worse"]))
-            return 1
-        note("\n  ".join(["baseline changed:", *changes]) if changes else "the baseline is as it was", given["quiet"])
+            note("the baseline was not updated, because not all cases hold")
+            return code
+        changes = update_baselines(session, [each.case.name for each in chosen], report.reproduce, complete=complete)
+        recorded = any(each.case.expect.recorded for each in chosen)
+        same = "the baseline is as it was" if recorded else "no case asks for a baseline: write `recorded: true` into its `expect`"
+        note("\n  ".join(["baseline changed:", *changes]) if changes else same, given["quiet"])
     return code

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from losscheck.errors import UserError
 from losscheck.files import write_atomically
 from losscheck.renderers import Style
 
@@ -32,12 +33,16 @@ def write(text: str, path: str | None) -> None:
         except BrokenPipeError:
             # click would turn it into exit code 1, which means something else here.
             raise ClosedPipeError from None
+        except OSError as error:
+            raise UserError(f"cannot write standard output: {error.strerror or error}", "mend that, or use --output FILE") from None
         return
     write_atomically(Path(path), text)
 
 
 def _to_stdout(text: str) -> None:
     """All of it: without a buffer (PYTHONUNBUFFERED) Python itself silently drops what a pipe did not take at once."""
+    if sys.stdout is None:
+        raise UserError("standard output is closed", "open it, or use --output FILE")
     stream = getattr(sys.stdout, "buffer", None)
     if stream is None:
         sys.stdout.write(text)
@@ -52,7 +57,7 @@ def _to_stdout(text: str) -> None:
 
 def screen(path: str | None) -> Style:
     """What standard output can show; a file gets 100 columns without colour. NO_COLOR and COLUMNS are honoured."""
-    if path is not None:
+    if path is not None or sys.stdout is None:
         return Style(width=100)
     encoding = (sys.stdout.encoding or "ascii").lower()
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -6,6 +6,7 @@ class, because PyTorch and numpy choose their kernels, and with them the last bi
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import math
@@ -20,6 +21,7 @@ from typing import Any
 from losscheck.environment import describe
 from losscheck.errors import UserError
 from losscheck.files import write_atomically
+from losscheck.gate.case import Case
 from losscheck.gate.measured import Measured
 
 __all__ = ["FOLDER", "Baseline", "Recorded", "environment_class", "key_of", "read_baseline", "recorded_of", "write_baseline"]
@@ -32,11 +34,12 @@ _KERNEL_CHOICE = ("ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 
 @dataclass(frozen=True)
 class Recorded:
-    """The figures of one row: how many points, the largest |ulp|, and the points of every failing outcome."""
+    """The figures of one row: how many points, the largest |ulp|, the points of every failing outcome, and what was asked."""
 
     points: int
     max_ulp: float
     counts: Mapping[str, int]
+    question: str = ""
 
     def worse(self, than: Recorded) -> list[str]:
         """In words, each figure that is worse than recorded."""
@@ -100,7 +103,13 @@ def key_of(measured: Measured) -> str:
 
 def recorded_of(measured: Measured) -> Recorded:
     counts = {outcome.value: n for outcome, n in measured.counts.items() if outcome.failed and n}
-    return Recorded(measured.points, measured.max_ulp, dict(sorted(counts.items())))
+    return Recorded(measured.points, measured.max_ulp, dict(sorted(counts.items())), question_of(measured.case))
+
+
+def question_of(case: Case) -> str:
+    """A short name of everything that decides the figures of a case: figures of other questions cannot be compared."""
+    asked = case.model_dump(include={"loss", "params", "reduction", "points", "range", "exhaustive", "callable"}, mode="json")
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -135,7 +144,7 @@ def _entry(data: Any) -> Recorded:
     max_ulp = float(data["max_ulp"])
     if math.isnan(max_ulp) or max_ulp < 0:
         raise ValueError("no ulp")
-    return Recorded(data["points"], max_ulp, dict(counts))
+    return Recorded(data["points"], max_ulp, dict(counts), str(data["question"]))
 
 
 def write_baseline(baseline: Baseline, command: str) -> None:
@@ -149,7 +158,12 @@ def write_baseline(baseline: Baseline, command: str) -> None:
     except OSError as error:
         raise UserError(f"cannot make the folder {baseline.path.parent}: {error.strerror or error}", "mend that first") from None
     rows = {
-        key: {"points": each.points, "max_ulp": each.max_ulp if math.isfinite(each.max_ulp) else "inf", "counts": dict(each.counts)}
+        key: {
+            "points": each.points,
+            "max_ulp": each.max_ulp if math.isfinite(each.max_ulp) else "inf",
+            "counts": dict(each.counts),
+            "question": each.question,
+        }
         for key, each in sorted(baseline.rows.items())
     }
     # Whoever measures again must take the same kernels.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from losscheck.dtypes import FLOAT64, Format
+from losscheck.errors import UserError
 from losscheck.gate.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
 from losscheck.gate.case import Case
 from losscheck.gate.load import LoadedCase
@@ -29,11 +30,12 @@ class Session:
 
     Attributes:
         folder: where baselines are; None for the folder ``baseline`` beside each case file.
-        update: record instead of comparing.
+        update: record instead of comparing; ``allow_worse``: figures that became worse as well.
     """
 
     folder: Path | None = None
     update: bool = False
+    allow_worse: bool = False
     baselines: dict[Path, Baseline] = field(default_factory=dict)
     found: dict[Path, dict[str, Recorded]] = field(default_factory=dict)
 
@@ -49,11 +51,33 @@ def judge_case(loaded: LoadedCase, session: Session) -> list[CaseRow]:
     """A row for each quantity of each implementation on each backend, device and dtype.
 
     Raises:
-        UserError: for a selection that matches nothing, points a dtype cannot hold, a damaged baseline.
+        UserError: for a damaged baseline.
     """
-    all_measured = measure(loaded.case)
+    try:
+        all_measured = measure(loaded.case)
+    except UserError as error:
+        # A callable that cannot be loaded must not take the other cases with it.
+        return [_unmeasured(loaded, str(error))]
     unequal = unequal_bits(all_measured)
     return [_row(loaded, each, session, unequal.get(n)) for n, each in enumerate(all_measured)]
+
+
+def _unmeasured(loaded: LoadedCase, reason: str) -> CaseRow:
+    case = loaded.case
+    return CaseRow(
+        case=case.name,
+        file=str(loaded.file),
+        line=loaded.line,
+        loss=case.loss,
+        implementation=", ".join(case.implementations),
+        backend=", ".join(case.backends) or "any",
+        device=", ".join(case.devices),
+        dtype=", ".join(case.dtypes),
+        quantity=", ".join(case.quantities),
+        verdict=Verdict.UNDECIDED,
+        reason=f"could not run: {reason}",
+        reproduce=_gate_again(loaded),
+    )
 
 
 def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Breach | None) -> CaseRow:
@@ -80,7 +104,7 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
     if measured.missing:
         return replace(row, verdict=Verdict.SKIPPED, reason=measured.missing, points=0, counts={})
     if reason := _unjudgeable(measured):
-        return replace(row, verdict=Verdict.UNDECIDED, reason=reason)
+        return replace(row, verdict=Verdict.UNDECIDED, reason=reason, points=0 if measured.failure else row.points)
     breaches, worst, largest = _breaches(measured)
     breaches += [unequal] if unequal else []
     row = replace(row, failing=max((each.points for each in breaches), default=0), worst=worst, deviation=largest)
@@ -155,28 +179,36 @@ def _known(row: CaseRow, case: Case, measured: Measured, breaches: Sequence[Brea
     known = case.known_failure
     assert known is not None
     if not breaches:
-        return replace(row, verdict=Verdict.FAIL, reason=f"a known failure holds now: delete known_failure from the case ({known.link})")
+        return replace(
+            row,
+            verdict=Verdict.FAIL,
+            reason=f"a known failure holds now: delete known_failure, or narrow the case to what still fails ({known.link})",
+        )
     found = {outcome.value for outcome, n in measured.counts.items() if n and outcome.failed} - set(case.expect.outcomes)
     if known.outcomes and (new := sorted(found - set(known.outcomes))):
-        what = f"{', '.join(new)} is new: the known failure is {', '.join(known.outcomes)}"
+        what = f"`{', '.join(new)}` is new: it is known to fail with `{', '.join(known.outcomes)}`"
         return replace(row, verdict=Verdict.FAIL, reason=what)
     if known.outcomes and not found:
-        what = f"the known failure ({', '.join(known.outcomes)}) is gone, and this is left: {breaches[0].reason}"
+        what = f"the known failure (`{', '.join(known.outcomes)}`) is gone, and this is left: {breaches[0].reason}"
         return replace(row, verdict=Verdict.FAIL, reason=what)
     return replace(row, verdict=Verdict.KNOWN_FAILURE, reason=f"{known.reason} ({known.link})")
 
 
 def _against_baseline(row: CaseRow, loaded: LoadedCase, measured: Measured, session: Session) -> CaseRow:
     baseline, now = session.baseline_of(loaded, measured), recorded_of(measured)
+    before = baseline.rows.get(key_of(measured))
     if session.update:
         session.found.setdefault(baseline.path, {})[key_of(measured)] = now
+        comparable = before is not None and before.question == now.question
+        if before and comparable and not session.allow_worse and (worse := now.worse(before)):
+            what = f"{', '.join(worse)} for {baseline.name}: nothing was recorded; mend it, or add --allow-worse"
+            return replace(row, verdict=Verdict.FAIL, reason=what)
         return row
-    before = baseline.rows.get(key_of(measured))
     if before is None:
         what = f"nothing is recorded for {baseline.name}: run `losscheck gate --update-baseline` on such a machine"
         return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=what)
-    if before.points != now.points:
-        what = f"{before.points} points are recorded and {now.points} are judged: run `losscheck gate --update-baseline`"
+    if (before.points, before.question) != (now.points, now.question):
+        what = "other points or parameters are recorded than are judged: run `losscheck gate --update-baseline`"
         return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=what)
     if worse := now.worse(before):
         return replace(row, verdict=Verdict.FAIL, reason=f"{', '.join(worse)} for {baseline.name}{_measured_on(baseline)}")

@@ -222,7 +222,7 @@ def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = Fal
     by_key = key or path[-1:] == ("[key]",)
     path = tuple(step for step in path if step != "[key]")
     node = root.key_at(path) if by_key else root.at(path)
-    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path if step != "").removeprefix(".")
     return Problem(node.line, node.column, shown[:200], message)
 
 

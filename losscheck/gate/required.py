@@ -29,17 +29,16 @@ def check_required(names: Iterable[str]) -> None:
             raise UserError(f"--require {name}: {reason}", "nothing was judged")
 
 
-def not_judged(names: Iterable[str], rows: Sequence[CaseRow]) -> None:
-    """After: has anything been judged there?
-
-    Raises:
-        UserError: when no row was, because the cases do not ask for it.
-    """
+def not_judged(names: Iterable[str], rows: Sequence[CaseRow]) -> list[CaseRow]:
+    """After: a row for each of them on which nothing was judged, because the cases do not ask for it."""
+    missing = []
     for name in names:
         judged = [
             row for row in rows if row.verdict is not Verdict.SKIPPED and name in (row.backend, row.device, row.device.partition(":")[0])
         ]
-        if not judged:
-            raise UserError(
-                f"--require {name}: no case judged anything on it", f"add it to the devices or backends of a case that is to hold on {name}"
-            )
+        if not judged and rows:
+            what = f"no case judged anything on {name}: add it to the devices or backends of one that is to hold there"
+            first, any_ = rows[0], "any"
+            case = f"--require {name}"
+            missing.append(CaseRow(case, first.file, first.line, first.loss, any_, any_, any_, any_, any_, Verdict.UNDECIDED, what))
+    return missing

@@ -1,4 +1,4 @@
-"""Rewriting baselines: what changed, and the refusal to record something worse."""
+"""Rewriting baselines, and what changed."""
 
 from __future__ import annotations
 
@@ -11,35 +11,25 @@ from losscheck.gate.judge import Session
 __all__ = ["update_baselines"]
 
 
-def update_baselines(
-    session: Session, judged: Iterable[str], command: str, *, complete: bool, allow_worse: bool
-) -> tuple[list[str], list[str]]:
-    """Record what the session found. All changes in words, and those of them that stopped it: figures that became worse.
+def update_baselines(session: Session, judged: Iterable[str], command: str, *, complete: bool) -> list[str]:
+    """Record what the session found; every change in words.
 
     Args:
         judged: the names of the cases that were judged; their other rows are gone.
         command: the command line, recorded with the figures.
         complete: all cases beside each baseline were judged, so that rows of other names belong to no case any more.
-        allow_worse: record worse figures too; else nothing is written when there is one.
 
     Raises:
         UserError: when a file cannot be written.
     """
-    names, changes, worse = set(judged), [], []
-    updated: list[Baseline] = []
+    names, changes = set(judged), []
     for path, found in session.found.items():
         old = session.baselines[path]
         kept = {key: each for key, each in old.rows.items() if key not in found and not _gone(key, names, found, complete)}
-        for line, loosens in _changes(old, found, kept):
-            changes.append(f"{old.name}: {line}")
-            worse += [changes[-1]] if loosens else []
-        updated.append(replace(old, rows={**kept, **found}))
-    if worse and not allow_worse:
-        return changes, worse
-    for baseline in updated:
-        if baseline.rows != session.baselines[baseline.path].rows:
-            write_baseline(baseline, command)
-    return changes, []
+        changes += [f"{old.name}: {line}" for line in _changes(old, found, kept)]
+        if (rows := {**kept, **found}) != old.rows:
+            write_baseline(replace(old, rows=rows), command)
+    return changes
 
 
 def _gone(key: str, judged: set[str], found: dict[str, Recorded], complete: bool) -> bool:
@@ -49,20 +39,20 @@ def _gone(key: str, judged: set[str], found: dict[str, Recorded], complete: bool
     return (complete and name not in judged) or (name in judged and (backend, device) in here)
 
 
-def _changes(old: Baseline, found: dict[str, Recorded], kept: dict[str, Recorded]) -> Iterator[tuple[str, bool]]:
+def _changes(old: Baseline, found: dict[str, Recorded], kept: dict[str, Recorded]) -> Iterator[str]:
     for key, now in found.items():
         before = old.rows.get(key)
         if before is None:
-            yield f"new: {key}: {now.points} points, {now.max_ulp:.9g} ulp{_counts(now)}", False
-        elif before.points != now.points:
-            yield f"other points: {key}: {before.points} before, {now.points} now, {now.max_ulp:.9g} ulp{_counts(now)}", False
+            yield f"new: {key}: {now.points} points, {now.max_ulp:.9g} ulp{_counts(now)}"
+        elif (before.points, before.question) != (now.points, now.question):
+            yield f"other points or parameters: {key}: {now.points} points, {now.max_ulp:.9g} ulp{_counts(now)}"
         elif worse := now.worse(before):
-            yield f"worse: {key}: {', '.join(worse)}", True
+            yield f"worse: {key}: {', '.join(worse)}"
         elif better := now.better(before):
-            yield f"better: {key}: {', '.join(better)}", False
+            yield f"better: {key}: {', '.join(better)}"
     for key in old.rows:
         if key not in found and key not in kept:
-            yield f"no case asks any more: {key}", False
+            yield f"no case asks any more: {key}"
 
 
 def _counts(now: Recorded) -> str:

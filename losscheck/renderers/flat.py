@@ -98,7 +98,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "failing": row.failing,
         "exhaustive": row.exhaustive,
         "counts": {outcome.value: n for outcome, n in row.counts.items()},
-        "max_ulp": number(row.max_ulp),
+        "max_ulp": number(row.max_ulp) if row.points else None,
         "limit": number(row.limit),
         "deviation": number(row.deviation),
         "worst": flat(row.worst) if row.worst else None,

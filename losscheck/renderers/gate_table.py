@@ -52,9 +52,10 @@ def _files(console: Console, report: Report) -> None:
         rows = [row for row in report.cases if row.file == file]
         counts = Counter(row.verdict for row in rows)
         hold, known = counts[Verdict.PASS], counts[Verdict.KNOWN_FAILURE]
-        worst = min(
-            (row.verdict for row in rows if row.verdict.exit_code(report.strict)), key=lambda each: each.severity, default=Verdict.PASS
-        )
+        # What was skipped or not compared has not passed.
+        calm = Verdict.PASS if hold or known else min(counts, key=lambda each: each.severity)
+        bad = [row.verdict for row in rows if row.verdict.exit_code(report.strict)]
+        worst = min(bad, key=lambda each: each.severity, default=calm)
         cells = [str(n) for n in (len({row.case for row in rows}), len(rows), hold, known, len(rows) - hold - known)]
         table.add_row(Text(file), *cells, Text(worst.value, style=_COLORS.get(worst, "yellow")))
     console.print(table)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from losscheck.renderers import Style, gate_words
 from losscheck.report import Report
 from losscheck.verdict import CaseRow
 
-__all__ = ["render"]
+if TYPE_CHECKING:
+    from losscheck.gate.tree import Problem
+
+__all__ = ["problem_annotations", "render"]
 
 MOST = 10  # GitHub drops further annotations of a step without a word
 
@@ -18,6 +25,16 @@ def render(report: Report, style: Style) -> str:
         lines.append(f"and {len(bad) - MOST} more")
     lines += [*gate_words.asides(report), f"gate {gate_words.in_one_word(report)}: {gate_words.totals(report)}"]
     return "\n".join(line if line.startswith("::error ") else _plain(line) for line in lines)
+
+
+def problem_annotations(problems: Sequence[tuple[Path, Problem]]) -> str:
+    """Of case files that cannot be judged: the first problems, each at its place."""
+    lines = [
+        f"::error file={_property(str(file))},line={each.line},col={each.column}"
+        f",title={_property(each.path or 'case file')}::{_data(each.message)}"
+        for file, each in problems[:MOST]
+    ]
+    return "\n".join([*lines, *([f"and {len(problems) - MOST} more"] if len(problems) > MOST else []), ""])
 
 
 def _annotation(row: CaseRow) -> str:

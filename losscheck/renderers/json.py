@@ -21,7 +21,7 @@ def render(report: Report, style: Style) -> str:
         "environment": report.environment,
         "reproduce": report.reproduce,
         "reduction": report.reduction,
-        "max_ulp": number(report.max_ulp),
+        "max_ulp": None if report.command == "gate" else number(report.max_ulp),
         "differences": [asdict(each) for each in report.differences],
         "definitions": dict(report.definitions),
         "remarks": list(report.remarks),

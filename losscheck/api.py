@@ -72,11 +72,11 @@ def compare(
         targets=_many(target),
         impl=specs,
         backends=_many(backend),
-        dtypes=_many(dtype),
+        dtypes=_dtypes(dtype),
         devices=_many(device),
-        quantities=_many(quantity),
+        quantities=_quantities(quantity),
         params=dict(params or {}),
-        reduction=reduction,
+        reduction=_reduction(reduction),
         shape=tuple(shape),
         oracle=oracle,
         digits=digits,
@@ -148,9 +148,9 @@ def sweep(
         impl=specs,
         backends=_many(backend),
         targets=tuple(_text(each) for each in _many(target)),
-        dtypes=tuple(format_named(name).name for name in _many(dtype)),
+        dtypes=_dtypes(dtype),
         devices=_many(device),
-        quantities=_many(quantity),
+        quantities=_quantities(quantity),
         params=dict(params or {}),
         points=points,
         spacing=spacing,
@@ -200,9 +200,8 @@ def exact(
     from losscheck.oracle.refine import Term, exact_value
     from losscheck.points import check_domain, pair
 
-    if quantity not in ("loss", "grad"):
-        raise UserError(f"unknown quantity {quantity!r}", "it is loss or grad, d loss / d logit")
-    of, form = registry.loss_named(loss), format_named(dtype)
+    _quantities(quantity)
+    of, form = registry.loss_named(loss), format_named(_dtypes(dtype)[0])
     points = pair([logit], [target], form)
     check_domain(points, of)
     formula, differentiate = definition_of(of, quantity)
@@ -270,6 +269,29 @@ def _modes(mode: Some[str]) -> tuple[str, ...]:
     return tuple(parse_mode(each) for each in _many(mode))
 
 
+def _dtypes(dtype: Any) -> tuple[str, ...]:
+    """Names; the dtypes of torch and numpy have them."""
+    names = (str(getattr(each, "__name__", each)).removeprefix("torch.") for each in _many(dtype))
+    return tuple(format_named(name).name for name in names)
+
+
+def _quantities(quantity: Some[str]) -> tuple[str, ...]:
+    for each in _many(quantity):
+        if each not in ("loss", "grad"):
+            raise UserError(f"unknown quantity {each!r}", "it is loss or grad, d loss / d logit")
+    return _many(quantity)
+
+
+def _reduction(name: str) -> str:
+    from losscheck.errors import nearest
+    from losscheck.reductions import REDUCTIONS
+
+    known = ("none", "published", *REDUCTIONS)
+    if name not in known:
+        raise UserError(f"unknown reduction {name!r}", nearest(name, known))
+    return name
+
+
 def _limit(max_ulp: float) -> float:
     if not max_ulp >= 0:
         raise UserError(f"max_ulp {max_ulp} is not a limit", "give a number of at least 0")
@@ -277,6 +299,8 @@ def _limit(max_ulp: float) -> float:
 
 
 def _many(value: Any) -> tuple[Any, ...]:
+    if hasattr(value, "tolist"):  # an array or a tensor
+        value = value.tolist()
     return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
 
 

@@ -56,6 +56,7 @@ def assert_accurate(
     from losscheck.verdict import Verdict
 
     (spec,) = specs_of(fn)
+    dtypes, quantities, targets, allow = map(_several, (dtypes, quantities, targets, allow))
     given: dict[str, Any] = {"": {}, "callable": {}, "expect": {"max_ulp": max_ulp, "outcomes": ["ok", *allow]}}
     for name, value in more.items():
         # What is no part of either is refused as an unknown key of the case.
@@ -79,6 +80,11 @@ def assert_accurate(
     bad = sorted((row for row in rows if row.verdict is not Verdict.PASS), key=lambda row: row.badness)
     if bad or not rows:
         raise AssertionError(_told(spec, case, bad))
+
+
+def _several(value: Any) -> Any:
+    """One name for a list of one: a text is not taken apart into its letters."""
+    return [value] if isinstance(value, str | int | float) else value
 
 
 def _told(spec: str, case: Case, bad: Sequence[Any]) -> str:

@@ -86,6 +86,9 @@ def test_exact_is_the_exact_value():
         (lambda: losscheck.compare(3, loss="bce", logit=1), "not iterable|cannot be called"),
         (lambda: losscheck.compare([3], loss="bce", logit=1), "cannot be called"),
         (lambda: losscheck.compare("stable", loss="bce", logit=1, max_ulp=float("nan")), "not a limit"),
+        (lambda: losscheck.compare("stable", loss="bce", logit=1, reduction="men"), "did you mean mean"),
+        (lambda: losscheck.compare("stable", loss="bce", logit=1, quantity="gradient"), "unknown quantity"),
+        (lambda: losscheck.compare("mine.py", loss="bce", logit=1), "mine.py:FUNCTION"),
         (lambda: losscheck.sweep("stable", loss="bce", range=(1, -1)), "reversed"),
         (lambda: losscheck.render(losscheck.compare("stable", loss="bce", logit=1), "jsn"), "unknown format"),
     ],
@@ -119,6 +122,12 @@ def test_sweep_finds_the_region_of_a_function():
     assert mine.regions == ours.regions
     assert mine.counts == ours.counts
     assert mine.failures > 0
+
+
+def test_tensors_and_their_dtypes_are_taken():
+    """What an ML engineer has at hand."""
+    report = losscheck.compare("stable", loss="bce", logit=torch.tensor([1.0, 2.0]), dtype=torch.bfloat16, quantity="loss", backend="torch")
+    assert [(row.logits, row.dtype) for row in report.rows] == [((1.0,), "bfloat16"), ((2.0,), "bfloat16")]
 
 
 def test_two_functions_of_one_name_are_two():
@@ -199,6 +208,11 @@ def test_a_wrong_claim_is_refused(more, said):
     """An assertion that could not fail is refused, not passed."""
     with pytest.raises(UserError, match=said):
         assert_accurate(recommended, **more)
+
+
+def test_one_name_is_a_list_of_one():
+    """A text is not taken apart into letters."""
+    assert_accurate(sound, loss="bce", dtypes="float32", quantities="loss", targets=0, range=(-5, 5), points=20)
 
 
 def test_a_missing_device_does_not_pass():

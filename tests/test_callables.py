@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import losscheck
 from losscheck import registry
 from losscheck.backends import Prepared, backend_named
 from losscheck.checkpoint import State, load_state, save_state
@@ -633,3 +634,46 @@ def test_reproduce_says_how_it_was_called(call):
     document = json.loads(call("compare", *words, "--format", "json")[1])
 
     assert all(f" {name} " in document["reproduce"] for name in ("--kw", "--axes", "--impl"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("m.softplus(logit)", "returned None"), ("return math.log1p(math.exp(float(logit)))", "returned the float")],
+    ids=["nothing", "math"],
+)
+def test_a_formula_that_is_not_exact_is_refused(tmp_path, line, said):
+    """A truth in float64 would give a lost loss a clean bill."""
+    file = tmp_path / "inexact.py"
+    file.write_text(f"import math\n\n\ndef exact(m, logit, target):\n    {line}\n")
+    with pytest.raises(UserError, match=said):
+        losscheck.compare("stable", logit=1, formula=f"{file}:exact")
+
+
+@pytest.mark.parametrize("name", ["per_image", "hardest"])
+def test_a_whole_keeps_the_shape_of_the_batch(tmp_path, name):
+    """A loss divided by the first axis, and one that is no sum of its elements: its own number or none, never one of ours."""
+    file = tmp_path / "wholes.py"
+    file.write_text(
+        "import torch.nn.functional as F\n\n\ndef per_image(x, z):\n"
+        "    return F.binary_cross_entropy_with_logits(x, z, reduction='sum') / x.shape[0]\n\n\ndef hardest(x, z):\n"
+        "    return F.binary_cross_entropy_with_logits(x, z, reduction='none').flatten().topk(1).values.mean()\n"
+    )
+    given = {"loss": "bce", "logit": [1, 2, 3, 4], "target": [0, 1, 0, 1], "reduction": "published", "shape": (2, 2), "quantity": "loss"}
+    (row,) = losscheck.compare(f"{file}:{name}", **given).rows
+    x, z = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]])
+    if name == "per_image":
+        assert row.value == float(torch.nn.functional.binary_cross_entropy_with_logits(x, z, reduction="sum") / 2)
+    else:
+        assert row.value is None
+        assert "3.0485" in row.reason
+
+
+def test_an_example_compiles():
+    """The redirection of prints is no part of what is compiled."""
+    from losscheck.backends.torch_modes import why_not_compiled
+
+    if why_not_compiled("cpu"):
+        pytest.skip(why_not_compiled("cpu"))
+    example = Path(__file__).parents[1] / "examples" / "good.py"
+    (row,) = losscheck.compare(f"{example}:BCE", loss="bce", logit=20, target=0, quantity="loss", mode="compile").rows
+    assert (row.value, row.mode) == (20.0, "compile")

@@ -172,7 +172,7 @@ ROW = {
     "failing": {"type": "integer", "minimum": 0},
     "exhaustive": {"type": "boolean"},
     "counts": {"propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": {"type": "integer", "minimum": 1}},
-    "max_ulp": NUMBER,
+    "max_ulp": {"anyOf": [NUMBER, {"type": "null"}]},
     "limit": {"type": "number"},
     "deviation": {"anyOf": [NUMBER, {"type": "null"}]},
     "worst": {"type": ["object", "null"]},

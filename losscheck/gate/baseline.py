@@ -144,7 +144,7 @@ def _entry(data: Any) -> Recorded:
     max_ulp = float(data["max_ulp"])
     if math.isnan(max_ulp) or max_ulp < 0:
         raise ValueError("no ulp")
-    return Recorded(data["points"], max_ulp, dict(counts), str(data["question"]))
+    return Recorded(data["points"], max_ulp, dict(counts), str(data.get("question", "")))
 
 
 def write_baseline(baseline: Baseline, command: str) -> None:

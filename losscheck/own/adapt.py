@@ -6,6 +6,7 @@ float64 result rounded to float32 would be judged for what it is not.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from typing import Any
@@ -71,13 +72,17 @@ class Adapted:
             self.manners[key] = observe(self, xp, logit)
         return self.manners[key]
 
-    def result(self, xp: Any, x: Any, z: Any, untouched: list[tuple[str, Any, Any]] | None = None) -> Any:
-        """What it returns for flat arrays, checked but for its size; ``untouched`` collects (name, passed, copy before).
+    def result(
+        self, xp: Any, x: Any, z: Any, untouched: list[tuple[str, Any, Any]] | None = None, shape: tuple[int, ...] | None = None
+    ) -> Any:
+        """What it returns for arrays laid out as its wiring says, or in a shape, checked but for its size.
+
+        ``untouched`` collects (name, passed, copy before).
 
         Raises:
             OwnCallError: as :meth:`__call__`.
         """
-        shape = self.wiring.shape(len(x))
+        shape = self.wiring.shape(len(x)) if shape is None else shape
         logits, targets = _copy(x).reshape(shape), _copy(z).reshape(shape)
         if self.wiring.input == "probabilities":
             logits = xp.sigmoid(logits) if xp.__name__ == "torch" else sigmoid(xp, logits)
@@ -88,7 +93,8 @@ class Adapted:
         if not self.is_class:
             named |= self.wiring.keyword_values()
         try:
-            with aside():
+            # A compiler cannot follow the redirection, and what it compiles prints nothing.
+            with contextlib.nullcontext() if _compiling(xp) else aside():
                 returned = function(*positional, **named)
         except (Exception, SystemExit) as error:
             raise OwnCallError(told(error, self.own.file)) from error
@@ -99,11 +105,25 @@ class Adapted:
         return self._checked(xp, found, x)
 
     def whole(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
-        """What it returns for a batch in one call: its own reduction."""
-        found = self.result(xp, logit.reshape(-1), target.reshape(-1))
+        """What it returns for a batch in one call: its own reduction. The batch keeps its shape where the callable takes it."""
+        x, z = logit.reshape(-1), target.reshape(-1)
+        try:
+            found = self.result(xp, x, z, shape=tuple(logit.shape))
+        except OwnCallError:
+            if logit.ndim == 1:
+                raise
+            found = self.result(xp, x, z)
         if _size(found) != 1:
             raise OwnCallError(f"it returned the shape {_shape(found.shape)} where one number was expected")
         return found.reshape(())
+
+    def unknown(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
+        """Instead of :meth:`whole` for one whose reduction is none that is known: no exact number stands beside its own."""
+        found = float(self.whole(xp, logit, target))
+        raise OwnCallError(
+            f"it returned {found:.9g} for the whole batch; its reduction is neither the mean nor the sum of its elements, "
+            f"so there is no exact value to put beside it ({self.own.place})"
+        )
 
     def _checked(self, xp: Any, found: Any, x: Any) -> Any:
         torch = xp.__name__ == "torch"
@@ -222,6 +242,10 @@ class Adapted:
 
 def _key(xp: Any, x: Any) -> tuple[str, str, str]:
     return xp.__name__, str(x.dtype), str(getattr(x, "device", "cpu"))
+
+
+def _compiling(xp: Any) -> bool:
+    return xp.__name__ == "torch" and bool(xp.compiler.is_compiling())
 
 
 def _copy(x: Any) -> Any:

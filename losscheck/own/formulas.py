@@ -128,10 +128,18 @@ def _guarded(own: Own) -> Callable[..., Any]:
 
 def _try(own: Own, formula: Formula, params: Mapping[str, float]) -> None:
     """Evaluate it once at ordinary points: a mistake is told before anything else runs."""
+    from losscheck.oracle import arithmetic
     from losscheck.oracle.refine import Term, exact_value
 
     for point in TRIAL:
         try:
+            m = arithmetic("flint", 64, FLOAT64)
+            found = formula(m, *(m.number(each) for each in point), **{name: m.number(value) for name, value in params.items()})
+            if found is None or isinstance(found, float | bool | str):
+                raise UserError(
+                    f"--formula {own.spec} returned {'None' if found is None else f'the {type(found).__name__} {found!r}'} ({own.place})",
+                    "return the formula, written with m.exp, m.log1p, m.softplus ...; Python's math rounds to float64 and is not exact",
+                )
             exact_value(formula, [Term(*point)], params, FLOAT64)
         except ArithmeticError as error:
             raise UserError(

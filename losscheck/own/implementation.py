@@ -11,6 +11,7 @@ from losscheck.errors import UserError
 from losscheck.loss import Implementation, Loss, Published
 from losscheck.own.adapt import Adapted
 from losscheck.own.callables import Own, load
+from losscheck.own.manner import Manner
 from losscheck.own.wiring import Wiring
 
 __all__ = ["own_implementation"]
@@ -49,11 +50,18 @@ def _implementation(own: Own, wiring: Wiring, loss: Loss, backends: tuple[str, .
         source=own.place,
         backends=(backend,),
         formula=formula,
-        published=Published(adapted.whole, manner.reduction) if manner.reduction else None,
+        published=_published(adapted, manner, loss),
         note="; ".join(short(manner)),
         module=own.file or own.spec,
         own=True,
     )
+
+
+def _published(adapted: Adapted, manner: Manner, loss: Loss) -> Published | None:
+    if manner.reduction:
+        return Published(adapted.whole, manner.reduction)
+    # Elements reduced by us would be a number that it never returned.
+    return Published(adapted.unknown, loss.reduction) if manner.reduces else None
 
 
 def _accepted(own: Own, wiring: Wiring, backends: tuple[str, ...]) -> tuple[str, Adapted]:

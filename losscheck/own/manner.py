@@ -97,7 +97,9 @@ def _coupled(adapted: Adapted, xp: Any, x: Any, z: Any, first: Any) -> tuple[boo
     if _size(halved) != half:
         return False, True
     # Another length may take other code, with other last bits.
-    divided, alike = (bool((abs(halved - factor * here) <= CLOSE * abs(here)).all()) for factor in (2, 1))
+    lost = (halved != halved) & (here != here)  # NaN with NaN depends on nothing
+    divided, alike = (bool(((abs(halved - factor * here) <= CLOSE * abs(here)) | lost).all()) for factor in (2, 1))
+    divided = divided and not bool(lost.all())
     return divided, not alike or not same(here, other)
 
 

@@ -1,4 +1,7 @@
-"""Settings every test shares: reproducible hypothesis runs, and the reason given where a CUDA test cannot run."""
+"""What tests share: reproducible hypothesis runs, the reason given where a CUDA test cannot run, the command line in this process."""
+
+import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,3 +17,28 @@ def pytest_runtest_setup(item):
     torch = pytest.importorskip("torch", reason="the CUDA tests need PyTorch")
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device: torch.cuda.is_available() is False")
+
+
+@pytest.fixture
+def plain_surroundings(monkeypatch, tmp_path):
+    """No defaults from the environment or from a pyproject.toml above, 80 columns, no colour asked for, an empty folder."""
+    for name in [each for each in os.environ if each.startswith("LOSSCHECK_") or each in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'elsewhere'\n")
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Run a command line in this process: (exit code, standard output, standard error)."""
+    from losscheck.cli import main
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["losscheck", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        shown = capsys.readouterr()
+        return stop.value.code, shown.out, shown.err
+
+    return run

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import pickle
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import losscheck
 from losscheck import registry
 from losscheck.backends import Prepared, backend_named
 from losscheck.checkpoint import State, load_state, save_state
-from losscheck.cli import main
 from losscheck.dtypes import FLOAT32
 from losscheck.errors import UserError
 from losscheck.evaluate import compare
@@ -49,28 +47,7 @@ def values(rows, quantity="loss"):
     return [row.value for row in rows if row.quantity == quantity]
 
 
-@pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch, tmp_path):
-    """No defaults from the environment or from a pyproject.toml above, 80 columns, no colour asked for."""
-    for name in [each for each in os.environ if each.startswith("LOSSCHECK_") or each in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'elsewhere'\n")
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """Run a command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["losscheck", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return stop.value.code, shown.out, shown.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 
 def in_words(text):

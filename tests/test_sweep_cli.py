@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from losscheck.bulk import examine
-from losscheck.cli import main
 from losscheck.dtypes import FLOAT32
 from losscheck.report import Outcome
 
@@ -24,28 +23,7 @@ ONE = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0")
 QUICK = (*ONE, "--quantity", "loss", "--range", "-20", "-10", "--points", "20")
 
 
-@pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch, tmp_path):
-    """No defaults from the environment or from a pyproject.toml above, 80 columns, no colour asked for."""
-    for name in [each for each in os.environ if each.startswith("LOSSCHECK_") or each in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'elsewhere'\n")
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """Run a command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["losscheck", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return stop.value.code, shown.out, shown.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 
 @pytest.fixture

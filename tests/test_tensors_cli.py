@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 import re
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from losscheck.cli import main
 from losscheck.renderers import Style, render
 from losscheck.renderers.flat import flat_tensor
 from losscheck.report import Outcome, Report
@@ -68,28 +66,13 @@ DOCUMENT = {
 }
 
 
-@pytest.fixture(autouse=True)
-def plain_surroundings(monkeypatch, tmp_path):
-    """No defaults from elsewhere, 80 columns, an empty folder."""
-    for name in [each for each in os.environ if each.startswith("LOSSCHECK_") or each in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'elsewhere'\n")
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
 
 
 @pytest.fixture
-def call(capsys, monkeypatch):
+def call(call):
     """Run `compare` in this process: (exit code, standard output, standard error)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["losscheck", "compare", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return stop.value.code, shown.out, shown.err
-
-    return run
+    return lambda *words: call("compare", *words)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import shlex
-import sys
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,6 @@ from mutants import stable, tampered, times
 from strategies import floats
 
 from losscheck import registry
-from losscheck.cli import main
 from losscheck.dtypes import FORMATS
 from losscheck.gate import judge, measured, stretches
 from losscheck.gate.baseline import Recorded, read_baseline
@@ -41,19 +39,9 @@ def register(monkeypatch):
 
 
 @pytest.fixture
-def call(capsys, monkeypatch, tmp_path):
+def call(call, plain_surroundings):
     """Run a command line in this process, in an empty folder: (exit code, standard output, standard error)."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["losscheck", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return stop.value.code, shown.out, shown.err
-
-    return run
+    return call
 
 
 def case(lines, name="a", implementation="mine", loss="bce"):

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import sys
 from xml.etree import ElementTree
 
 import jsonschema
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from losscheck.cli import main
 from losscheck.evaluate import evaluate
 from losscheck.renderers import GATE_FORMATS, Style, render
 from losscheck.report import Outcome, Report
@@ -356,20 +354,10 @@ cases:
 
 
 @pytest.fixture
-def call(capsys, monkeypatch, tmp_path):
+def call(call, plain_surroundings, tmp_path):
     """`losscheck gate` in this process, in a folder with one failing case."""
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "case.yaml").write_text(CASES, encoding="utf-8")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["losscheck", "gate", *words])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        shown = capsys.readouterr()
-        return stop.value.code, shown.out, shown.err
-
-    return run
+    return lambda *words: call("gate", *words)
 
 
 def test_several_outputs_are_written_at_once(call, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from losscheck import registry
 from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
-from losscheck.backends.blocks import SMALL
+from losscheck.backends.blocks import LANES, SMALL
 from losscheck.backends.extras import EXTRAS, missing
 from losscheck.dtypes import FORMATS, Format, format_named
 from losscheck.errors import UserError
@@ -19,10 +19,6 @@ from losscheck.question import Question, Subject
 from losscheck.report import Difference, PointRow
 
 __all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
-
-# Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same
-# point among many go through the same vector code: PyTorch's scalar tail returns other bits.
-LANES = 64
 
 # An answer for every quantity and index (see Judge).
 Answers = dict[tuple[str, int | None], Answer]
@@ -40,8 +36,7 @@ def compare(question: Question) -> list[PointRow]:
         for dtype in map(format_named, question.dtypes):
             points = pair(question.logits, question.targets, dtype)
             check_domain(points, loss)
-            known = {each.name for each in loss.parameters}
-            params = loss.resolve({k: v for k, v in question.params.items() if k in known}, dtype)
+            params = loss.resolve_own(question.params, dtype)
             judge = Judge(question, loss, dtype, points, params)
             for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
                 answers = _answers(judge, subject)

@@ -117,6 +117,15 @@ class Loss:
             values[name] = value
         return values
 
+    def resolve_own(self, given: Mapping[str, float], dtype: Format) -> dict[str, float]:
+        """As :meth:`resolve`, with parameters that belong to other losses left aside.
+
+        Raises:
+            UserError: for a value out of range.
+        """
+        known = {each.name for each in self.parameters}
+        return self.resolve({name: value for name, value in given.items() if name in known}, dtype)
+
     def check_target(self, target: float) -> None:
         """Refuse a target outside the domain.
 

@@ -130,17 +130,13 @@ def _tasks(question: SweepQuestion) -> Iterator[Task]:
     chosen = Question(losses, (), impl=question.impl, devices=question.devices, backends=question.backends, modes=question.modes)
     for loss in losses:
         for dtype in (FORMATS[name] for name in question.dtypes):
-            params = loss.resolve({name: value for name, value in question.params.items() if name in _names(loss)}, dtype)
+            params = loss.resolve_own(question.params, dtype)
             grid = _grid(question, dtype, loss)
             for one in (each for each in selected if each.loss == loss.name):
                 for subject in subjects(chosen, [one], extras=False):
                     for target in _targets(question, loss, dtype):
                         for layout in ("body", "tail") if question.layout == "both" else (question.layout,):
                             yield Task(loss, subject, params, grid, target, layout, question)
-
-
-def _names(loss: Loss) -> set[str]:
-    return {each.name for each in loss.parameters}
 
 
 def _targets(question: SweepQuestion, loss: Loss, dtype: Format) -> list[float]:

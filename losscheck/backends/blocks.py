@@ -6,8 +6,11 @@ from typing import Any
 
 from losscheck.backends import Call
 
-__all__ = ["in_blocks"]
+__all__ = ["LANES", "SMALL", "in_blocks"]
 
+# Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same point
+# among many go through the same vector code: PyTorch's scalar tail returns other bits.
+LANES = 64
 SMALL, LARGE = 2**10, 2**16
 # Shorter arrays are asked for to see what is done with them (`--layout tail`): they go through as they are.
 LEAST = 64

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.backends import Call
+from losscheck.backends.blocks import LANES
 from losscheck.bulk.examine import Examiner
 from losscheck.bulk.scan import decode_ordinals, summarise
 from losscheck.bulk.summary import Summary
 from losscheck.grid import Grid
 
 __all__ = ["scan_sample"]
-
-LANES = 64
 
 
 def scan_sample(call: Call, examiners: Mapping[str, Examiner], grid: Grid) -> dict[str, Summary]:

@@ -18,7 +18,7 @@ from losscheck.gate.tree import Number
 from losscheck.own.typed import read_value
 from losscheck.own.wiring import DEFAULT_CALL, UNWIRED, Wiring
 
-__all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range"]
+__all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range", "shown"]
 
 MOST_POINTS = 10**6  # that a shape may hold: each of them is a row
 DType = Literal["float64", "float32", "float16", "bfloat16"]
@@ -41,11 +41,11 @@ def _wrong(message: str) -> PydanticCustomError:
 def _number(value: Any) -> str:
     """A number as it was written: decimal, or a hex float."""
     if not isinstance(value, str):
-        raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or -inf")
+        raise _wrong(f"{shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or -inf")
     text = str(value)
     if not isinstance(value, Number) and not re.fullmatch(_QUOTED_NUMBER, text):
         # Python would read more: 1_000, and digits of other scripts.
-        raise _wrong(f"{_shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or nan")
+        raise _wrong(f"{shown(value)} is not a number: write a decimal (-1.5, 3e-7), a quoted hex float ('0x1.8p+0'), inf or nan")
     if isinstance(value, Number):
         text = text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").lower().replace(".nan", "nan")
     try:
@@ -59,7 +59,7 @@ def _at_least_zero(value: Any) -> float:
     """A limit. NaN compares false to everything: it is asked whether it is one."""
     number = float(FLOAT64.parse(_number(value)))
     if not 0 <= number < math.inf:
-        raise _wrong(f"{_shown(value)} is no limit: give a finite number of at least 0")
+        raise _wrong(f"{shown(value)} is no limit: give a finite number of at least 0")
     return number
 
 
@@ -67,19 +67,19 @@ def _text(value: Any) -> str:
     if isinstance(value, Number):
         raise _wrong(f"{value} is a number where text is asked for: quote it")
     if not isinstance(value, str) or not value.strip():
-        raise _wrong(f"{_shown(value)} is no text: write a word or a sentence")
+        raise _wrong(f"{shown(value)} is no text: write a word or a sentence")
     return value
 
 
 def _count(value: Any) -> int:
     if not _whole(value, 10**7):
-        raise _wrong(f"{_shown(value)} is no number of points: give a whole number from 1 to 10000000")
+        raise _wrong(f"{shown(value)} is no number of points: give a whole number from 1 to 10000000")
     return int(value)
 
 
 def _sizes(value: Any) -> int:
     if not _whole(value, MOST_POINTS):
-        raise _wrong(f"{_shown(value)} is no size: give a whole number from 1 to {MOST_POINTS}")
+        raise _wrong(f"{shown(value)} is no size: give a whole number from 1 to {MOST_POINTS}")
     return int(value)
 
 
@@ -90,7 +90,7 @@ def _whole(value: Any, most: int) -> bool:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(f"{_shown(value)} is neither true nor false")
+        raise _wrong(f"{shown(value)} is neither true nor false")
     return value
 
 
@@ -102,7 +102,7 @@ def _constant(value: Any) -> Any:
         return read_value(value)
     if value is None or isinstance(value, bool | str):
         return value
-    raise _wrong(f"{_shown(value)} is no keyword: give a number, true, false, text, or a list of these")
+    raise _wrong(f"{shown(value)} is no keyword: give a number, true, false, text, or a list of these")
 
 
 def _many(value: Any) -> Any:
@@ -117,10 +117,11 @@ def _for_all(value: Any) -> Any:
     return value if isinstance(value, dict) else {"": value}
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as a message quotes it."""
     if value is None:
         return "an empty value"
-    text = {True: "true", False: "false"}.get(value, repr(value)) if isinstance(value, bool) else repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

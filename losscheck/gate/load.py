@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from losscheck.errors import UserError, nearest
-from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range
+from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range, shown
 from losscheck.gate.check import Finding, problems_of
 from losscheck.gate.tree import Node, Number, Problem, parse, read_text
 
@@ -236,20 +236,13 @@ def _message(error: Mapping[str, Any], model: Any) -> str:
         return "is missing"
     if kind == "literal_error":
         known = [each for each in error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ") if each]
-        return f"{_shown(given)} is not one of {', '.join(known)}: {nearest(str(given)[:60], known)}"
+        return f"{shown(given)} is not one of {', '.join(known)}: {nearest(str(given)[:60], known)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{_shown(given)} is not a mapping of keys to values"
+        return f"{shown(given)} is not a mapping of keys to values"
     if kind == "list_type":
-        return f"{_shown(given)} is not a list: write [{given}]" if isinstance(given, str) else f"{_shown(given)} is not a list"
+        return f"{shown(given)} is not a list: write [{given}]" if isinstance(given, str) else f"{shown(given)} is not a list"
     if kind == "too_short":
         return "is empty: give at least one"
     if kind == "string_pattern_mismatch":
-        return f"{_shown(given)} is no link: give one that begins with https://"
+        return f"{shown(given)} is no link: give one that begins with https://"
     return str(error["msg"])
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "an empty value"
-    text = str(value) if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Manner", "observe", "vmap_agrees"]
 
-POINTS = 64  # as many as an elementwise batch has at the least (evaluate.LANES)
+POINTS = 64  # as many as an elementwise batch has at the least (backends.blocks.LANES)
 CLOSE = 1e-2  # a mean is told from a sum by a factor of 64 and survives the sums of 16-bit dtypes
 
 

@@ -55,7 +55,7 @@ def _losses(question: Question | SweepQuestion) -> list[Loss]:
 def _remarks(loss: Loss, one: Implementation, adapted: Adapted, question: Question | SweepQuestion) -> Iterator[str]:
     from losscheck.own.conventions import recognise
 
-    params = loss.resolve({k: v for k, v in question.params.items() if k in {each.name for each in loss.parameters}}, FLOAT64)
+    params = loss.resolve_own(question.params, FLOAT64)
     manners = [*adapted.manners.values()]
     known = _disagreeing(adapted, params)
     explained = "" if any(each.random for each in manners) else recognise(loss, one, params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losscheck import backends
+from losscheck.backends.blocks import LANES
 from losscheck.backends.extras import missing
 from losscheck.backends.numpy import array_dtype
 from losscheck.backends.torch import tensor_dtype
@@ -19,8 +20,6 @@ __all__ = ["BLOCK", "Caller", "RefusedError"]
 
 # Elements of a block. Its float64 temporaries stay in the second-level cache, and PyTorch starts no threads for so few.
 BLOCK = 2**15
-# As in evaluate.py: lengths are padded to whole vectors, so that an element alone gives the same bits.
-LANES = 64
 PROBES = 8
 
 

@@ -74,8 +74,7 @@ class _Run:
         import numpy as np
 
         self.question, self.loss, self.elements, self.dtype = question, loss, elements, elements.dtype
-        known = {each.name for each in loss.parameters}
-        self.params = loss.resolve({k: v for k, v in question.params.items() if k in known}, elements.dtype)
+        self.params = loss.resolve_own(question.params, elements.dtype)
         self.places = np.arange(len(elements)) if elements.inside is None else np.flatnonzero(elements.inside)
         self.oracle = Oracle(self.params, self.dtype, question.oracle, question.max_ulp)
         self.wholes = Wholes(question, loss, elements, self.params, self.oracle)

@@ -7,9 +7,9 @@ import random
 
 from paired import paired, shown
 
-from losscheck.dtypes import FLOAT32, FLOAT64
+from losscheck.core.dtypes import FLOAT32, FLOAT64
+from losscheck.core.registry import losses
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.registry import losses
 
 POINTS = 400
 

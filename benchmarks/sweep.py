@@ -10,9 +10,11 @@ import time
 import torch
 from paired import command, paired, shown
 
-from losscheck.bulk.compiled import BLOCK
-from losscheck.dtypes import FLOAT32
-from losscheck.ranges import Finding, SweepQuestion, run_tasks, tasks_of
+from losscheck.core.dtypes import FLOAT32
+from losscheck.core.request import SweepQuestion
+from losscheck.measure.compiled import BLOCK
+from losscheck.measure.sweep import run_tasks, tasks_of
+from losscheck.measure.task import Finding
 
 
 def task(low: float, floats: int, quantities: tuple[str, ...], device: str):

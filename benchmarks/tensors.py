@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 from paired import command, paired, shown
 
-from losscheck.question import Question
-from losscheck.registry import loss_named
-from losscheck.tensors.evaluate import judge_dump
-from losscheck.tensors.load import load
+from losscheck.core.registry import loss_named
+from losscheck.core.request import Request
+from losscheck.measure.batch import judge_dump
+from losscheck.points.load import load
 
 SHAPE = (2, 80, 128, 128)
 POISONED = (0, 7, 63, 5)
@@ -44,8 +44,8 @@ def heatmap(shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
     return {"logits": logits, "targets": targets}
 
 
-def question(*impl: str, **more) -> Question:
-    return Question((loss_named("centernet-heatmap"),), (), impl=impl, reduction="published", **more)
+def question(*impl: str, **more) -> Request:
+    return Request((loss_named("centernet-heatmap"),), (), impl=impl, reduction="published", **more)
 
 
 def bare(batch: dict[str, torch.Tensor]):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from losscheck import testing
     from losscheck.api import compare, exact, render, sweep
 
-__version__ = "0.1.0"
+from losscheck.core.version import __version__
+
 __all__ = ["__version__", "compare", "exact", "render", "sweep", "testing"]
 
 

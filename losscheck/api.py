@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from losscheck.dtypes import format_named
-from losscheck.enclosure import Exact
-from losscheck.errors import UserError
-from losscheck.loss import Loss
-from losscheck.own.wiring import DEFAULT_CALL, Wiring
-from losscheck.question import DEFAULT_MAX_ULP, Question
-from losscheck.report import Report
+from losscheck.core.call_spec import DEFAULT_CALL, CallSpec
+from losscheck.core.dtypes import format_named
+from losscheck.core.errors import UserError
+from losscheck.core.exact import Exact
+from losscheck.core.loss import Loss
+from losscheck.core.report import Report
+from losscheck.core.request import DEFAULT_MAX_ULP, Request
 
 __all__ = ["Implementations", "compare", "exact", "render", "sweep"]
 
@@ -54,20 +54,20 @@ def compare(
             ``formula``, as the options of those names (``keywords`` is --kw).
 
     Returns:
-        A report: ``rows`` are :class:`losscheck.report.PointRow`, ``remarks`` what is said about callables.
+        A report: ``rows`` are :class:`losscheck.core.results.PointRow`, ``remarks`` what is said about callables.
 
     Raises:
         UserError: for an unknown name, a logit or target outside the domain, a selection that matches nothing.
     """
-    from losscheck.environment import describe
-    from losscheck.evaluate import compare as compare_rows
-    from losscheck.evaluate import differences
-    from losscheck.own.remarks import definitions, remarks_on
+    from losscheck.callables.notes import definitions, notes_on
+    from losscheck.inventory.environment import describe
+    from losscheck.measure.compare import compare as compare_rows
+    from losscheck.measure.compare import differences
 
-    wiring = wiring_of(calling)
+    call_spec = call_spec_of(calling)
     specs = specs_of(impl)
-    question = Question(
-        losses=tuple(_losses(_many(loss), specs, wiring)),
+    question = Request(
+        losses=tuple(_losses(_many(loss), specs, call_spec)),
         logits=_many(logit),
         targets=_many(target),
         impl=specs,
@@ -81,7 +81,7 @@ def compare(
         oracle=oracle,
         digits=digits,
         max_ulp=_limit(max_ulp),
-        wiring=wiring,
+        call_spec=call_spec,
         modes=_modes(mode),
     )
     rows = compare_rows(question)
@@ -94,7 +94,7 @@ def compare(
         max_ulp=question.max_ulp,
         differences=tuple(differences(rows)),
         definitions=definitions(question),
-        remarks=remarks_on(question),
+        remarks=notes_on(question),
     )
 
 
@@ -128,21 +128,23 @@ def sweep(
         points, spacing: of a sample; ``exhaustive`` takes every float, and 16-bit dtypes always do.
 
     Returns:
-        A report: ``sweeps`` are :class:`losscheck.report.SweepRow`, one for each implementation, target and quantity.
+        A report: ``sweeps`` are :class:`losscheck.core.results.SweepRow`, one for each implementation, target and quantity.
 
     Raises:
         UserError: as :func:`compare`, and for an empty range.
     """
-    from losscheck.environment import describe
-    from losscheck.own.remarks import definitions, remarks_on
-    from losscheck.ranges import Finding, SweepQuestion, run_tasks, tasks_of
-    from losscheck.sweep_rows import bit_differences, rows_of
+    from losscheck.callables.notes import definitions, notes_on
+    from losscheck.core.request import SweepQuestion
+    from losscheck.inventory.environment import describe
+    from losscheck.measure.sweep import run_tasks, tasks_of
+    from losscheck.measure.sweep_rows import bit_differences, rows_of
+    from losscheck.measure.task import Finding
 
-    wiring = wiring_of(calling)
+    call_spec = call_spec_of(calling)
     specs = specs_of(impl)
     low, high = (_text(each) for each in range)
     question = SweepQuestion(
-        losses=tuple(each.name for each in _losses(_many(loss), specs, wiring)),
+        losses=tuple(each.name for each in _losses(_many(loss), specs, call_spec)),
         low=low,
         high=high,
         impl=specs,
@@ -159,7 +161,7 @@ def sweep(
         oracle=oracle,
         digits=digits,
         max_ulp=_limit(max_ulp),
-        wiring=wiring,
+        call_spec=call_spec,
         modes=_modes(mode),
     )
     tasks = tasks_of(question)
@@ -173,7 +175,7 @@ def sweep(
         bit_differences=tuple(bit_differences(tasks, findings)),
         max_ulp=question.max_ulp,
         definitions=definitions(question),
-        remarks=remarks_on(question),
+        remarks=notes_on(question),
     )
 
 
@@ -195,10 +197,10 @@ def exact(
     Raises:
         UserError: for an unknown name, and a point or parameters outside the domain.
     """
-    from losscheck import registry
-    from losscheck.judge import definition_of
+    from losscheck.core import registry
+    from losscheck.measure.exact_side import definition_of
     from losscheck.oracle.refine import Term, exact_value
-    from losscheck.points import check_domain, pair
+    from losscheck.points.listed import check_domain, pair
 
     _quantities(quantity)
     of, form = registry.loss_named(loss), format_named(_dtypes(dtype)[0])
@@ -215,7 +217,7 @@ def render(report: Report, format: str = "table", *, width: int = 80, color: boo
     Raises:
         UserError: for another format.
     """
-    from losscheck.errors import nearest
+    from losscheck.core.errors import nearest
     from losscheck.renderers import FORMATS, Style
     from losscheck.renderers import render as rendered
 
@@ -224,13 +226,13 @@ def render(report: Report, format: str = "table", *, width: int = 80, color: boo
     return rendered(format, report, Style(width=width, color=color))
 
 
-def wiring_of(calling: Mapping[str, Any]) -> Wiring:
+def call_spec_of(calling: Mapping[str, Any]) -> CallSpec:
     """How callables are called, from keyword arguments.
 
     Raises:
         UserError: for an argument there is none of.
     """
-    from losscheck.errors import nearest
+    from losscheck.core.errors import nearest
 
     known = ("keywords", "call", "input", "pick", "axes", "formula")
     for name in calling:
@@ -239,27 +241,28 @@ def wiring_of(calling: Mapping[str, Any]) -> Wiring:
     keywords = dict(calling.get("keywords") or {})
     held = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in keywords.items())
     texts = {name: calling.get(name) or "" for name in ("pick", "axes", "formula")}
-    return Wiring(held, calling.get("call") or DEFAULT_CALL, calling.get("input") or "logits", **texts)
+    return CallSpec(held, calling.get("call") or DEFAULT_CALL, calling.get("input") or "logits", **texts)
 
 
 def specs_of(impl: Implementations) -> tuple[str, ...]:
     """Names as they are; a callable gets one, under which it is found again in this process."""
-    from losscheck.own.callables import register
+    from losscheck.callables.loading import register
 
     several = [impl] if isinstance(impl, str) or callable(impl) else list(impl)
     return tuple(each if isinstance(each, str) else register(each) for each in several)
 
 
-def _losses(names: Sequence[str], specs: Sequence[str], wiring: Wiring) -> list[Loss]:
-    from losscheck import registry
-    from losscheck.own.callables import is_spec
+def _losses(names: Sequence[str], specs: Sequence[str], call_spec: CallSpec) -> list[Loss]:
+    from losscheck.callables.loading import is_spec
+    from losscheck.callables.selection import loss_of, select
+    from losscheck.core import registry
 
-    names = list(names) or ([wiring.formula] if wiring.formula else [])
+    names = list(names) or ([call_spec.formula] if call_spec.formula else [])
     if names:
-        return [registry.loss_named(name, wiring) for name in names]
+        return [loss_of(name, call_spec) for name in names]
     if any(map(is_spec, specs)):
         raise UserError("a callable of your own needs the loss it is to compute", f"add loss=, one of {', '.join(registry.losses())}")
-    chosen = registry.select(registry.losses().values(), specs)
+    chosen = select(registry.losses().values(), specs)
     return [each for name, each in registry.losses().items() if any(one.loss == name for one in chosen)]
 
 
@@ -283,8 +286,8 @@ def _quantities(quantity: Some[str]) -> tuple[str, ...]:
 
 
 def _reduction(name: str) -> str:
-    from losscheck.errors import nearest
-    from losscheck.reductions import REDUCTIONS
+    from losscheck.core.errors import nearest
+    from losscheck.core.reductions import REDUCTIONS
 
     known = ("none", "published", *REDUCTIONS)
     if name not in known:

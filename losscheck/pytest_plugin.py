@@ -57,9 +57,9 @@ class CaseItem(pytest.Item):
         self.loaded = loaded
 
     def runtest(self) -> None:
-        from losscheck.errors import UserError
+        from losscheck.core.errors import UserError
+        from losscheck.core.verdict import Verdict
         from losscheck.gate.judge import Session, judge_case
-        from losscheck.verdict import Verdict
 
         try:
             rows = judge_case(self.loaded, Session())

@@ -49,11 +49,11 @@ def assert_accurate(
         UserError: for an unknown name, and values out of range.
     """
     from losscheck.api import specs_of
+    from losscheck.core.verdict import Verdict
     from losscheck.gate.case import Callable as Calling
     from losscheck.gate.case import Expect
     from losscheck.gate.judge import Session, judge_case
     from losscheck.gate.load import LoadedCase, case_of
-    from losscheck.verdict import Verdict
 
     (spec,) = specs_of(fn)
     dtypes, quantities, targets, allow = map(_several, (dtypes, quantities, targets, allow))

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from losscheck import elementary, registry
-from losscheck.dtypes import FORMATS
+from losscheck.core import functional as elementary
+from losscheck.core import registry
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.loss import Implementation
+from losscheck.core.reductions import REDUCTIONS
 from losscheck.gate.judge import Session, judge_case
 from losscheck.gate.load import case_files, load
-from losscheck.loss import Implementation
-from losscheck.reductions import REDUCTIONS
 
 __all__ = ["CASES", "EVERYWHERE", "MUTANTS", "Catch", "Mutant", "caught", "document", "in_place", "line", "shipped", "stable"]
 

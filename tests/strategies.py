@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from losscheck.dtypes import FORMATS
+from losscheck.core.dtypes import FORMATS
 
 __all__ = [
     "between",
@@ -57,7 +57,7 @@ def dyadics(dtype, bits=160):
 
 def losses():
     """Any registered loss."""
-    from losscheck import registry
+    from losscheck.core import registry
 
     return st.sampled_from(list(registry.losses().values()))
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import losscheck
-from losscheck.errors import UserError
-from losscheck.report import Outcome
+from losscheck.core.errors import UserError
+from losscheck.core.outcome import Outcome
 from losscheck.testing import assert_accurate
 
 

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import formats
 
-from losscheck.bulk import kernels, summary
-from losscheck.bulk.array_judge import BUCKETS, CODES, Limits, bucket_name, buckets, judge_arrays
-from losscheck.bulk.scan import decode_ordinals
-from losscheck.bulk.summary import CELLS, WORST, Band, Summary, Worst
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
-from losscheck.enclosure import Exact, Kind
-from losscheck.errors import UserError
-from losscheck.grid import Grid, exhaustive_grid, sampled_grid
-from losscheck.measure import classify, ulp_error
-from losscheck.report import FAILURES, Outcome
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
+from losscheck.core.error import classify, ulp_error
+from losscheck.core.errors import UserError
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import FAILURES, Outcome
+from losscheck.filter import kernels
+from losscheck.filter.classify import BUCKETS, CODES, Limits, bucket_name, buckets, judge_arrays
+from losscheck.measure import summary
+from losscheck.measure.summary import WORST, Band, Summary, Worst
+from losscheck.points.grid import CELLS, Grid, decode_ordinals, exhaustive_grid, sampled_grid
 
 NARROW = (FLOAT32, FLOAT16, BFLOAT16)
 UNDECIDED = CODES.index(Outcome.UNDECIDED)

@@ -14,19 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import losscheck
-from losscheck import registry
 from losscheck.backends import Prepared, backend_named
-from losscheck.checkpoint import State, load_state, save_state
-from losscheck.dtypes import FLOAT32
-from losscheck.errors import UserError
-from losscheck.evaluate import compare
-from losscheck.own.callables import load
-from losscheck.own.implementation import own_implementation
-from losscheck.own.typed import as_given, read_value, value_text
-from losscheck.own.wiring import UNWIRED, Wiring, keywords_of
-from losscheck.question import Question
-from losscheck.ranges import Finding, SweepQuestion, tasks_of
-from losscheck.report import Outcome
+from losscheck.callables.implementation import own_implementation
+from losscheck.callables.loading import load
+from losscheck.callables.selection import loss_of
+from losscheck.core import registry
+from losscheck.core.call_spec import PLAIN_CALL, CallSpec, keywords_of
+from losscheck.core.dtypes import FLOAT32
+from losscheck.core.errors import UserError
+from losscheck.core.literals import as_given, read_value, value_text
+from losscheck.core.outcome import Outcome
+from losscheck.core.request import Request, SweepQuestion
+from losscheck.measure.checkpoint import State, load_state, save_state
+from losscheck.measure.compare import compare
+from losscheck.measure.sweep import tasks_of
+from losscheck.measure.task import Finding
 
 FILE = str(Path(__file__).with_name("own_losses.py"))
 BCE = registry.loss_named("bce")
@@ -37,9 +39,9 @@ def own(name):
     return f"{FILE}:{name}"
 
 
-def ask(name, logits=(1.5,), targets=(0.0,), loss=BCE, wiring=UNWIRED, **more):
+def ask(name, logits=(1.5,), targets=(0.0,), loss=BCE, call_spec=PLAIN_CALL, **more):
     """The rows of one callable."""
-    question = Question((loss,), logits, targets, impl=(own(name),), wiring=wiring, **more)
+    question = Request((loss,), logits, targets, impl=(own(name),), call_spec=call_spec, **more)
     return compare(question)
 
 
@@ -105,7 +107,7 @@ def test_any_text_is_read_or_refused(text):
 def test_any_call_is_read_or_refused(text):
     """--call with anything in it."""
     try:
-        Wiring(call=text)
+        CallSpec(call=text)
     except UserError:
         return
     assert "{logits}" in text and "{targets}" in text
@@ -114,11 +116,11 @@ def test_any_call_is_read_or_refused(text):
 def test_a_wiring_survives_json_and_pickle():
     """State files and spawned workers, with the values that JSON has no word for."""
     keywords = keywords_of(["a=.nan", "b=-.inf", "c=[1, [x, null]]", "d='1'", "e=true", "f=1"])
-    wiring = Wiring(keywords, call="{targets}, input={logits}, k=2", input="probabilities", pick="a.0", axes="1,N", formula="f.py:g")
-    again = Wiring.from_json(json.loads(json.dumps(wiring.to_json(), allow_nan=False)))
+    call_spec = CallSpec(keywords, call="{targets}, input={logits}, k=2", input="probabilities", pick="a.0", axes="1,N", formula="f.py:g")
+    again = CallSpec.from_json(json.loads(json.dumps(call_spec.to_json(), allow_nan=False)))
 
-    assert again == wiring and hash(again) == hash(wiring) and repr(again) == repr(wiring)
-    assert repr(pickle.loads(pickle.dumps(wiring))) == repr(wiring)
+    assert again == call_spec and hash(again) == hash(call_spec) and repr(again) == repr(call_spec)
+    assert repr(pickle.loads(pickle.dumps(call_spec))) == repr(call_spec)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_wiring_survives_json_and_pickle():
 def test_a_wiring_that_cannot_be_is_refused(more, words):
     """Each with the cure, before anything is loaded."""
     with pytest.raises(UserError, match=words):
-        Wiring(**more)
+        CallSpec(**more)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_a_wiring_that_cannot_be_is_refused(more, words):
 )
 def test_points_go_along_the_first_named_axis(axes, shape):
     """The others are 1, so that each point is a sample of its own."""
-    assert Wiring(axes=axes).shape(5) == shape
+    assert CallSpec(axes=axes).shape(5) == shape
 
 
 # Finding it ------------------------------------------------------------------------------------------------------------
@@ -251,30 +253,30 @@ EXACT = 1.7014132779827524  # softplus(1.5)
 
 
 @pytest.mark.parametrize(
-    ("name", "wiring"),
+    ("name", "call_spec"),
     [
-        ("good", UNWIRED),
-        ("turned_round", Wiring(call="{targets}, input={logits}")),
-        ("turned_round", Wiring(call="{targets}, input={logits}, scale=1", keywords=(("sizes", (1, (2, "a"))),))),
-        ("as_dict", Wiring(pick="loss")),
-        ("as_tuple", Wiring(pick="1.loss")),
-        ("as_tuple", Wiring(pick="1.0")),
-        ("as_object", Wiring(pick="all.cls")),
-        ("images", Wiring(axes="B,C,H,W")),
-        ("images", UNWIRED),
-        ("on_probabilities", Wiring(input="probabilities")),
-        ("mean", UNWIRED),
-        ("total", UNWIRED),
-        ("averaged", UNWIRED),
-        ("Module", UNWIRED),
-        ("INSTANCE", UNWIRED),
-        ("Plain", Wiring(keywords=(("scale", 1.0),))),
-        ("in_numpy", UNWIRED),
+        ("good", PLAIN_CALL),
+        ("turned_round", CallSpec(call="{targets}, input={logits}")),
+        ("turned_round", CallSpec(call="{targets}, input={logits}, scale=1", keywords=(("sizes", (1, (2, "a"))),))),
+        ("as_dict", CallSpec(pick="loss")),
+        ("as_tuple", CallSpec(pick="1.loss")),
+        ("as_tuple", CallSpec(pick="1.0")),
+        ("as_object", CallSpec(pick="all.cls")),
+        ("images", CallSpec(axes="B,C,H,W")),
+        ("images", PLAIN_CALL),
+        ("on_probabilities", CallSpec(input="probabilities")),
+        ("mean", PLAIN_CALL),
+        ("total", PLAIN_CALL),
+        ("averaged", PLAIN_CALL),
+        ("Module", PLAIN_CALL),
+        ("INSTANCE", PLAIN_CALL),
+        ("Plain", CallSpec(keywords=(("scale", 1.0),))),
+        ("in_numpy", PLAIN_CALL),
     ],
 )
-def test_every_way_to_wire_gives_the_same_loss(name, wiring):
+def test_every_way_to_wire_gives_the_same_loss(name, call_spec):
     """One function, dressed in all the ways that people dress it."""
-    rows = ask(name, (1.5, -3.0, 0.25), (0.0, 1.0, 1.0), wiring=wiring, quantities=("loss",))
+    rows = ask(name, (1.5, -3.0, 0.25), (0.0, 1.0, 1.0), call_spec=call_spec, quantities=("loss",))
 
     assert [row.outcome for row in rows] == [Outcome.OK] * 3
     assert rows[0].value == pytest.approx(EXACT, rel=1e-6)
@@ -316,7 +318,7 @@ def test_a_reducing_one_is_judged_logit_by_logit():
 @pytest.mark.parametrize(("name", "reduction"), [("mean", "mean"), ("total", "sum"), ("per_positive", "normalised"), ("branching", "sum")])
 def test_its_own_reduction_is_recognised_and_can_be_judged(name, reduction):
     """--reduction published gives it the whole batch at once, against the exact sum with its own weights."""
-    one = own_implementation(own(name), BCE, UNWIRED)
+    one = own_implementation(own(name), BCE, PLAIN_CALL)
     rows = ask(name, (1.5, -3.0, 2.0, 4.0), (0.0, 1.0, 1.0, 0.0), reduction="published", quantities=("loss",))
 
     assert one.published.weights == reduction
@@ -326,7 +328,7 @@ def test_its_own_reduction_is_recognised_and_can_be_judged(name, reduction):
 @pytest.mark.parametrize(("name", "batched"), [("squares", True), ("mean", False), ("branching", False)])
 def test_vmap_is_used_where_it_gives_the_bits_of_the_loop(name, batched):
     """A sweep of a reducing loss: what vmap does in other bits (its vector code), or cannot do, is looped over."""
-    adapted = own_implementation(own(name), BCE, UNWIRED).function
+    adapted = own_implementation(own(name), BCE, PLAIN_CALL).function
     x = torch.linspace(-30, 30, 300)
     losses = adapted(torch, x, torch.zeros(300))
 
@@ -349,17 +351,17 @@ def test_a_call_that_cannot_be_made_is_refused(monkeypatch, name, more, words):
     """Before anything runs, with what it takes."""
     monkeypatch.chdir(Path(FILE).parent)
     with pytest.raises(UserError) as error:
-        ask(name, wiring=Wiring(**more))
+        ask(name, call_spec=CallSpec(**more))
 
     assert words in str(error.value)
 
 
 def test_backend_says_numpy():
     """The user's word decides; mpmath runs no callable."""
-    assert own_implementation(own("in_numpy"), BCE, UNWIRED, ("numpy",)).backends == ("numpy",)
-    assert own_implementation(own("good"), BCE, UNWIRED, ("numpy",)).backends == ("numpy",)
+    assert own_implementation(own("in_numpy"), BCE, PLAIN_CALL, ("numpy",)).backends == ("numpy",)
+    assert own_implementation(own("good"), BCE, PLAIN_CALL, ("numpy",)).backends == ("numpy",)
     with pytest.raises(UserError, match="not on mpmath"):
-        own_implementation(own("good"), BCE, UNWIRED, ("mpmath",))
+        own_implementation(own("good"), BCE, PLAIN_CALL, ("mpmath",))
 
 
 # What goes wrong -------------------------------------------------------------------------------------------------------
@@ -384,7 +386,7 @@ def test_backend_says_numpy():
 def test_what_it_raises_or_returns_is_a_row(monkeypatch, name, reason):
     """Unavailable, with its own message and place; what stands beside it is judged."""
     monkeypatch.chdir(Path(FILE).parent)
-    question = Question((BCE,), (1.5,), (0.0,), impl=(own(name), "stable"))
+    question = Request((BCE,), (1.5,), (0.0,), impl=(own(name), "stable"))
     rows = compare(question)
 
     assert [row.outcome for row in rows[:2]] == [Outcome.UNAVAILABLE] * 2
@@ -436,7 +438,7 @@ def test_what_is_odd_is_said(call, name, words):
 def test_targets_changed_in_place_are_changed_nowhere_else():
     """Blocks of a sweep share their targets, and both calls their logits: the second would see what the first left."""
     for name in ("writes_targets", "writes_logits"):
-        one = own_implementation(own(name), BCE, UNWIRED)
+        one = own_implementation(own(name), BCE, PLAIN_CALL)
         scan = backend_named("torch").prepare(Prepared(BCE, one, {"pos_weight": 1.0}, FLOAT32, "cpu", target=1.0, gradient=True))
         logits = np.linspace(-5, 5, 64, dtype=np.float32)
         first, second = scan(logits), scan(logits)
@@ -479,7 +481,7 @@ def test_a_parameter_of_another_value_is_seen(call):
 def test_a_formula_keeps_rounding_and_deviation_apart():
     """naive with eps: within a few ulp of what it computes, far from the definition."""
     plain, told = (
-        ask("eps_in_logs", (10.0,), (0.0,), dtypes=("float64",), wiring=Wiring(formula=formula), quantities=("loss",))[0]
+        ask("eps_in_logs", (10.0,), (0.0,), dtypes=("float64",), call_spec=CallSpec(formula=formula), quantities=("loss",))[0]
         for formula in ("", own("exact_eps"))
     )
 
@@ -489,11 +491,11 @@ def test_a_formula_keeps_rounding_and_deviation_apart():
 
 def test_a_formula_alone_is_a_loss():
     """Without --loss: its parameters from --kw, its gradient by differentiation, its text before the first number."""
-    wiring = Wiring(keywords=(("gamma", 1.5),), formula=own("exact_unweighted"))
-    loss = registry.loss_named(wiring.formula, wiring)
-    rows = ask("unweighted", (1.5, 3.0), (0.0,), loss=loss, wiring=wiring)
+    call_spec = CallSpec(keywords=(("gamma", 1.5),), formula=own("exact_unweighted"))
+    loss = loss_of(call_spec.formula, call_spec)
+    rows = ask("unweighted", (1.5, 3.0), (0.0,), loss=loss, call_spec=call_spec)
     known = ask(
-        "unweighted", (1.5, 3.0), (0.0,), loss=FOCAL, params={"alpha": 0.5, "gamma": 1.5}, wiring=Wiring(keywords=(("gamma", 1.5),))
+        "unweighted", (1.5, 3.0), (0.0,), loss=FOCAL, params={"alpha": 0.5, "gamma": 1.5}, call_spec=CallSpec(keywords=(("gamma", 1.5),))
     )
 
     assert {row.outcome for row in rows} == {Outcome.OK}
@@ -503,8 +505,8 @@ def test_a_formula_alone_is_a_loss():
 
 def test_a_formula_beside_a_loss_takes_what_the_callable_is_called_with():
     """--kw alpha=0.75: the formula has 0.75, the definition --param's 0.25."""
-    wiring = Wiring(keywords=(("alpha", 0.75),), formula=own("exact_scaled"))
-    (row,) = ask("focal", (1.5,), (1.0,), loss=FOCAL, wiring=wiring, quantities=("loss",))
+    call_spec = CallSpec(keywords=(("alpha", 0.75),), formula=own("exact_scaled"))
+    (row,) = ask("focal", (1.5,), (1.0,), loss=FOCAL, call_spec=call_spec, quantities=("loss",))
 
     assert row.outcome is Outcome.OK and row.deviation == pytest.approx(2)
 
@@ -521,7 +523,7 @@ def test_a_formula_that_cannot_be_evaluated_is_told(monkeypatch, formula, words)
     """With the line of theirs, or what is missing."""
     monkeypatch.chdir(Path(FILE).parent)
     with pytest.raises(UserError) as error:
-        ask("good", wiring=Wiring(formula=own(formula)))
+        ask("good", call_spec=CallSpec(formula=own(formula)))
 
     assert words in str(error.value)
 
@@ -547,12 +549,12 @@ def sweep_question(name, **more):
 
 def test_a_state_file_carries_the_wiring(tmp_path):
     """A resumed or merged sweep that calls it otherwise would mix two functions."""
-    wiring = Wiring(keywords=(("scale", 2.0), ("sizes", (1, (2, "a")))), call="{targets}, input={logits}")
-    question = sweep_question("turned_round", wiring=wiring)
+    call_spec = CallSpec(keywords=(("scale", 2.0), ("sizes", (1, (2, "a")))), call="{targets}, input={logits}")
+    question = sweep_question("turned_round", call_spec=call_spec)
     save_state(State(question, [Finding() for _ in tasks_of(question)]), tmp_path / "state")
 
     assert load_state(tmp_path / "state").question == question
-    assert load_state(tmp_path / "state").question != sweep_question("turned_round", wiring=Wiring(call="{targets}, input={logits}"))
+    assert load_state(tmp_path / "state").question != sweep_question("turned_round", call_spec=CallSpec(call="{targets}, input={logits}"))
 
 
 def test_a_sweep_in_processes_gives_the_bits_of_one(tmp_path):

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from losscheck.cli import main
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
 from losscheck.gate.load import CaseError, case_files, load
 from losscheck.gate.schema import schema_text
 from losscheck.gate.tree import Number, parse

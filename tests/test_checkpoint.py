@@ -10,12 +10,14 @@ import time
 
 import pytest
 
-from losscheck import checkpoint
-from losscheck.checkpoint import Checkpoint, State, load_state, merge_states, save_state, shard_range
-from losscheck.errors import UserError
-from losscheck.ranges import Finding, SweepQuestion, run_tasks, tasks_of
+from losscheck.core.errors import UserError
+from losscheck.core.request import SweepQuestion
+from losscheck.measure import checkpoint
+from losscheck.measure.checkpoint import Checkpoint, State, load_state, merge_states, save_state, shard_range
+from losscheck.measure.sweep import run_tasks, tasks_of
+from losscheck.measure.sweep_rows import rows_of
+from losscheck.measure.task import Finding
 from losscheck.renderers.flat import flat_sweep
-from losscheck.sweep_rows import rows_of
 
 QUESTION = SweepQuestion(
     ("bce",), "-14.6", "-14.55", impl=("torch-bce-with-logits", "naive"), backends=("torch",), targets=("0", "1"), exhaustive=True
@@ -26,7 +28,7 @@ WORDS = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0", "-
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Chunks of 2^13 floats: every task of the question has seven."""
-    monkeypatch.setattr("losscheck.ranges.CHUNK", 2**13)
+    monkeypatch.setattr("losscheck.measure.task.CHUNK", 2**13)
 
 
 def begun(question=QUESTION, shard=(1, 1)):
@@ -62,7 +64,7 @@ def shown(state):
 @pytest.fixture(scope="module")
 def uninterrupted():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("losscheck.ranges.CHUNK", 2**13)
+        patch.setattr("losscheck.measure.task.CHUNK", 2**13)
         return shown(finish(begun()))
 
 
@@ -95,7 +97,7 @@ def test_a_sweep_interrupted_again_and_again_ends_the_same(tmp_path, uninterrupt
 
 def test_the_size_of_chunks_does_not_show(monkeypatch, uninterrupted):
     """A region cut at the end of a chunk, or a profile that restarts with it."""
-    monkeypatch.setattr("losscheck.ranges.CHUNK", 2**24)
+    monkeypatch.setattr("losscheck.measure.task.CHUNK", 2**24)
 
     assert shown(finish(begun())) == uninterrupted
 
@@ -113,7 +115,8 @@ def test_a_checkpoint_is_written_now_and_then(tmp_path, monkeypatch):
 
 
 SMALL_CHUNKS = (
-    "import losscheck.ranges as s, losscheck.checkpoint as c; s.CHUNK, c.SECONDS = 2**14, 0.0; from losscheck.cli import main; main()"
+    "import losscheck.measure.task as s, losscheck.measure.checkpoint as c; "
+    "s.CHUNK, c.SECONDS = 2**14, 0.0; from losscheck.cli import main; main()"
 )
 
 
@@ -224,7 +227,7 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
 def state_text(tmp_path_factory):
     path = tmp_path_factory.mktemp("state") / "state.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("losscheck.ranges.CHUNK", 2**13)
+        patch.setattr("losscheck.measure.task.CHUNK", 2**13)
         finish(begun(), path, 5)
     return path.read_text()
 

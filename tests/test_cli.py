@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from losscheck import registry
 from losscheck.backends import BACKENDS
 from losscheck.backends.extras import EXTRAS, installed, missing
 from losscheck.cli import main
-from losscheck.dtypes import FORMATS
+from losscheck.core import registry
+from losscheck.core.dtypes import FORMATS
 
 # The fields of a row, in the order of the contract.
 FIELDS = [
@@ -664,7 +664,7 @@ def test_a_crash_is_an_internal_error_with_exit_code_2(call, monkeypatch):
     def crash(*_):
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setattr("losscheck.evaluate.compare", crash)
+    monkeypatch.setattr("losscheck.measure.compare.compare", crash)
     code, _, err = call("compare", *NUMPY, "--logit", "1")
     monkeypatch.setenv("LOSSCHECK_DEBUG", "1")
 

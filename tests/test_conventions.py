@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import params as any_params
 
-from losscheck import registry
-from losscheck.dtypes import FLOAT64
+from losscheck.callables import diagnose as conventions
+from losscheck.callables.diagnose import GUARDS, recognise
+from losscheck.callables.implementation import own_implementation
+from losscheck.callables.plain import PlainArithmetic
+from losscheck.callables.selection import select
+from losscheck.core import registry
+from losscheck.core.call_spec import PLAIN_CALL, CallSpec
+from losscheck.core.dtypes import FLOAT64
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.own import conventions
-from losscheck.own.conventions import GUARDS, recognise
-from losscheck.own.implementation import own_implementation
-from losscheck.own.plain import PlainArithmetic
-from losscheck.own.wiring import UNWIRED, Wiring
 
 FILE = str(Path(__file__).with_name("own_losses.py"))
 LOSSES = registry.losses()
@@ -46,10 +47,10 @@ def of_p(p, z):
 def explain(monkeypatch):
     """What is said about a function as an implementation of a loss."""
 
-    def run(loss, function, wiring=UNWIRED, **params):
+    def run(loss, function, call_spec=PLAIN_CALL, **params):
         chosen = LOSSES[loss]
-        one = own_implementation(f"{FILE}:good", chosen, Wiring(pick=wiring.pick))
-        made = type(one.function)(type(one.function.own)("f.py:f", function, "", 0), wiring)
+        one = own_implementation(f"{FILE}:good", chosen, CallSpec(pick=call_spec.pick))
+        made = type(one.function)(type(one.function.own)("f.py:f", function, "", 0), call_spec)
         return recognise(chosen, type(one)(chosen.name, "f.py:f", made, "a test", ("torch",), own=True), chosen.resolve(params, FLOAT64))
 
     return run
@@ -145,7 +146,7 @@ def test_a_missing_pos_weight_is_named(explain):
 
 def test_a_sigmoid_too_many_is_told_with_the_input_option(explain):
     """--input probabilities for a function that takes logits."""
-    assert "--input logits" in explain("bce", bce, Wiring(input="probabilities"))
+    assert "--input logits" in explain("bce", bce, CallSpec(input="probabilities"))
 
 
 def test_a_function_of_float32_alone_is_explained_too(explain):
@@ -189,13 +190,13 @@ def test_the_stable_implementation_of_a_loss_follows_its_definition(data):
     loss = data.draw(st.sampled_from(list(LOSSES.values())))
     drawn = data.draw(any_params(loss, FLOAT64))
     chosen = {each.name: min(max(drawn[each.name], 0.1), 0.9 if each.high == 1 else 4.0) for each in loss.parameters}
-    (stable,) = registry.select([loss], ["stable"])
+    (stable,) = select([loss], ["stable"])
 
     def function(x, z):
         return stable.function(torch, x, z, **chosen)
 
-    one = own_implementation(f"{FILE}:good", loss, UNWIRED)
-    made = type(one.function)(type(one.function.own)("f.py:f", function, "", 0), UNWIRED)
+    one = own_implementation(f"{FILE}:good", loss, PLAIN_CALL)
+    made = type(one.function)(type(one.function.own)("f.py:f", function, "", 0), PLAIN_CALL)
 
     assert recognise(loss, type(one)(loss.name, "f.py:f", made, "a test", ("torch",), own=True), chosen) == ""
 

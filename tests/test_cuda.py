@@ -4,13 +4,13 @@ import itertools
 
 import pytest
 
-from losscheck import registry
 from losscheck.backends import backend_named
-from losscheck.dtypes import FORMATS
-from losscheck.evaluate import compare, differences
-from losscheck.question import Question
-from losscheck.registry import loss_named
-from losscheck.report import Outcome
+from losscheck.core import registry
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.outcome import Outcome
+from losscheck.core.registry import loss_named
+from losscheck.core.request import Request
+from losscheck.measure.compare import compare, differences
 
 pytestmark = pytest.mark.cuda
 
@@ -20,7 +20,7 @@ BOUNDS = {"bce": 4.0, "weighted-focal": 8.0, "centernet-heatmap": 8.0}
 
 
 def ask(loss, impl, logits=LOGITS, target=1.0, *, devices=("cpu", "cuda"), **more):
-    return compare(Question((loss_named(loss),), logits, (target,), impl=(impl,), backends=("torch",), devices=devices, **more))
+    return compare(Request((loss_named(loss),), logits, (target,), impl=(impl,), backends=("torch",), devices=devices, **more))
 
 
 @pytest.mark.parametrize("dtype", FORMATS)

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import dyadics, finite_floats, floats, formats, sample_floats
 
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, format_named, short_hex
-from losscheck.errors import UserError
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS, format_named, short_hex
+from losscheck.core.errors import UserError
 
 NUMPY = {FLOAT64: np.float64, FLOAT32: np.float32, FLOAT16: np.float16, BFLOAT16: ml_dtypes.bfloat16}
 UNSIGNED = {FLOAT64: np.uint64, FLOAT32: np.uint32, FLOAT16: np.uint16, BFLOAT16: np.uint16}

@@ -8,22 +8,23 @@ from fractions import Fraction
 import pytest
 import torch
 
-from losscheck import registry
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
-from losscheck.errors import UserError
-from losscheck.evaluate import compare, differences, evaluate
-from losscheck.loss import Implementation
-from losscheck.measure import classify
+from losscheck.core import registry
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
+from losscheck.core.error import classify
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Implementation
+from losscheck.core.outcome import Outcome
+from losscheck.core.registry import loss_named
+from losscheck.core.request import Request
+from losscheck.core.results import Difference
+from losscheck.measure.compare import compare, differences, evaluate
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.question import Question
-from losscheck.registry import loss_named
-from losscheck.report import Difference, Outcome
 
 
 def ask(loss, logits, target=1.0, *, impl=("stable",), backends=(), **more):
     """Rows of a question about one loss."""
     targets = target if isinstance(target, tuple) else (target,)
-    return compare(Question((loss_named(loss),), tuple(logits), targets, impl=impl, backends=backends, **more))
+    return compare(Request((loss_named(loss),), tuple(logits), targets, impl=impl, backends=backends, **more))
 
 
 def exact_element(loss, logit, target, dtype, quantity="loss", weight=1):
@@ -177,7 +178,7 @@ def test_the_sign_of_zero_reaches_the_implementation(registered):
 
 def test_parameters_of_other_losses_are_left_to_them():
     """A question about all losses may name a parameter that one of them has."""
-    rows = compare(Question(tuple(registry.losses().values()), (1.0,), (1.0,), impl=("stable",), params={"gamma": 1.0}))
+    rows = compare(Request(tuple(registry.losses().values()), (1.0,), (1.0,), impl=("stable",), params={"gamma": 1.0}))
 
     assert {row.loss: dict(row.params) for row in rows} == {
         "bce": {"pos_weight": 1.0},
@@ -212,7 +213,7 @@ def test_a_parameter_an_implementation_cannot_take_makes_it_unavailable():
 def test_a_question_without_an_answer_is_refused(question):
     """Nothing selected, nothing paired, nothing in the domain: an error, never an empty success."""
     with pytest.raises(UserError):
-        compare(Question((loss_named("bce"),), **question))
+        compare(Request((loss_named("bce"),), **question))
 
 
 def test_rows_come_point_by_point_loss_before_gradient():

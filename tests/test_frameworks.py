@@ -12,16 +12,16 @@ import sys
 import numpy as np
 import pytest
 
-from losscheck import registry
 from losscheck.backends import Batch, Prepared, backend_named, extras
 from losscheck.backends.numpy import array_dtype
-from losscheck.dtypes import FLOAT32, FLOAT64, FORMATS
-from losscheck.evaluate import LANES, compare
-from losscheck.loss import Implementation
+from losscheck.core import registry
+from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
+from losscheck.core.loss import Implementation
+from losscheck.core.outcome import Outcome
+from losscheck.core.request import Request
+from losscheck.inventory.subnormals import KINDS, flushed_in
+from losscheck.measure.compare import LANES, compare
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.question import Question
-from losscheck.report import Outcome
-from losscheck.subnormals import KINDS, flushed_in
 
 REQUIRED = os.environ.get("LOSSCHECK_REQUIRE_FRAMEWORKS") == "1"
 ABSENT = [name for name in ("tensorflow", "jax", "optax") if not extras.installed(name)]
@@ -53,7 +53,7 @@ def ask(name, logits, target, *, quantity="loss", **more):
     """Rows of one implementation, of its only backend unless told otherwise."""
     one = implementation_named(name)
     more = {"backends": [b for b in one.backends if b in ("tensorflow", "jax")][-1:], "quantities": (quantity,), **more}
-    return compare(Question((registry.loss_named(one.loss),), logits, (target,), impl=(name,), **more))
+    return compare(Request((registry.loss_named(one.loss),), logits, (target,), impl=(name,), **more))
 
 
 def bits(values):
@@ -196,10 +196,10 @@ def test_weights_and_reductions_are_those_asked_for(backend):
     name = "tensorflow-weighted-ce" if backend == "tensorflow" else "stable"
     (bce,) = (registry.loss_named("bce"),)
     for reduction in ("mean", "sum", "normalised"):
-        question = Question((bce,), (-1.5, 0.5, 2.0), (1.0, 0.0, 1.0), impl=(name,), backends=(backend,), dtypes=("float64",),
+        question = Request((bce,), (-1.5, 0.5, 2.0), (1.0, 0.0, 1.0), impl=(name,), backends=(backend,), dtypes=("float64",),
                             params={"pos_weight": 2.5}, reduction=reduction)  # fmt: skip
         assert all(abs(row.relative_error) < 1e-12 for row in compare(question)), reduction
-    heatmap = Question((registry.loss_named("centernet-heatmap"),), (-1.5, 0.5, 2.0, -0.5), (1.0, 0.5, 1.0, 0.25), impl=(REWRITE,),
+    heatmap = Request((registry.loss_named("centernet-heatmap"),), (-1.5, 0.5, 2.0, -0.5), (1.0, 0.5, 1.0, 0.25), impl=(REWRITE,),
                        backends=(backend,), dtypes=("float64",), reduction="published", shape=(2, 2))  # fmt: skip
     rows = compare(heatmap)
 
@@ -219,10 +219,8 @@ def test_a_point_alone_has_the_bits_it_has_among_many(name, backend, dtype):
     """And those that a sweep gets, whose blocks are longer."""
     one, kind = next(each for each in registry.implementations() if each.name == name and backend in each.backends), FORMATS[dtype]
     loss = registry.loss_named(one.loss)
-    together = compare(Question((loss,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
-    alone = [
-        row for x in LOGITS[::9] for row in compare(Question((loss,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
-    ]
+    together = compare(Request((loss,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
+    alone = [row for x in LOGITS[::9] for row in compare(Request((loss,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))]
     wide = np.array([kind.round(x) for x in LOGITS], np.float64 if kind.bits == 64 else np.float32)
     swept = backend_named(backend).prepare(Prepared(loss, one, params_of(one, kind), kind, "cpu", 0.0, True))(wide)
 
@@ -421,7 +419,7 @@ def test_what_they_flush_is_theirs_alone():
 def test_a_framework_nobody_asked_for_is_not_imported():
     """TensorFlow takes seconds: naming torch's losses must not load it, nor JAX."""
     code = (
-        "import sys; from losscheck.evaluate import evaluate; evaluate('bce', 'torch-bce-with-logits', logit=1.0, target=0.0); "
+        "import sys; from losscheck.measure.compare import evaluate; evaluate('bce', 'torch-bce-with-logits', logit=1.0, target=0.0); "
         "print({'tensorflow', 'jax', 'optax'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

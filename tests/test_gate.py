@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from mutants import stable, tampered, times
 from strategies import floats
 
-from losscheck import registry
-from losscheck.dtypes import FORMATS
+from losscheck.core import registry
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.verdict import CaseRow, Verdict, exit_code
 from losscheck.gate import judge, measured, stretches
 from losscheck.gate.baseline import Recorded, read_baseline
 from losscheck.gate.judge import Session, judge_case
 from losscheck.gate.load import load
 from losscheck.gate.values import agrees
-from losscheck.verdict import CaseRow, Verdict, exit_code
 
 HEAD = "cases:\n"
 POINTS = "points: {logits: [-2, -1, 1, 2], targets: [0, 0, 0, 0]}"

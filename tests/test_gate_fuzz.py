@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
 from losscheck.gate.load import CaseError, LoadedCase, case_files, load
 
 # One of everything a case may say, in block and in flow style.

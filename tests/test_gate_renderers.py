@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from losscheck.evaluate import evaluate
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.verdict import CaseRow, Verdict
+from losscheck.measure.compare import evaluate
 from losscheck.renderers import GATE_FORMATS, Style, render
-from losscheck.report import Outcome, Report
-from losscheck.verdict import CaseRow, Verdict
 
 LOST = evaluate("bce", "torch-bce-with-logits", logit=-15.0, target=0.0)
 EVIL = 'x::error file=a,line=1::%0A injected\r\n::error::now | *b* _c_ <d> & "e" [red]f[/red] \x00\x1b[31m\x0b\ufffe'

@@ -13,7 +13,7 @@ import losscheck
 PACKAGE = Path(losscheck.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FRAMEWORKS = {"numpy", "torch", "tensorflow", "jax", "ml_dtypes", "mpmath", "flint", "numba", "llvmlite"}
-COMPILED = "bulk/kernels.py"  # its decorators need numba when it is loaded; nothing may load it on import
+COMPILED = "filter/kernels.py"  # its decorators need numba when it is loaded; nothing may load it on import
 
 
 def name_of(path):
@@ -94,7 +94,7 @@ def test_importing_the_package_loads_no_framework():
 
 def test_the_vocabulary_loads_no_framework():
     """Formats, losses, implementations and reports are plain Python."""
-    code = "import losscheck.dtypes, losscheck.loss, losscheck.report, losscheck.registry as r; r.implementations(); r.losses()"
+    code = "import losscheck.core.dtypes, losscheck.core.results, losscheck.core.registry as r; r.implementations(); r.losses()"
 
     assert not loaded_after(code=code)[0] & FRAMEWORKS
 
@@ -145,15 +145,15 @@ def test_no_module_loads_the_compiled_kernels_on_import(path):
     """numba takes a second: only a function that needs it loads it."""
     found = {f"{module}.{name}" for module, names in imports(path, lazy=False) for name in ("", *names)}
 
-    assert not found & {"losscheck.bulk.kernels", "losscheck.bulk.kernels."}
+    assert not found & {"losscheck.filter.kernels", "losscheck.filter.kernels."}
 
 
 @pytest.mark.parametrize("path", [each for each in FILES if each.parent.name in ("losses", "implementations")], ids=name_of)
 def test_a_loss_or_implementation_imports_the_vocabulary_alone(path):
-    """losscheck.loss, losscheck.dtypes and losscheck.elementary, and no framework even lazily: `xp` is given."""
+    """losscheck.core.loss, losscheck.core.dtypes and losscheck.core.functional, and no framework even lazily: `xp` is given."""
     own = {module for module, _ in imports(path, lazy=True) if module.partition(".")[0] == "losscheck"}
 
-    assert own <= {"losscheck.loss", "losscheck.dtypes", "losscheck.elementary"}
+    assert own <= {"losscheck.core.loss", "losscheck.core.dtypes", "losscheck.core.functional"}
     assert not roots(path, lazy=True) & FRAMEWORKS
 
 
@@ -181,7 +181,7 @@ def test_only_cli_imports_click_and_only_cli_and_tables_import_rich(path):
 @pytest.mark.parametrize("path", [each for each in FILES if each.parent.name == "renderers"], ids=name_of)
 def test_a_renderer_is_a_function_of_a_report(path):
     """It knows no backend, no oracle arithmetic, no command line and no pipeline."""
-    forbidden = ("losscheck.cli", "losscheck.backends", "losscheck.oracle", "losscheck.evaluate", "losscheck.judge")
+    forbidden = ("losscheck.cli", "losscheck.backends", "losscheck.oracle", "losscheck.measure.compare", "losscheck.measure.exact_side")
 
     assert not [module for module, _ in imports(path, lazy=True) if module.startswith(forbidden)]
 
@@ -189,9 +189,97 @@ def test_a_renderer_is_a_function_of_a_report(path):
 @pytest.mark.parametrize("path", [each for each in FILES if each.parent.name == "oracle"], ids=name_of)
 def test_the_oracle_knows_no_backend(path):
     """What judges shares no code with what is judged."""
-    forbidden = ("losscheck.backends", "losscheck.elementary", "losscheck.implementations", "losscheck.losses", "losscheck.evaluate")
+    forbidden = (
+        "losscheck.backends",
+        "losscheck.core.functional",
+        "losscheck.implementations",
+        "losscheck.losses",
+        "losscheck.measure.compare",
+    )
 
     assert not [module for module, _ in imports(path, lazy=True) if module.startswith(forbidden)]
+
+
+# The rooms, from the ground up. A file imports from its own room and from floors below it; two rooms of one floor do not
+# know each other. An import inside a function counts like any other: it is an arrow, only a later one.
+FLOORS = (
+    ("core",),
+    ("losses", "implementations", "oracle", "points", "renderers"),
+    ("filter", "backends"),
+    ("callables", "inventory"),
+    ("measure",),
+    ("gate",),
+    ("api",),
+    ("cli", "testing", "pytest_plugin"),
+    ("__init__", "__main__"),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+MOST_LINES = 350
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def arrows_up(path, room):
+    """'file:line: room imports room' for each import of a file, standing in a room, that does not lead down."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module] if node.module != "losscheck" else [f"losscheck.{alias.name}" for alias in node.names]
+        for module in modules:
+            top, _, rest = module.partition(".")
+            other = rest.partition(".")[0] or "__init__"
+            if top == "losscheck" and other != room and FLOOR_OF[other] >= FLOOR_OF[room]:
+                yield f"{path.name}:{node.lineno}: {room} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_arrows_run_down_only(path):
+    """No file imports from a room beside or above its own."""
+    assert list(arrows_up(path, room_of(path))) == []
+
+
+def test_an_arrow_up_is_named_with_file_line_and_rooms(tmp_path):
+    """The control, at module level and inside a function."""
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "from losscheck.core import dtypes\n\ndef late():\n    from losscheck.gate.judge import Session\nimport losscheck.cli\n"
+    )
+
+    assert sorted(arrows_up(path, "measure")) == ["bad.py:4: measure imports gate", "bad.py:5: measure imports cli"]
+
+
+def test_the_house_has_nine_floors_and_no_other_room():
+    """A new room is a decision: it gets its place in FLOORS and in CONTRIBUTING.md."""
+    assert len(FLOORS) <= 9
+    assert {room_of(path) for path in FILES} == set(FLOOR_OF)
+
+
+def test_no_two_files_import_each_other():
+    """No circle inside a room either, lazy imports included."""
+    arrows = {name_of(path): set(targets_of(path)) for path in FILES}
+    while free := {name for name, targets in arrows.items() if not targets & set(arrows)}:
+        arrows = {name: targets for name, targets in arrows.items() if name not in free}
+
+    assert not arrows, f"in a circle, or above one: {sorted(arrows)}"
+
+
+def targets_of(path):
+    """The files of the package that a file imports."""
+    for module, names in imports(path, lazy=True):
+        for candidate in (module, *(f"{module}.{name}" for name in names)):
+            file = PACKAGE.parent / (candidate.replace(".", "/") + ".py")
+            if candidate.startswith("losscheck.") and file.is_file():
+                yield name_of(file)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_module_is_one_idea(path):
+    """About 250 lines; at MOST_LINES it is two ideas."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
 def test_the_check_sees_an_import_at_module_level(tmp_path):

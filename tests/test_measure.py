@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from strategies import dyadics, finite_floats, floats, formats
 
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.enclosure import Exact, Kind
-from losscheck.measure import absolute_error, classify, deviation, relative_error, ulp_error
-from losscheck.report import FAILURES, Outcome
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
+from losscheck.core.error import absolute_error, classify, deviation, relative_error, ulp_error
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import FAILURES, Outcome
 
 INF, NAN = math.inf, math.nan
 MINUS_INFINITE, INFINITE = Exact(Kind.INFINITE, -INF), Exact(Kind.INFINITE, INF)

@@ -12,24 +12,25 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losscheck import registry
 from losscheck.backends import BACKENDS, MODES, Prepared, backend_named, extras, parse_mode, torch_modes
 from losscheck.backends.blocks import LARGE, LEAST, SMALL, in_blocks
-from losscheck.dtypes import BFLOAT16, FLOAT32, FORMATS
-from losscheck.errors import UserError
-from losscheck.evaluate import compare, evaluate, left_out, subjects
-from losscheck.loss import Implementation, Published
-from losscheck.question import Question
-from losscheck.ranges import SweepQuestion, tasks_of
-from losscheck.report import Outcome
-from losscheck.subnormals import KINDS, flushed_in, treatment_text
+from losscheck.callables.selection import select
+from losscheck.core import registry
+from losscheck.core.dtypes import BFLOAT16, FLOAT32, FORMATS
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Implementation, Published
+from losscheck.core.outcome import Outcome
+from losscheck.core.request import Request, SweepQuestion
+from losscheck.inventory.subnormals import KINDS, flushed_in, treatment_text
+from losscheck.measure.compare import compare, evaluate, left_out, subjects
+from losscheck.measure.sweep import tasks_of
 
 BCE = registry.loss_named("bce")
 LOGITS = [-40.0, -15.0, -4.25, -1.0, 0.0, 0.5, 3.0, 15.0, 40.0]
 
 
 def ask(*names, logits=LOGITS, target=0.0, **more):
-    return compare(Question((BCE,), logits, (target,), impl=names, **more))
+    return compare(Request((BCE,), logits, (target,), impl=names, **more))
 
 
 def command(*words, **environment):
@@ -201,7 +202,7 @@ def _batch(one):
 @pytest.mark.parametrize("mode", ["compile", "vmap", "autocast:bfloat16"])
 def test_a_sweep_and_a_comparison_get_the_same_bits(mode):
     """`run` and `prepare` of one mode: a finding of sweep is found again by compare."""
-    (one,) = registry.select([BCE], ["torch-bce-with-logits"])
+    (one,) = select([BCE], ["torch-bce-with-logits"])
     rows = ask(one.name, modes=(mode,))
     loss, grad = backend_named("torch").prepare(prepared(one, mode=mode))(np.array(LOGITS + LOGITS[-1:] * 55, np.float32))
 
@@ -229,25 +230,25 @@ def test_blocks_are_of_two_lengths_and_lose_no_element(count, gradient):
 
 
 def names_of(question, **more):
-    chosen = registry.select(question.losses, question.impl, question.backends)
+    chosen = select(question.losses, question.impl, question.backends)
     return {(each.implementation.name, each.backend) for each in subjects(question, chosen, **more)}
 
 
 def test_what_is_not_installed_is_left_out_unless_it_was_named(absent):
     """No row of a missing extra in a table nobody asked for it in; the note counts what an extra would add."""
-    everything = Question((BCE,), ["1"])
-    by_name = Question((BCE,), ["1"], impl=("optax*", "stable"))
+    everything = Request((BCE,), ["1"])
+    by_name = Request((BCE,), ["1"], impl=("optax*", "stable"))
 
     assert not {backend for _, backend in names_of(everything)} & {"tensorflow", "jax"}
     assert names_of(by_name) == {("optax-sigmoid-bce", "jax"), ("stable", "numpy"), ("stable", "torch")}
-    assert names_of(Question((BCE,), ["1"], impl=("stable",), backends=("jax",))) == {("stable", "jax")}
+    assert names_of(Request((BCE,), ["1"], impl=("stable",), backends=("jax",))) == {("stable", "jax")}
     assert {extra: len(names) for extra, names in left_out(everything).items()} == {"jax": 1, "tensorflow": 3}
     assert left_out(by_name) == {}
 
 
 def test_a_missing_extra_is_a_row_with_its_cure(absent):
     """Named and not there: unavailable, and how to get it."""
-    rows = compare(Question((BCE,), ["1"], impl=("optax-sigmoid-bce", "tensorflow-softplus"), quantities=("loss",)))
+    rows = compare(Request((BCE,), ["1"], impl=("optax-sigmoid-bce", "tensorflow-softplus"), quantities=("loss",)))
 
     assert [row.outcome for row in rows] == [Outcome.UNAVAILABLE] * 2
     assert [row.reason for row in rows] == [
@@ -259,8 +260,8 @@ def test_a_missing_extra_is_a_row_with_its_cure(absent):
 def test_optax_missing_beside_jax_is_told_apart(monkeypatch):
     """JAX without optax runs `stable`, and not optax's losses."""
     monkeypatch.setattr(extras, "installed", lambda module: module != "optax")
-    (optax,) = registry.select([BCE], ["optax-sigmoid-bce"])
-    (stable,) = registry.select([BCE], ["stable"])
+    (optax,) = select([BCE], ["optax-sigmoid-bce"])
+    (stable,) = select([BCE], ["stable"])
 
     assert extras.missing(optax, "jax") == "optax is not installed; pip install 'losscheck[jax]'"
     assert extras.missing(stable, "jax") == ""

@@ -6,9 +6,9 @@ import mutants
 import pytest
 from mutants import EVERYWHERE, MUTANTS
 
-from losscheck import registry
+from losscheck.core import registry
+from losscheck.core.verdict import Verdict
 from losscheck.gate.judge import Session, judge_case
-from losscheck.verdict import Verdict
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "gate_mutations.md"
 

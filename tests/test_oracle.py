@@ -13,18 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import points, sample_floats, sample_params, sample_target
 
-from losscheck import registry
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.enclosure import Exact, Kind
-from losscheck.errors import UserError
-from losscheck.evaluate import compare
-from losscheck.measure import deviation
+from losscheck.core import registry
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
+from losscheck.core.error import deviation
+from losscheck.core.errors import UserError
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.request import Request
+from losscheck.measure.compare import compare
 from losscheck.oracle import ORACLES, arithmetic
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 from losscheck.oracle.mpmath import Ball, MpmathArithmetic
 from losscheck.oracle.refine import CAP, Term, at_precision, exact_value
-from losscheck.question import Question
 
 INF = math.inf
 LOSSES = tuple(registry.losses().values())
@@ -911,7 +911,7 @@ OWN = [one for one in registry.implementations() if one.formula is not None and 
 
 def rows(one, logits, target, dtype, **more):
     loss = registry.loss_named(one.loss)
-    return compare(Question(losses=(loss,), impl=(one.name,), logits=logits, targets=(target,), dtypes=(dtype,), **more))
+    return compare(Request(losses=(loss,), impl=(one.name,), logits=logits, targets=(target,), dtypes=(dtype,), **more))
 
 
 def named(name):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HINGE = '''
 """A smooth hinge, as someone else's package would add it."""
 
-from losscheck.loss import Loss, implementation, logistic_landmarks
+from losscheck.core.loss import Loss, implementation, logistic_landmarks
 
 
 def formula(m, logit, target):
@@ -45,7 +45,7 @@ def theirs(xp, logit, target):
     return target * xp.log(1 + xp.exp(1 - logit)) + (1 - target) * xp.log(1 + xp.exp(1 + logit))
 '''
 OURS_AGAIN = """
-from losscheck.loss import implementation
+from losscheck.core.loss import implementation
 
 
 @implementation("bce", "stable", source="a test")

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import finite_floats, formats
 
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-from losscheck.errors import UserError
-from losscheck.points import Points, check_domain, pair
-from losscheck.registry import loss_named
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.core.errors import UserError
+from losscheck.core.registry import loss_named
+from losscheck.points.listed import Points, check_domain, pair
 
 
 def test_one_target_serves_all_logits():

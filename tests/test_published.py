@@ -13,13 +13,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from losscheck.backends import Batch, backend_named
-from losscheck.dtypes import FLOAT32, FLOAT64, FORMATS
-from losscheck.evaluate import compare
+from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
+from losscheck.core.outcome import Outcome
+from losscheck.core.reductions import exact_weights
+from losscheck.core.registry import implementations, loss_named
+from losscheck.core.request import Request
+from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.question import Question
-from losscheck.reductions import exact_weights
-from losscheck.registry import implementations, loss_named
-from losscheck.report import Outcome
 
 DTYPES = list(FORMATS)
 # 128 logits, moderate and failing ones, and as many soft and hard targets.
@@ -196,7 +196,7 @@ def test_weighted_focal_loss_refuses_other_shapes_as_the_published_one_does(shap
         run(implementation_named("weighted-focal-loss"), LOGITS, HARD, "float32", shape=shape, reduction="published")
 
     row = compare(
-        Question(
+        Request(
             (loss_named("weighted-focal"),),
             LOGITS,
             HARD,
@@ -320,7 +320,7 @@ PUBLISHED = [each for each in implementations() if each.published and "torch" in
 )
 def test_exact_weights_times_own_formula_are_the_published_whole(one, shape, targets):
     """In float64 the whole and each of its gradients are the weighted exact elements, to a relative 1e-12."""
-    question = Question(
+    question = Request(
         (loss_named(one.loss),), (-2.0, -0.5, 0.25, 1.0, 3.0, -3.5), targets, impl=(one.name,), backends=("torch",), dtypes=("float64",),
         reduction="published", shape=shape,
     )  # fmt: skip

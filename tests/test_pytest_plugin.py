@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_is_a_collection_error_with_every_place(proje
 
 def test_a_case_that_could_not_be_judged_fails(project):
     """An implementation that raises is no pass and no skip."""
-    raising = "from losscheck import registry\nimport dataclasses, pytest\n\ndef refuse(*a, **k):\n    raise ValueError('not today')\n"
+    raising = "from losscheck.core import registry\nimport dataclasses, pytest\n\ndef refuse(*a, **k):\n    raise ValueError('not today')\n"
     raising += "everyone = tuple(dataclasses.replace(e, function=refuse) for e in registry.implementations())\n"
     raising += "registry.implementations = lambda: everyone\n"
     (project / "conftest.py").write_text(raising, encoding="utf-8")

@@ -15,12 +15,13 @@ from strategies import params
 
 import losscheck.implementations
 import losscheck.losses
-from losscheck import registry
 from losscheck.backends import BACKENDS
-from losscheck.dtypes import FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.errors import UserError
-from losscheck.loss import EVERY_LOSS, Implementation, Parameter
-from losscheck.reductions import REDUCTIONS
+from losscheck.callables.selection import select
+from losscheck.core import registry
+from losscheck.core.dtypes import FLOAT16, FLOAT32, FLOAT64, FORMATS
+from losscheck.core.errors import UserError
+from losscheck.core.loss import EVERY_LOSS, Implementation, Parameter
+from losscheck.core.reductions import REDUCTIONS
 
 LOSSES = tuple(registry.losses().values())
 IMPLEMENTATIONS = registry.implementations()
@@ -85,7 +86,7 @@ def test_every_implementation_of_every_file_is_found(package):
 @pytest.mark.parametrize("name", ["naive", "stable", "mpmath"])
 def test_every_loss_has_a_control_a_stable_form_and_the_definition(loss, name):
     """A loss without the implementation that must fail, or without the one that must not."""
-    (one,) = registry.select([loss], [name])
+    (one,) = select([loss], [name])
 
     assert one.loss == loss.name
 
@@ -100,7 +101,7 @@ def test_an_implementation_of_every_loss_appears_once_for_each():
 
 def test_ours_come_first_and_the_definition_last():
     """A table whose first rows are not the control and the stable form."""
-    names = [each.name for each in registry.select([BCE], [])]
+    names = [each.name for each in select([BCE], [])]
 
     assert names[:2] == ["naive", "stable"]
     assert names[-1] == "mpmath"
@@ -218,17 +219,17 @@ def test_a_new_module_is_enough(with_modules):
     with_modules(module("plugin", HINGE=hinge, hinge_by_hand=one, fast=an_implementation("fast-bce")))
 
     assert registry.loss_named("hinge") is hinge
-    assert [each.name for each in registry.select([hinge], [])] == ["hinge-by-hand", "mpmath"]
-    assert "fast-bce" in {each.name for each in registry.select([BCE], [])}
+    assert [each.name for each in select([hinge], [])] == ["hinge-by-hand", "mpmath"]
+    assert "fast-bce" in {each.name for each in select([BCE], [])}
 
 
 def test_an_object_imported_by_a_second_module_is_no_duplicate(with_modules):
     """`from losscheck.losses.bce import BCE` in a plug-in being an error."""
-    stable = registry.select([BCE], ["stable"])[0]
+    stable = select([BCE], ["stable"])[0]
     with_modules(module("plugin", BCE=BCE, stable=stable))
 
     assert registry.loss_named("bce") is BCE
-    assert len(registry.select([BCE], ["stable"])) == 1
+    assert len(select([BCE], ["stable"])) == 1
 
 
 def test_two_losses_of_one_name_are_an_error_that_names_both_files(with_modules):
@@ -272,13 +273,13 @@ def test_an_implementation_of_no_loss_is_an_error_that_names_its_file(with_modul
 
 def test_select_without_patterns_is_everything_of_the_chosen_losses():
     """An implementation left out, or one of another loss let in."""
-    assert registry.select([BCE], []) == [each for each in IMPLEMENTATIONS if each.loss == "bce"]
-    assert registry.select(LOSSES, []) == list(IMPLEMENTATIONS)
+    assert select([BCE], []) == [each for each in IMPLEMENTATIONS if each.loss == "bce"]
+    assert select(LOSSES, []) == list(IMPLEMENTATIONS)
 
 
 def test_select_understands_globs_and_keeps_one_of_each():
     """A glob that is taken literally, or an implementation run twice because two patterns match it."""
-    names = [each.name for each in registry.select([BCE], ["torch-*", "stable", "*able"])]
+    names = [each.name for each in select([BCE], ["torch-*", "stable", "*able"])]
 
     assert sorted(names) == ["stable", "torch-bce-with-logits", "torch-sigmoid-bceloss"]
 
@@ -289,25 +290,25 @@ def test_select_understands_globs_and_keeps_one_of_each():
 def test_a_pattern_that_matches_nothing_is_an_error_with_near_names(patterns, near):
     """An empty selection counting as success, also beside a pattern that matches."""
     with pytest.raises(UserError, match=f"matches --impl '{patterns[-1]}'".replace("*", r"\*")) as caught:
-        registry.select([BCE], patterns)
+        select([BCE], patterns)
     assert near in caught.value.cure
 
 
 def test_a_name_of_another_loss_matches_nothing():
     """An implementation of a loss that was not asked about."""
     with pytest.raises(UserError, match="no implementation of bce"):
-        registry.select([BCE], ["weighted-focal-loss"])
+        select([BCE], ["weighted-focal-loss"])
 
 
 def test_select_by_backend():
     """An implementation chosen that the backend cannot run, or nothing chosen without a word."""
-    assert all("numpy" in each.backends for each in registry.select(LOSSES, [], ["numpy"]))
-    assert {each.name for each in registry.select([BCE], [], ["mpmath"])} == {"mpmath"}
-    ours = {each.name for each in registry.select([BCE], []) if {"numpy", "torch"} & set(each.backends)}
-    assert {each.name for each in registry.select([BCE], [], ["numpy", "torch"])} == ours
-    assert {"mpmath", "optax-sigmoid-bce"} < {each.name for each in registry.select([BCE], [])} - ours
+    assert all("numpy" in each.backends for each in select(LOSSES, [], ["numpy"]))
+    assert {each.name for each in select([BCE], [], ["mpmath"])} == {"mpmath"}
+    ours = {each.name for each in select([BCE], []) if {"numpy", "torch"} & set(each.backends)}
+    assert {each.name for each in select([BCE], [], ["numpy", "torch"])} == ours
+    assert {"mpmath", "optax-sigmoid-bce"} < {each.name for each in select([BCE], [])} - ours
     with pytest.raises(UserError, match="torch-bce-with-logits runs on the backend numpy"):
-        registry.select([BCE], ["torch-bce-with-logits"], ["numpy"])
+        select([BCE], ["torch-bce-with-logits"], ["numpy"])
 
 
 def test_an_unknown_loss_names_the_nearest():

@@ -8,16 +8,18 @@ import re
 
 import pytest
 
-from losscheck.dtypes import FLOAT32, FORMATS
-from losscheck.enclosure import Exact, Kind
-from losscheck.evaluate import compare
-from losscheck.measure import absolute_error, relative_error, ulp_error
+from losscheck.core.dtypes import FLOAT32, FORMATS
+from losscheck.core.error import absolute_error, relative_error, ulp_error
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import FAILURES, Outcome
+from losscheck.core.registry import loss_named, losses
+from losscheck.core.report import Report
+from losscheck.core.request import Request
+from losscheck.core.results import Difference, PointRow
+from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.question import Question
-from losscheck.registry import loss_named, losses
 from losscheck.renderers import Style, render
 from losscheck.renderers.words import deviation_text, exact_text, meaning, ulp_text, value_text
-from losscheck.report import FAILURES, Difference, Outcome, PointRow, Report
 
 RENDERERS = ("table", "json", "csv", "markdown")
 ODD = 'odd[ulp]|a, *b* "c" [red]d[/red]'
@@ -81,7 +83,7 @@ def printed(report, name="table", **style):
 
 
 def report_of(*logits, targets=(1.0,), which=("bce",), **more):
-    question = Question(tuple(loss_named(each) for each in which), logits, targets, **more)
+    question = Request(tuple(loss_named(each) for each in which), logits, targets, **more)
     return Report("compare", {}, "losscheck compare", tuple(compare(question)), reduction=question.reduction, max_ulp=question.max_ulp)
 
 

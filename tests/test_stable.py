@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from losscheck.backends import Batch, backend_named
-from losscheck.dtypes import FLOAT32, FLOAT64, FORMATS
-from losscheck.evaluate import compare
-from losscheck.measure import ulp_error
+from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
+from losscheck.core.error import ulp_error
+from losscheck.core.outcome import Outcome
+from losscheck.core.registry import implementations, loss_named
+from losscheck.core.request import Request
+from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.question import Question
-from losscheck.registry import implementations, loss_named
-from losscheck.report import Outcome
 
 BACKENDS = ("numpy", "torch")
 SIXTEEN_BITS = ("float16", "bfloat16")
@@ -301,7 +301,7 @@ def test_the_soft_gradient_of_bce_is_within_4_ulp_of_its_larger_term_in_float64(
 
 def test_the_soft_gradient_of_bce_has_no_ulp_bound_of_its_own():
     """At x = 2^-36 and z = 1/2 it is x/4, and s(x) rounds to 1/2: all of it is lost, whatever the implementation."""
-    question = Question((loss_named("bce"),), (2.0**-36,), (0.5,), impl=("stable",), quantities=("grad",))
+    question = Request((loss_named("bce"),), (2.0**-36,), (0.5,), impl=("stable",), quantities=("grad",))
 
     assert [row.outcome for row in compare(question)] == [Outcome.LOST, Outcome.LOST]
 
@@ -327,10 +327,10 @@ def test_the_gradient_of_bce_at_both_zeros_is_one_half(zero, dtype, backend):
 def test_the_focal_losses_are_right_at_both_zeros(loss, dtype, backend):
     """At +0 and -0 the loss and the gradient are within the bound of their format."""
     rows = compare(
-        Question((loss_named(loss),), (0.0, -0.0), (0.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
+        Request((loss_named(loss),), (0.0, -0.0), (0.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
     )
     rows += compare(
-        Question((loss_named(loss),), (0.0, -0.0), (1.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
+        Request((loss_named(loss),), (0.0, -0.0), (1.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
     )
 
     assert len(rows) == 8
@@ -393,7 +393,7 @@ def test_an_infinite_logit_gives_the_limit(loss, dtype):
     given = [{EXPONENT[loss]: each} for each in EXPONENTS] if loss in EXPONENT else [{"pos_weight": each} for each in (0.0, 1.0, 2.5)]
     for params in given:
         for z in TARGETS[loss]:
-            rows = compare(Question((loss_named(loss),), ("inf", "-inf"), (z,), impl=("stable",), dtypes=(dtype,), params=params))
+            rows = compare(Request((loss_named(loss),), ("inf", "-inf"), (z,), impl=("stable",), dtypes=(dtype,), params=params))
 
             assert len(rows) == 8
             for row in rows:
@@ -404,7 +404,7 @@ def test_an_infinite_logit_gives_the_limit(loss, dtype):
 @pytest.mark.parametrize("loss", TARGETS)
 def test_a_nan_logit_gives_nan(loss):
     """NaN in, NaN out, and that is `ok`."""
-    rows = compare(Question((loss_named(loss),), ("nan",), (1.0,), impl=("stable",)))
+    rows = compare(Request((loss_named(loss),), ("nan",), (1.0,), impl=("stable",)))
 
     assert len(rows) == 4
     assert all(math.isnan(row.value) and row.outcome is Outcome.OK for row in rows)

@@ -8,25 +8,27 @@ from dataclasses import replace
 
 import pytest
 
-from losscheck import registry
 from losscheck.backends import Batch, backend_named
-from losscheck.bulk import examine
-from losscheck.bulk.array_judge import BUCKETS, CODES
-from losscheck.bulk.compiled import CompiledScanner
-from losscheck.bulk.device import DeviceScanner
-from losscheck.bulk.scan import BlockScanner
-from losscheck.bulk.summary import Summary
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.errors import UserError
-from losscheck.grid import Grid
-from losscheck.judge import formula_of
-from losscheck.loss import Implementation, logistic_landmarks
-from losscheck.measure import classify, ulp_error
+from losscheck.core import registry
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
+from losscheck.core.error import classify, ulp_error
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Implementation, logistic_landmarks
+from losscheck.core.outcome import FAILURES, Outcome
+from losscheck.core.request import SweepQuestion
+from losscheck.filter.classify import BUCKETS, CODES
+from losscheck.measure import examine
+from losscheck.measure.compiled import CompiledScanner
+from losscheck.measure.device import DeviceScanner
+from losscheck.measure.exact_side import formula_of
+from losscheck.measure.scan import BlockScanner
+from losscheck.measure.scanners import call_of, examiner_of, prepared_of
+from losscheck.measure.summary import Summary
+from losscheck.measure.sweep import run_tasks, tasks_of
+from losscheck.measure.sweep_rows import bit_differences, rows_of
+from losscheck.measure.task import Finding
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.ranges import Finding, SweepQuestion, run_tasks, tasks_of
-from losscheck.report import FAILURES, Outcome
-from losscheck.scanners import call_of, examiner_of, prepared_of
-from losscheck.sweep_rows import bit_differences, rows_of
+from losscheck.points.grid import Grid
 
 LOSSES = ("bce", "weighted-focal", "centernet-heatmap")
 BCE = registry.loss_named("bce")
@@ -309,7 +311,7 @@ def three_scanners(task):
 )
 def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
     """Compiled code, arrays and tensors that judge, count or join one float differently."""
-    monkeypatch.setattr("losscheck.bulk.compiled.BLOCK", 2**11)
+    monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**11)
     question = SweepQuestion((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
     (task,) = tasks_of(question)
     found = []
@@ -356,7 +358,7 @@ def tiny(m, logit, target, *, pos_weight):
 
 def test_the_worst_cases_are_found_wherever_they_lie(monkeypatch):
     """A list of worst cases that is full after the first block."""
-    monkeypatch.setattr("losscheck.bulk.compiled.BLOCK", 2**8)
+    monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**8)
     rising = Implementation("bce", "rising", lambda xp, x, z, **_: x + (x - 1) / 8, source="a test", backends=("torch",), formula=identity)
     (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(rising, "torch", "cpu")})
@@ -410,7 +412,7 @@ def test_one_wrong_float_among_millions_is_found(register, outcome, floats):
 @pytest.mark.parametrize("place", [0, 2**14 - 1, 2**14, 3 * 2**14 - 2])
 def test_a_wrong_float_at_the_seam_of_chunks_is_found_once(register, monkeypatch, place):
     """The first or last float of a chunk scanned twice or not at all, or a region cut in two by the seam."""
-    monkeypatch.setattr("losscheck.ranges.CHUNK", 2**14)
+    monkeypatch.setattr("losscheck.measure.task.CHUNK", 2**14)
     low = FLOAT32.ordinal(1.0)
     first, last = (FLOAT32.from_ordinal(low + place + n) for n in (0, 1))
     register(planted(lambda xp, logit, target, **_: xp.where((logit >= first) & (logit <= last), -logit, logit)))
@@ -437,7 +439,7 @@ def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, compiled):
 
     monkeypatch.setattr(examine, "filter_arrays", off)
     if compiled:
-        monkeypatch.setattr("losscheck.bulk.compiled.WORTHWHILE", 2**12)
+        monkeypatch.setattr("losscheck.measure.compiled.WORTHWHILE", 2**12)
     (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=True)
 
     assert row.wrong > row.checked / 4 > 0

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from losscheck.bulk import examine
-from losscheck.dtypes import FLOAT32
-from losscheck.report import Outcome
+from losscheck.core.dtypes import FLOAT32
+from losscheck.core.outcome import Outcome
+from losscheck.measure import examine
 
 FIELDS = [
     "loss", "implementation", "backend", "device", "dtype", "quantity", "layout", "params", "low", "high", "target", "target_hex", "points",

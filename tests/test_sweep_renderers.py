@@ -9,12 +9,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from losscheck.cli import sweep as sweep_command
-from losscheck.dtypes import FLOAT32
-from losscheck.enclosure import Exact, Kind
-from losscheck.errors import UserError
+from losscheck.core.dtypes import FLOAT32
+from losscheck.core.errors import UserError
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
 from losscheck.renderers import FORMATS, Style, render
 from losscheck.renderers.sweep_words import LETTERS, coverage, failing_text, legend, region_lines, row_name, strip
-from losscheck.report import BitDifference, Outcome, PointRow, Region, Report, SweepRow
 
 STYLE = Style(width=80)
 LAST = float.fromhex("-0x1.d1da7ap+3")

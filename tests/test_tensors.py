@@ -13,25 +13,27 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import finite_floats, floats, formats, logits, losses, params, targets
 
-from losscheck.bulk.array_judge import CODE
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-from losscheck.enclosure import Exact, Kind
-from losscheck.evaluate import compare
-from losscheck.judge import definition_of, formula_of
-from losscheck.measure import ulp_error
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.core.error import ulp_error
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import Outcome
+from losscheck.core.reductions import exact_weights
+from losscheck.core.registry import implementations, loss_named
+from losscheck.core.request import Request
+from losscheck.filter.classify import CODE
+from losscheck.filter.pairs import filter_pairs, part
+from losscheck.measure import batch as evaluate
+from losscheck.measure import batch_resolve as settle
+from losscheck.measure import reduced as reduce
+from losscheck.measure.batch import judge_dump
+from losscheck.measure.batch_resolve import UNASKED, Budget, Oracle, distinct
+from losscheck.measure.batch_summary import Tally
+from losscheck.measure.compare import compare
+from losscheck.measure.exact_side import definition_of, formula_of
+from losscheck.measure.sums import Total, sum_exactly
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.question import Question
-from losscheck.reductions import exact_weights
-from losscheck.registry import implementations, loss_named
-from losscheck.report import Outcome
-from losscheck.tensors import evaluate, reduce, settle
-from losscheck.tensors.elements import elements_of
-from losscheck.tensors.evaluate import judge_dump
-from losscheck.tensors.filter import filter_pairs, part
-from losscheck.tensors.load import Dump
-from losscheck.tensors.settle import UNASKED, Budget, Oracle, distinct
-from losscheck.tensors.sums import Total, sum_exactly
-from losscheck.tensors.tally import Tally
+from losscheck.points.batch import elements_of
+from losscheck.points.load import Dump
 
 RUNNING = [one for one in implementations() if one.backends != ("mpmath",)]
 
@@ -43,7 +45,7 @@ def dump_of(x, z, dtype, shape=None):
 
 def judged(loss, x, z, dtype, *, shape=None, block=2**15, **more):
     """The batch and its rows."""
-    question = Question(losses=(loss_named(loss),), logits=(), **{"dtypes": (dtype.name,), "reduction": "published", **more})
+    question = Request(losses=(loss_named(loss),), logits=(), **{"dtypes": (dtype.name,), "reduction": "published", **more})
     (batch,), rows = judge_dump(question, dump_of(x, z, dtype, shape), ("a.pt",), block=block)
     return batch, rows
 
@@ -66,7 +68,7 @@ def batches(draw, most=40):
 
 def alone(one, dtype, x, z, backend, quantity):
     """What compare says of each element."""
-    question = Question(
+    question = Request(
         losses=(loss_named(one.loss),),
         logits=x,
         targets=z,
@@ -147,7 +149,7 @@ def test_the_reduced_loss_is_that_of_compare(loss, shape, reduction):
     x = (rng.standard_normal(24) * 6).astype(np.float32).tolist()
     z = (rng.random(24) < 0.3).astype(float).tolist()
     rows = judged(loss, x, z, FLOAT32, shape=shape, quantities=("loss",), reduction=reduction)[1]
-    question = Question((loss_named(loss),), x, z, quantities=("loss",), reduction=reduction, shape=shape)
+    question = Request((loss_named(loss),), x, z, quantities=("loss",), reduction=reduction, shape=shape)
     points = {(each.implementation, each.backend): each for each in compare(question)}
 
     assert len(rows) == len(points) - 1  # all but mpmath's

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.measure import batch as evaluate
 from losscheck.renderers import Style, render
 from losscheck.renderers.flat import flat_tensor
-from losscheck.report import Outcome, Report
-from losscheck.tensors import evaluate
 
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 MAYBE = {"anyOf": [NUMBER, {"type": "null"}]}
@@ -309,21 +310,21 @@ def test_no_number_is_cut_and_no_colour_needed(call, batch):
 
 
 def _report(batch):
-    from losscheck.dtypes import FLOAT32
-    from losscheck.question import Question
-    from losscheck.registry import loss_named
-    from losscheck.tensors.load import Dump
+    from losscheck.core.dtypes import FLOAT32
+    from losscheck.core.registry import loss_named
+    from losscheck.core.request import Request
+    from losscheck.points.load import Dump
 
     x, z = batch
     dump = Dump(x.flatten().numpy(), z.flatten().double().numpy(), tuple(x.shape), FLOAT32, "int64")
-    question = Question((loss_named("bce"),), (), impl=("torch-bce*",), dtypes=("float64",), reduction="published")
+    question = Request((loss_named("bce"),), (), impl=("torch-bce*",), dtypes=("float64",), reduction="published")
     batches, rows = evaluate.judge_dump(question, dump, ("batch.pt",))
     return Report("compare", {}, "losscheck compare", batches=tuple(batches), tensors=tuple(rows), reduction="published", max_ulp=8.0)
 
 
 def test_an_unproved_digit_is_never_printed(call, monkeypatch):
     """The exact sum of a large float64 batch has as many digits as its enclosure proves."""
-    from losscheck.tensors import reduce
+    from losscheck.measure import reduced as reduce
 
     x = torch.linspace(-5, 5, 500, dtype=torch.float64)
     torch.save((x, torch.zeros(500)), "wide.pt")

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import finite_floats, formats
 
-from losscheck.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-from losscheck.errors import UserError
-from losscheck.tensors.elements import elements_of, index_of, round_array
-from losscheck.tensors.load import Dump, load, parse_names
-from losscheck.tensors.safetensors import read_safetensors
+from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.core.errors import UserError
+from losscheck.points.batch import elements_of, index_of, round_array
+from losscheck.points.load import Dump, load, parse_names
+from losscheck.points.safetensors import read_safetensors
 
 X = [[0.5, -1.5, 3.0], [math.inf, -0.0, 17.0]]
 Z = [[0.0, 1.0, 0.5], [1.0, 0.0, 0.25]]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from losscheck.dtypes import Format
-from losscheck.errors import UserError, nearest
-from losscheck.loss import Implementation, Loss
+from losscheck.core.dtypes import Format
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.loss import Implementation, Loss
 
 __all__ = ["BACKENDS", "MODES", "ON_CUDA", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device", "parse_mode"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from losscheck.loss import Implementation
+from losscheck.core.loss import Implementation
 
 __all__ = ["EXTRAS", "installed", "missing", "why_missing"]
 

@@ -13,9 +13,9 @@ from losscheck.backends import Batch, Call, Prepared, Result
 from losscheck.backends.blocks import in_blocks
 from losscheck.backends.extras import why_missing
 from losscheck.backends.numpy import array_dtype
-from losscheck.dtypes import Format
-from losscheck.loss import Implementation
-from losscheck.reductions import REDUCTIONS
+from losscheck.core.dtypes import Format
+from losscheck.core.loss import Implementation
+from losscheck.core.reductions import REDUCTIONS
 
 
 class JaxBackend:

@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 from losscheck.backends import Batch, Call, Prepared, Result
-from losscheck.loss import Formula
+from losscheck.core.loss import Formula
+from losscheck.core.reductions import exact_weights
 from losscheck.oracle.refine import Term, at_precision
-from losscheck.reductions import exact_weights
 
 
 class MpmathBackend:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from losscheck.backends import Batch, Call, Prepared, Result
-from losscheck.dtypes import Format
-from losscheck.reductions import REDUCTIONS, exact_weights
+from losscheck.core.dtypes import Format
+from losscheck.core.reductions import REDUCTIONS, exact_weights
 
 
 class NumpyBackend:

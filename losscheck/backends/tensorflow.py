@@ -14,7 +14,7 @@ from losscheck.backends import Batch, Call, Prepared, Result
 from losscheck.backends.blocks import in_blocks
 from losscheck.backends.extras import why_missing
 from losscheck.backends.numpy import array_dtype
-from losscheck.dtypes import Format
+from losscheck.core.dtypes import Format
 
 # Logged as errors, and none: no kernel of oneDNN's for float16, another is taken; a CUDA build finds no driver, and goes on
 # without (who asks for --device cuda is told so by why_unavailable).

@@ -9,8 +9,8 @@ from typing import Any
 from losscheck.backends import Batch, Call, Prepared, Result
 from losscheck.backends.blocks import in_blocks
 from losscheck.backends.torch_modes import moded, region, why_not_compiled
-from losscheck.dtypes import Format
-from losscheck.reductions import REDUCTIONS
+from losscheck.core.dtypes import Format
+from losscheck.core.reductions import REDUCTIONS
 
 
 class TorchBackend:

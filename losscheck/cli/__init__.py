@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from losscheck import __version__
-from losscheck.errors import PluginWarning, UserError
+from losscheck.core.errors import PluginWarning, UserError
+from losscheck.core.version import __version__
 
 __all__ = ["main"]
 
@@ -42,7 +42,7 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from losscheck.errors import nearest
+            from losscheck.core.errors import nearest
 
             raise click.UsageError(f"no command {args[0]!r}: {nearest(args[0], _COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)

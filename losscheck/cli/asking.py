@@ -10,12 +10,11 @@ from click.core import ParameterSource
 
 from losscheck.cli import options
 from losscheck.cli.writing import note
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
 
 if TYPE_CHECKING:
-    from losscheck.loss import Loss
-    from losscheck.question import Question
-    from losscheck.ranges import SweepQuestion
+    from losscheck.core.loss import Loss
+    from losscheck.core.request import Request, SweepQuestion
 
 __all__ = ["asked_losses", "max_ulp", "reproduce", "tell_of_autocast", "tell_of_extras"]
 
@@ -29,23 +28,24 @@ def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:
     Raises:
         UserError: for an unknown name, a selection that matches nothing, an oracle that cannot be loaded.
     """
-    from losscheck import registry
     from losscheck.backends import backend_named
-    from losscheck.dtypes import FLOAT32
+    from losscheck.callables.loading import is_spec
+    from losscheck.callables.selection import loss_of, select
+    from losscheck.core import registry
+    from losscheck.core.dtypes import FLOAT32
     from losscheck.oracle import arithmetic
-    from losscheck.own.callables import is_spec
 
     for name in given["backend"]:
         backend_named(name)
-    wiring = options.wiring_of(given)
-    names = list(dict.fromkeys(given["loss"])) or ([wiring.formula] if wiring.formula else [])
+    call_spec = options.call_spec_of(given)
+    names = list(dict.fromkeys(given["loss"])) or ([call_spec.formula] if call_spec.formula else [])
     if not names and any(map(is_spec, given["impl"])):
         raise UserError(
             f"no --loss says what {next(filter(is_spec, given['impl']))} should compute",
             f"add --loss {', '.join(registry.losses())}, or --formula file.py:function with the exact formula of your own",
         )
-    losses = [registry.loss_named(name, wiring) for name in names] or list(registry.losses().values())
-    selected = registry.select(losses, given["impl"], given["backend"], wiring)
+    losses = [loss_of(name, call_spec) for name in names] or list(registry.losses().values())
+    selected = select(losses, given["impl"], given["backend"], call_spec)
     losses = [loss for loss in losses if any(each.loss == loss.name for each in selected)]
     arithmetic(given["oracle"], 64, FLOAT32)
     return _taking(losses, targets, bool(names), given["quiet"])
@@ -57,7 +57,7 @@ def max_ulp(given: dict[str, Any]) -> float:
     Raises:
         UserError: when it is negative or NaN.
     """
-    from losscheck.question import DEFAULT_MAX_ULP
+    from losscheck.core.request import DEFAULT_MAX_ULP
 
     limit: float = DEFAULT_MAX_ULP if given["max_ulp"] is None else given["max_ulp"]
     if not limit >= 0:
@@ -65,10 +65,10 @@ def max_ulp(given: dict[str, Any]) -> float:
     return limit
 
 
-def tell_of_extras(question: Question, quiet: bool) -> None:
+def tell_of_extras(question: Request, quiet: bool) -> None:
     """Say how many implementations an extra would add."""
     from losscheck.backends.extras import EXTRAS
-    from losscheck.evaluate import left_out
+    from losscheck.measure.compare import left_out
 
     if found := left_out(question):
         names, extras = " and ".join(EXTRAS[each] for each in found), ",".join(found)
@@ -76,7 +76,7 @@ def tell_of_extras(question: Question, quiet: bool) -> None:
         note(f"{count} implementations need {names}, not installed: pip install 'losscheck[{extras}]'", quiet)
 
 
-def tell_of_autocast(question: Question | SweepQuestion, quiet: bool) -> None:
+def tell_of_autocast(question: Request | SweepQuestion, quiet: bool) -> None:
     """Say which autocast changes nothing."""
     for mode in question.modes:
         kind, _, narrow = mode.partition(":")

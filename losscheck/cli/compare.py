@@ -10,7 +10,7 @@ from losscheck.cli import options
 from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast, tell_of_extras
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import screen, write
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
 
 REDUCTIONS = ("none", "mean", "sum", "normalised", "published")
 
@@ -56,18 +56,18 @@ def COMMAND(**given: Any) -> int:
 
 
 def run(**given: Any) -> int:
-    from losscheck.environment import describe
-    from losscheck.evaluate import compare, differences, nothing_runs
-    from losscheck.own.remarks import definitions, remarks_on
+    from losscheck.callables.notes import definitions, notes_on
+    from losscheck.core.report import Report
+    from losscheck.inventory.environment import describe
+    from losscheck.measure.compare import compare, differences, nothing_runs
     from losscheck.renderers import render
-    from losscheck.report import Report
 
     rules = fail_on(given["fail_on"])
     question = _question(given)
     rows = compare(question)
     if not rows:
         raise nothing_runs(question.devices, question.modes)
-    remarks = remarks_on(question)
+    remarks = notes_on(question)
     if all(row.reason and row.value is None for row in rows):
         _refuse_if_all_devices_missing(rows, remarks)
     tell_of_extras(question, given["quiet"])
@@ -90,14 +90,14 @@ def run(**given: Any) -> int:
 
 def _question(given: dict[str, Any]) -> Any:
     from losscheck.backends import parse_device, parse_mode
-    from losscheck.dtypes import format_named
-    from losscheck.points import pair
-    from losscheck.question import Question
+    from losscheck.core.dtypes import format_named
+    from losscheck.core.request import Request
+    from losscheck.points.listed import pair
 
     dtypes = [format_named(name) for name in given["dtype"]]
     targets = [target for dtype in dtypes for target in pair(given["logit"], given["target"], dtype).targets]
     losses = asked_losses(given, targets)
-    return Question(
+    return Request(
         losses=tuple(losses),
         logits=given["logit"],
         targets=given["target"],
@@ -112,7 +112,7 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
-        wiring=options.wiring_of(given),
+        call_spec=options.call_spec_of(given),
         modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 

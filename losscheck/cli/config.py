@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from losscheck.errors import UserError, nearest
+from losscheck.core.errors import UserError, nearest
 
 __all__ = ["default_map"]
 

@@ -15,7 +15,7 @@ def COMMAND(format_name: str, output: str | None) -> int:
 
     Exits with 2 when something that losscheck cannot do without is missing.
     """
-    from losscheck.diagnosis import diagnose
+    from losscheck.inventory.diagnosis import diagnose
     from losscheck.renderers import diagnosis
 
     found = diagnose()

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.errors import UserError, nearest
+from losscheck.core.errors import UserError, nearest
 
 __all__ = ["Rules", "fail_on", "failed"]
 
@@ -25,7 +25,7 @@ def fail_on(text: str | None) -> Rules:
     Raises:
         UserError: for an outcome there is none of, or a limit that is no number.
     """
-    from losscheck.report import Outcome
+    from losscheck.core.outcome import Outcome
 
     known = {each.value for each in Outcome if each is not Outcome.OK}
     outcomes, ulp = set(), float("inf")

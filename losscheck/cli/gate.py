@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from losscheck.cli.writing import note, screen, write
-from losscheck.errors import UserError, nearest
+from losscheck.core.errors import UserError, nearest
 from losscheck.renderers import GATE_FORMATS, SUFFIXES
 
 
@@ -85,11 +85,11 @@ def _matches(name: str, glob: str) -> bool:
     return name == glob or fnmatch.fnmatchcase(name, glob)
 
 
-def _remarks(chosen: list[Any], rows: list[Any]) -> tuple[str, ...]:
+def _notes(chosen: list[Any], rows: list[Any]) -> tuple[str, ...]:
     """What explains the callables of the user's that fail: a convention, randomness, how they were called."""
+    from losscheck.callables.loading import is_spec
+    from losscheck.core.verdict import Verdict
     from losscheck.gate.measured import remarks
-    from losscheck.own.callables import is_spec
-    from losscheck.verdict import Verdict
 
     failing = {row.case for row in rows if row.verdict is Verdict.FAIL and is_spec(row.implementation)}
     return tuple(dict.fromkeys(said for each in chosen if each.case.name in failing for said in remarks(each.case)))
@@ -120,13 +120,13 @@ def _output(text: str) -> tuple[str, str]:
 
 
 def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]], given: dict[str, Any]) -> int:
-    from losscheck.environment import describe
+    from losscheck.core.report import Report
+    from losscheck.core.verdict import exit_code
     from losscheck.gate.judge import Session, judge_case
     from losscheck.gate.required import check_required, not_judged
     from losscheck.gate.update import update_baselines
+    from losscheck.inventory.environment import describe
     from losscheck.renderers import render
-    from losscheck.report import Report
-    from losscheck.verdict import exit_code
 
     check_required(given["require"])
     # A case names package.module:function of the project it lies in, as `python -m` would find it.
@@ -139,7 +139,7 @@ def _judge(chosen: list[Any], *, complete: bool, outputs: list[tuple[str, str]],
         environment=describe(dict.fromkeys(row.device for row in rows)),
         reproduce=shlex.join(["losscheck", *sys.argv[1:]]),
         cases=tuple(rows),
-        remarks=_remarks(chosen, rows),
+        remarks=_notes(chosen, rows),
         strict=given["strict"],
         verbose=given["verbose"],
     )

@@ -14,7 +14,7 @@ from losscheck.cli.writing import screen, write
 @click.option("--output", metavar="FILE", default=None, help="Write to a file. Default: standard output.")
 def COMMAND(format_name: str, output: str | None) -> int:
     """The losses with their definitions and parameters, every implementation with its source, backends and devices."""
-    from losscheck.catalogue import catalogue
+    from losscheck.inventory.catalogue import catalogue
     from losscheck.renderers import catalogue as renderer
 
     found: dict[str, Any] = catalogue()

@@ -27,8 +27,8 @@ def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     """
     import shlex
 
-    from losscheck.checkpoint import merge_states
     from losscheck.cli.sweep import finish, report_of
+    from losscheck.measure.checkpoint import merge_states
 
     rules = fail_on(given["fail_on"])
     report = report_of(merge_states([Path(each) for each in files]), shlex.join(["losscheck", "merge", *files]))

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from losscheck.dtypes import FLOAT64
-from losscheck.errors import UserError, nearest
-from losscheck.own.wiring import DEFAULT_CALL, Wiring, keywords_of
+from losscheck.core.call_spec import DEFAULT_CALL, CallSpec, keywords_of
+from losscheck.core.dtypes import FLOAT64
+from losscheck.core.errors import UserError, nearest
 from losscheck.renderers import FORMATS, SUFFIXES
 
-__all__ = ["chosen_format", "option_group", "own", "parse_params", "parse_shape", "quantities", "selection", "wiring_of"]
+__all__ = ["call_spec_of", "chosen_format", "option_group", "own", "parse_params", "parse_shape", "quantities", "selection"]
 
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,14 +49,14 @@ def own(function: Callable[..., Any]) -> Callable[..., Any]:
     return option_group(function, options)
 
 
-def wiring_of(given: dict[str, Any]) -> Wiring:
+def call_spec_of(given: dict[str, Any]) -> CallSpec:
     """How the callables among --impl are called.
 
     Raises:
         UserError: for an option that cannot be read.
     """
     names = ("call", "input", "pick", "axes", "formula")
-    return Wiring(keywords=keywords_of(given["kw"]), **{name: given[name] for name in names})
+    return CallSpec(keywords=keywords_of(given["kw"]), **{name: given[name] for name in names})
 
 
 def failing(function: Callable[..., Any]) -> Callable[..., Any]:

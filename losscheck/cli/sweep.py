@@ -12,7 +12,7 @@ from losscheck.cli import options
 from losscheck.cli.asking import asked_losses, max_ulp, reproduce, tell_of_autocast
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import note, progress_bar, screen, write
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
 
 
 @click.command("sweep")
@@ -44,9 +44,9 @@ def COMMAND(**given: Any) -> int:
 
 
 def run(**given: Any) -> int:
-    from losscheck.bulk.summary import Summary  # noqa: F401  (numpy-free: a bad option is refused before torch loads)
-    from losscheck.checkpoint import Checkpoint, save_state, shard_range
-    from losscheck.ranges import run_tasks, tasks_of, total_points
+    from losscheck.measure.checkpoint import Checkpoint, save_state, shard_range
+    from losscheck.measure.summary import Summary  # noqa: F401  (numpy-free: a bad option is refused before torch loads)
+    from losscheck.measure.sweep import run_tasks, tasks_of, total_points
 
     rules = fail_on(given["fail_on"])
     state, path = _state(given)
@@ -91,14 +91,14 @@ def run(**given: Any) -> int:
 
 def report_of(state: Any, command_line: str) -> Any:
     """The report of a finished state."""
-    from losscheck.environment import describe
-    from losscheck.own.remarks import definitions, remarks_on
-    from losscheck.ranges import tasks_of
-    from losscheck.report import Report
-    from losscheck.sweep_rows import bit_differences, rows_of
+    from losscheck.callables.notes import definitions, notes_on
+    from losscheck.core.report import Report
+    from losscheck.inventory.environment import describe
+    from losscheck.measure.sweep import tasks_of
+    from losscheck.measure.sweep_rows import bit_differences, rows_of
 
     tasks = tasks_of(state.question)
-    rows, remarks = rows_of(tasks, state.findings), remarks_on(state.question)
+    rows, remarks = rows_of(tasks, state.findings), notes_on(state.question)
     if rows and all(row.reason for row in rows):
         reasons = dict.fromkeys(f"{row.device}: {row.reason}" for row in rows)
         raise UserError(
@@ -137,8 +137,9 @@ def finish(report: Any, given: dict[str, Any]) -> None:
 
 
 def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
-    from losscheck.checkpoint import State, load_state
-    from losscheck.ranges import Finding, tasks_of
+    from losscheck.measure.checkpoint import State, load_state
+    from losscheck.measure.sweep import tasks_of
+    from losscheck.measure.task import Finding
 
     question = _question(given)
     shard = _shard(given["shard"])
@@ -154,8 +155,8 @@ def _state(given: dict[str, Any]) -> tuple[Any, Path | None]:
 
 def _question(given: dict[str, Any]) -> Any:
     from losscheck.backends import parse_device, parse_mode
-    from losscheck.dtypes import format_named
-    from losscheck.ranges import SweepQuestion
+    from losscheck.core.dtypes import format_named
+    from losscheck.core.request import SweepQuestion
 
     dtypes = [format_named(name) for name in given["dtype"]]
     targets = [dtype.parse(text, "target") for dtype in dtypes for text in given["target"]]
@@ -179,7 +180,7 @@ def _question(given: dict[str, Any]) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
-        wiring=options.wiring_of(given),
+        call_spec=options.call_spec_of(given),
         modes=tuple(dict.fromkeys(parse_mode(each) for each in given["mode"])),
     )
 

@@ -11,7 +11,7 @@ from losscheck.cli import options
 from losscheck.cli.asking import asked_losses, max_ulp, reproduce
 from losscheck.cli.failing import fail_on, failed
 from losscheck.cli.writing import progress_bar, screen, write
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
 
 __all__ = ["run"]
 
@@ -22,12 +22,12 @@ def run(command: click.Command, **given: Any) -> int:
     Raises:
         UserError: for options that contradict a dump, and whatever loading and judging refuse.
     """
-    from losscheck.environment import describe
-    from losscheck.own.remarks import definitions, remarks_on
+    from losscheck.callables.notes import definitions, notes_on
+    from losscheck.core.report import Report
+    from losscheck.inventory.environment import describe
+    from losscheck.measure.batch import judge_dump, work
+    from losscheck.points.load import load, parse_names
     from losscheck.renderers import render
-    from losscheck.report import Report
-    from losscheck.tensors.evaluate import judge_dump, work
-    from losscheck.tensors.load import load, parse_names
 
     _refuse_points(given)
     rules = fail_on(given["fail_on"])
@@ -49,7 +49,7 @@ def run(command: click.Command, **given: Any) -> int:
         reduction=question.reduction,
         max_ulp=question.max_ulp,
         definitions=definitions(question),
-        remarks=remarks_on(question),
+        remarks=notes_on(question),
     )
     write(render(options.chosen_format(given["format"], given["output"]), report, screen(given["output"])), given["output"])
     if any(row.wrong for row in rows):
@@ -82,7 +82,7 @@ def _was_given(name: str) -> bool:
 def _read_devices(given: dict[str, Any]) -> None:
     """Spelling mistakes are told before a file of a gigabyte is read."""
     from losscheck.backends import parse_device
-    from losscheck.dtypes import format_named
+    from losscheck.core.dtypes import format_named
 
     given["device"] = tuple(dict.fromkeys(parse_device(each) for each in given["device"]))
     for name in given["dtype"]:
@@ -91,10 +91,10 @@ def _read_devices(given: dict[str, Any]) -> None:
 
 
 def _question(given: dict[str, Any], dump: Any) -> Any:
-    from losscheck.question import Question
+    from losscheck.core.request import Request
 
     losses = _losses(given, dump)
-    return Question(
+    return Request(
         losses=tuple(losses),
         logits=(),
         impl=given["impl"],
@@ -108,7 +108,7 @@ def _question(given: dict[str, Any], dump: Any) -> Any:
         oracle=given["oracle"],
         digits=given["digits"],
         max_ulp=max_ulp(given),
-        wiring=options.wiring_of(given),
+        call_spec=options.call_spec_of(given),
     )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from losscheck.errors import UserError
-from losscheck.files import write_atomically
+from losscheck.core.errors import UserError
+from losscheck.core.files import write_atomically
 from losscheck.renderers import Style
 
 __all__ = ["ClosedPipeError", "note", "progress_bar", "screen", "write"]

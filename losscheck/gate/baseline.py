@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from losscheck.environment import describe
-from losscheck.errors import UserError
-from losscheck.files import write_atomically
+from losscheck.core.errors import UserError
+from losscheck.core.files import write_atomically
 from losscheck.gate.case import Case
 from losscheck.gate.measured import Measured
+from losscheck.inventory.environment import describe
 
 __all__ = ["FOLDER", "Baseline", "Recorded", "environment_class", "key_of", "read_baseline", "recorded_of", "write_baseline"]
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from losscheck.dtypes import FLOAT64
-from losscheck.errors import UserError
+from losscheck.core.call_spec import DEFAULT_CALL, PLAIN_CALL, CallSpec
+from losscheck.core.dtypes import FLOAT64
+from losscheck.core.errors import UserError
+from losscheck.core.literals import read_value
 from losscheck.gate.tree import Number
-from losscheck.own.typed import read_value
-from losscheck.own.wiring import DEFAULT_CALL, UNWIRED, Wiring
 
 __all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range", "shown"]
 
@@ -244,21 +244,21 @@ class Case(_Model):
     expect: Expect = Field(default_factory=Expect)
     known_failure: KnownFailure | None = None
 
-    def wiring(self) -> Wiring:
+    def call_spec(self) -> CallSpec:
         """How its callables are called.
 
         Raises:
             UserError: when that cannot be read.
         """
         if self.callable is None:
-            return UNWIRED
+            return PLAIN_CALL
         given = self.callable
         keywords = tuple(given.keywords.items())
-        return Wiring(keywords, given.call, given.input, given.pick or "", given.axes or "")
+        return CallSpec(keywords, given.call, given.input, given.pick or "", given.axes or "")
 
     def limit(self, dtype: str) -> float:
         """The |ulp| allowed in a dtype."""
-        from losscheck.question import DEFAULT_MAX_ULP
+        from losscheck.core.request import DEFAULT_MAX_ULP
 
         budgets = self.expect.max_ulp
         return budgets.get(dtype, budgets.get("", DEFAULT_MAX_ULP))  # type: ignore[call-overload, no-any-return]

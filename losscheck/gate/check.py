@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from losscheck import registry
 from losscheck.backends import backend_named, parse_device, parse_mode
-from losscheck.dtypes import FLOAT64, FORMATS
-from losscheck.errors import UserError, nearest
+from losscheck.callables.loading import is_registered, is_spec
+from losscheck.callables.selection import select
+from losscheck.core import registry
+from losscheck.core.dtypes import FLOAT64, FORMATS
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.loss import Implementation, Loss
 from losscheck.gate.case import MOST_POINTS, Case
-from losscheck.loss import Implementation, Loss
-from losscheck.own.callables import is_registered, is_spec
-from losscheck.points import check_domain, pair
+from losscheck.points.listed import check_domain, pair
 
 __all__ = ["Finding", "problems_of"]
 
@@ -40,7 +41,7 @@ def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
     for n, name in enumerate(case.implementations):
         if not is_spec(name):
             try:
-                registry.select([loss], [name])
+                select([loss], [name])
             except UserError as error:
                 yield ("implementations", n), str(error).replace("--impl ", "")
         elif not _CALLABLE.fullmatch(name) and not is_registered(name):
@@ -53,7 +54,7 @@ def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
         yield from _asking(("modes", n), lambda name=mode: parse_mode(name))
     if case.callable and not any(map(is_spec, case.implementations)):
         yield ("callable",), "says how to call a callable, and no implementation is one: name package.module:function"
-    yield from _asking(("callable",), case.wiring)
+    yield from _asking(("callable",), case.call_spec)
     for n, device in enumerate(case.devices):
         yield from _asking(("devices", n), lambda name=device: parse_device(name))
 
@@ -182,7 +183,7 @@ def _printable(text: str) -> bool:
 def _matching(case: Case) -> Sequence[Implementation | str]:
     names = [each for each in case.implementations if not is_spec(each)]
     try:
-        ours = registry.select([registry.loss_named(case.loss)], names) if names else []
+        ours = select([registry.loss_named(case.loss)], names) if names else []
     except UserError:
         return ["", ""]  # said already, at the name itself
     return [*ours, *(each for each in case.implementations if is_spec(each))]

@@ -8,18 +8,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from losscheck.dtypes import FLOAT64, Format
-from losscheck.errors import UserError
+from losscheck.callables.loading import is_spec
+from losscheck.core.dtypes import FLOAT64, Format
+from losscheck.core.errors import UserError
+from losscheck.core.outcome import Outcome
+from losscheck.core.request import DEFAULT_MAX_ULP
+from losscheck.core.results import PointRow
+from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.gate.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
 from losscheck.gate.case import Case
 from losscheck.gate.load import LoadedCase
 from losscheck.gate.measured import Measured, measure
 from losscheck.gate.properties import Breach, broken_properties, unequal_bits
 from losscheck.gate.values import differs_from_printed
-from losscheck.own.callables import is_spec
-from losscheck.question import DEFAULT_MAX_ULP
-from losscheck.report import Outcome, PointRow
-from losscheck.verdict import CaseRow, Verdict
 
 __all__ = ["Session", "judge_case"]
 
@@ -238,7 +239,7 @@ def _compare_again(worst: PointRow, measured: Measured, limit: float) -> str:
     words += ["--backend", worst.backend, "--dtype", dtype.name, "--quantity", worst.quantity]
     words += ["--device", worst.device] if worst.device != "cpu" else []
     words += ["--mode", measured.mode] if measured.mode != "eager" else []
-    words += measured.case.wiring().options() if is_spec(worst.implementation) else []
+    words += measured.case.call_spec().options() if is_spec(worst.implementation) else []
     for name, text in measured.case.params.items():
         words += ["--param", f"{name}={text}"]
     return shlex.join([*words, *(["--max-ulp", FLOAT64.shortest(limit)] if limit != DEFAULT_MAX_ULP else [])])

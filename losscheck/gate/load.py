@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from losscheck.errors import UserError, nearest
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.verdict import Problem
 from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range, shown
 from losscheck.gate.check import Finding, problems_of
-from losscheck.gate.tree import Node, Number, Problem, parse, read_text
+from losscheck.gate.tree import Node, Number, parse, read_text
 
 __all__ = ["CaseError", "LoadedCase", "case_files", "case_of", "load"]
 

@@ -8,21 +8,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from losscheck import registry
 from losscheck.backends import backend_named
 from losscheck.backends.extras import missing
-from losscheck.dtypes import FLOAT64, FORMATS, Format
-from losscheck.evaluate import compare
+from losscheck.callables.loading import is_spec
+from losscheck.callables.notes import notes_on
+from losscheck.callables.selection import select
+from losscheck.core import registry
+from losscheck.core.dtypes import FLOAT64, FORMATS, Format
+from losscheck.core.error import deviation
+from losscheck.core.outcome import Outcome
+from losscheck.core.request import Request, SweepQuestion
+from losscheck.core.results import PointRow, SweepRow
 from losscheck.gate.case import Case
-from losscheck.judge import definition_of, formula_of
-from losscheck.measure import deviation
+from losscheck.measure.compare import compare
+from losscheck.measure.exact_side import definition_of, formula_of
+from losscheck.measure.sweep import run_tasks, tasks_of
+from losscheck.measure.sweep_rows import rows_of
+from losscheck.measure.task import Finding, Task
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.own.callables import is_spec
-from losscheck.own.remarks import remarks_on
-from losscheck.question import Question
-from losscheck.ranges import Finding, SweepQuestion, Task, run_tasks, tasks_of
-from losscheck.report import Outcome, PointRow, SweepRow
-from losscheck.sweep_rows import rows_of
 
 __all__ = ["Measured", "measure", "remarks"]
 
@@ -113,7 +116,7 @@ def measure(case: Case) -> list[Measured]:
 
 def remarks(case: Case) -> tuple[str, ...]:
     """What is said in words about the callables of a case, after it was measured."""
-    return tuple(dict.fromkeys(each for name in case.dtypes for each in remarks_on(_question(case, FORMATS[name]))))
+    return tuple(dict.fromkeys(each for name in case.dtypes for each in notes_on(_question(case, FORMATS[name]))))
 
 
 def _has_no_gradient(each: Measured) -> bool:
@@ -131,7 +134,7 @@ def _missing(case: Case, implementation: str, backend: str, device: str, mode: s
         return reason
     if is_spec(implementation):
         return ""
-    chosen = registry.select([registry.loss_named(case.loss)], [implementation])
+    chosen = select([registry.loss_named(case.loss)], [implementation])
     return missing(chosen[0], backend)
 
 
@@ -139,9 +142,9 @@ def _params(case: Case) -> dict[str, float]:
     return {name: FLOAT64.parse(text) for name, text in case.params.items()}
 
 
-def _question(case: Case, dtype: Format) -> Question:
+def _question(case: Case, dtype: Format) -> Request:
     """What `compare` is asked, all but the points."""
-    return Question(
+    return Request(
         losses=(registry.loss_named(case.loss),),
         logits=(),
         impl=tuple(case.implementations),
@@ -152,7 +155,7 @@ def _question(case: Case, dtype: Format) -> Question:
         params=_params(case),
         reduction=case.reduction,
         max_ulp=case.limit(dtype.name),
-        wiring=case.wiring(),
+        call_spec=case.call_spec(),
         modes=tuple(case.modes),
     )
 
@@ -227,7 +230,7 @@ def _sweep_question(case: Case, dtype: Format) -> SweepQuestion:
         params=_params(case),
         exhaustive=case.exhaustive is not None,
         max_ulp=case.limit(dtype.name),
-        wiring=case.wiring(),
+        call_spec=case.call_spec(),
         modes=tuple(case.modes),
         **sample,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.dtypes import Format, short_hex
+from losscheck.core.dtypes import Format, short_hex
 from losscheck.gate.measured import Measured
 from losscheck.gate.stretches import Stretch, stretches
 

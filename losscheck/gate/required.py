@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from losscheck.backends import BACKENDS, backend_named, parse_device
-from losscheck.errors import UserError, nearest
-from losscheck.verdict import CaseRow, Verdict
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.verdict import CaseRow, Verdict
 
 __all__ = ["check_required", "not_judged"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from losscheck import registry
+from losscheck.core import registry
 from losscheck.gate.case import CaseFile
 
 __all__ = ["schema_text"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from losscheck.gate.measured import Measured
-from losscheck.scanners import call_of
+from losscheck.measure.scanners import call_of
 
 __all__ = ["Stretch", "stretches"]
 
@@ -33,7 +33,7 @@ def stretches(measured: Measured, mirrored: bool = False) -> Iterator[Stretch]:
 def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
     import numpy as np
 
-    from losscheck.bulk.scan import decode_ordinals
+    from losscheck.points.grid import decode_ordinals
 
     which = 0 if measured.quantity == "loss" else 1
     for task in measured.tasks:

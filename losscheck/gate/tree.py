@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MAX_BYTES", "Node", "Number", "Problem", "parse", "read_text"]
+from losscheck.core.verdict import Problem
+
+__all__ = ["MAX_BYTES", "Node", "Number", "parse", "read_text"]
 
 MAX_BYTES = 4 * 2**20  # a hundred thousand points in one case file
 MAX_DEPTH = 16  # a case needs six
@@ -30,16 +32,6 @@ class Number(str):
     """A plain scalar that reads as a number, as it was written."""
 
     __slots__ = ()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong in a file: where (from 1), the path of keys, what, and the cure."""
-
-    line: int
-    column: int
-    path: str
-    message: str
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from fractions import Fraction
 
-from losscheck.dtypes import FLOAT64
+from losscheck.core.dtypes import FLOAT64
 from losscheck.gate.measured import Measured
 
 __all__ = ["agrees", "differs_from_printed"]

@@ -1,6 +1,6 @@
 """CenterNet's `_neg_loss` on probabilities, without and with the clamp its authors put before it."""
 
-from losscheck.loss import Published, implementation
+from losscheck.core.loss import Published, implementation
 
 SOURCE = "CenterNet (Zhou et al., 2019), src/lib/models/losses.py, _neg_loss"
 GUARD = 1e-4

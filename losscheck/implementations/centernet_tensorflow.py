@@ -8,7 +8,7 @@ normalised per sample.
 import math
 from fractions import Fraction
 
-from losscheck.loss import ARRAYS, Published, implementation
+from losscheck.core.loss import ARRAYS, Published, implementation
 
 # log(machine epsilon) + 2 of the dtype, as in TensorFlow's core/kernels/softplus_op.h.
 _EPSILON_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}

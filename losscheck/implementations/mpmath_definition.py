@@ -1,6 +1,6 @@
 """The definition of any loss in mpmath, at as many decimal digits as asked for: the yardstick people reach for first."""
 
-from losscheck.loss import EVERY_LOSS, implementation
+from losscheck.core.loss import EVERY_LOSS, implementation
 
 
 @implementation(EVERY_LOSS, "mpmath", source="mpmath, the definition at --digits decimal digits", backends=("mpmath",))

@@ -1,6 +1,6 @@
 """Optax's sigmoid losses, on JAX. Its focal loss takes alpha for class 1, as the paper does, and none unless it is given."""
 
-from losscheck.loss import implementation
+from losscheck.core.loss import implementation
 
 
 @implementation(

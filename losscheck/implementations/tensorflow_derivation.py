@@ -4,7 +4,7 @@ Step 1 is `naive` (losses/bce.py). All five are equal in exact arithmetic; they 
 With l = (1 - z) + w z for pos_weight w; for w = 1 they are the printed steps.
 """
 
-from losscheck.loss import ARRAYS, implementation
+from losscheck.core.loss import ARRAYS, implementation
 
 SOURCE = "TensorFlow API documentation, tf.nn.sigmoid_cross_entropy_with_logits, {}"
 

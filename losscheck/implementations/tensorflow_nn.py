@@ -1,6 +1,6 @@
 """TensorFlow's own ways to binary cross entropy: its two functions on logits, and the definition by its softplus."""
 
-from losscheck.loss import Published, implementation
+from losscheck.core.loss import Published, implementation
 
 BACKENDS = ("tensorflow",)
 

@@ -1,7 +1,7 @@
 """PyTorch's two ways to binary cross entropy: on logits, and on the probabilities of a sigmoid."""
 
-from losscheck.dtypes import FLOAT32
-from losscheck.loss import Published, implementation
+from losscheck.core.dtypes import FLOAT32
+from losscheck.core.loss import Published, implementation
 
 
 def _module(xp, logit, target, *, pos_weight):

@@ -5,8 +5,8 @@ It gathers its weight from tensor([alpha, 1 - alpha]) by the target cast to long
 
 from fractions import Fraction
 
-from losscheck.dtypes import FLOAT32
-from losscheck.loss import Published, implementation
+from losscheck.core.dtypes import FLOAT32
+from losscheck.core.loss import Published, implementation
 
 
 def swapped(m, logit, target, *, alpha, gamma):

@@ -3,8 +3,8 @@
 bce(x, z) = w z softplus(-x) + (1 - z) softplus(x), with softplus(x) = log(1 + e^x) and w = pos_weight.
 """
 
-from losscheck.elementary import sigmoid, softplus, weighted
-from losscheck.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
+from losscheck.core.functional import sigmoid, softplus, weighted
+from losscheck.core.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, pos_weight):

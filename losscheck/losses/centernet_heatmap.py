@@ -4,8 +4,8 @@ heatmap(x, 1) = s(-x)^a softplus(-x) and heatmap(x, z) = (1 - z)^b s(x)^a softpl
 focusing exponent (gamma in the focal loss) and beta the exponent that spares cells beside an object's centre.
 """
 
-from losscheck.elementary import focal_slope, focal_term, power_of_complement
-from losscheck.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
+from losscheck.core.functional import focal_slope, focal_term, power_of_complement
+from losscheck.core.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, alpha, beta):

@@ -3,8 +3,8 @@
 focal(x, 1) = a s(-x)^g softplus(-x) and focal(x, 0) = (1 - a) s(x)^g softplus(x): a weighs class 1, g focuses.
 """
 
-from losscheck.elementary import focal_slope, focal_term
-from losscheck.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
+from losscheck.core.functional import focal_slope, focal_term
+from losscheck.core.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, alpha, gamma):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from losscheck.dtypes import Format
-from losscheck.enclosure import Dyadic
-from losscheck.errors import UserError, nearest
+from losscheck.core.dtypes import Format
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.exact import Dyadic
 
 __all__ = ["ORACLES", "Arithmetic", "arithmetic"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscheck.enclosure import Dyadic
+from losscheck.core.exact import Dyadic
 from losscheck.oracle import Arithmetic
 from losscheck.oracle.dual import DualArithmetic
 

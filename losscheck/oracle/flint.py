@@ -6,7 +6,7 @@ from typing import Any
 
 from flint import arb, ctx
 
-from losscheck.dtypes import Format
+from losscheck.core.dtypes import Format
 
 __all__ = ["FlintArithmetic"]
 

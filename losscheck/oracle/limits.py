@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from losscheck.dtypes import Format
-from losscheck.enclosure import Dyadic
+from losscheck.core.dtypes import Format
+from losscheck.core.exact import Dyadic
 from losscheck.oracle import Arithmetic
 
 __all__ = ["IndeterminateLimitError", "Infinity", "LimitArithmetic"]

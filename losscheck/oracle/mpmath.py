@@ -10,7 +10,7 @@ from typing import Any
 
 from mpmath.ctx_mp import MPContext
 
-from losscheck.dtypes import Format
+from losscheck.core.dtypes import Format
 
 __all__ = ["MpmathArithmetic"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from losscheck.dtypes import Format
-from losscheck.enclosure import Dyadic, Exact, Kind
-from losscheck.loss import Formula
+from losscheck.core.dtypes import Format
+from losscheck.core.exact import Dyadic, Exact, Kind
+from losscheck.core.loss import Formula
 from losscheck.oracle import Arithmetic, arithmetic
 from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError
 from losscheck.oracle.dual import DualArithmetic

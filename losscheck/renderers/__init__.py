@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from losscheck.report import Report
+from losscheck.core.report import Report
 
 __all__ = ["FORMATS", "GATE_FORMATS", "SUFFIXES", "Style", "render"]
 

@@ -6,9 +6,9 @@ import csv
 import io
 from typing import Any
 
+from losscheck.core.report import Report
 from losscheck.renderers import Style
 from losscheck.renderers.flat import flat, flat_sweep, flat_tensor
-from losscheck.report import Report
 
 __all__ = ["render"]
 

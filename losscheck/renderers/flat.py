@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from losscheck.dtypes import FORMATS
-from losscheck.enclosure import Exact
-from losscheck.report import PointRow, Region, SweepRow
-from losscheck.tensors.rows import Element, Few, TensorBatch, TensorRow, Whole
-from losscheck.verdict import CaseRow
+from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.exact import Exact
+from losscheck.core.results import PointRow, Region, SweepRow
+from losscheck.core.verdict import CaseRow
 
 __all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number"]
 

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from losscheck.core.report import Report
+from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.renderers import Style, gate_words
 from losscheck.renderers.console import console_of, hanging
 from losscheck.renderers.words import ulp_text
-from losscheck.report import Report
-from losscheck.verdict import CaseRow, Verdict
 
 __all__ = ["render"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from losscheck.dtypes import FORMATS
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.report import Report
+from losscheck.core.verdict import CaseRow, Verdict, exit_code
 from losscheck.renderers.words import exact_text, point_text, ulp_text, value_text
-from losscheck.report import Report
-from losscheck.verdict import CaseRow, Verdict, exit_code
 
 __all__ = ["asides", "in_one_word", "message", "not_holding", "totals", "worst_point"]
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from losscheck.core.report import Report
+from losscheck.core.verdict import CaseRow, Problem
 from losscheck.renderers import Style, gate_words
-from losscheck.report import Report
-from losscheck.verdict import CaseRow
-
-if TYPE_CHECKING:
-    from losscheck.gate.tree import Problem
 
 __all__ = ["problem_annotations", "render"]
 

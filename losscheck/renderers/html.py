@@ -6,7 +6,8 @@ import importlib.util
 from collections.abc import Sequence
 from html import escape
 
-from losscheck.errors import UserError
+from losscheck.core.errors import UserError
+from losscheck.core.report import Report
 from losscheck.renderers import Style
 from losscheck.renderers.sweep_words import (
     by_table,
@@ -20,7 +21,6 @@ from losscheck.renderers.sweep_words import (
     worst_text,
 )
 from losscheck.renderers.words import meaning, ulp_text
-from losscheck.report import Report
 
 __all__ = ["render"]
 

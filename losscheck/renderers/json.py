@@ -6,10 +6,11 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from losscheck.core.report import SCHEMA_VERSION, Report
+from losscheck.core.results import BitDifference
+from losscheck.core.verdict import exit_code
 from losscheck.renderers import Style
 from losscheck.renderers.flat import flat, flat_batch, flat_case, flat_sweep, flat_tensor, number
-from losscheck.report import SCHEMA_VERSION, BitDifference, Report
-from losscheck.verdict import exit_code
 
 __all__ = ["render"]
 

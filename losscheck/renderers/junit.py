@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from xml.etree import ElementTree
 
+from losscheck.core.report import Report
+from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.renderers import Style, gate_words
-from losscheck.report import Report
-from losscheck.verdict import CaseRow, Verdict
 
 __all__ = ["render"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from losscheck.core.report import Report
 from losscheck.renderers import Style, gate_words
 from losscheck.renderers.sweep_words import by_table, coverage, failing_text, region_lines, row_name, several, target_text
 from losscheck.renderers.tensor_words import (
@@ -18,7 +19,6 @@ from losscheck.renderers.tensor_words import (
     whole_lines,
 )
 from losscheck.renderers.words import deviation_text, exact_text, meaning, point_text, ulp_text, value_text
-from losscheck.report import Report
 
 __all__ = ["render"]
 

@@ -8,10 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from losscheck.dtypes import FORMATS
-from losscheck.errors import UserError
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.errors import UserError
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.results import SweepRow
 from losscheck.renderers.sweep_words import LETTERS, row_name, several
-from losscheck.report import Outcome, Report, SweepRow
 
 __all__ = ["draw", "svg"]
 

@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from losscheck.core.report import Report
+from losscheck.core.results import SweepRow
 from losscheck.renderers import Style
 from losscheck.renderers.console import console_of, folded, hanging
 from losscheck.renderers.sweep_words import (
@@ -24,7 +26,6 @@ from losscheck.renderers.sweep_words import (
     target_text,
 )
 from losscheck.renderers.words import ulp_text
-from losscheck.report import Report, SweepRow
 
 __all__ = ["render"]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from losscheck.dtypes import FORMATS, short_hex
+from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.results import PointRow, Region, SweepRow
 from losscheck.renderers.words import exact_text, ulp_text, value_text
-from losscheck.report import Outcome, PointRow, Region, Report, SweepRow
 
 __all__ = [
     "LETTERS",

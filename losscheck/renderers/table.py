@@ -11,11 +11,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from losscheck.dtypes import FORMATS
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.results import PointRow
 from losscheck.renderers import Style
 from losscheck.renderers.console import console_of, folded, hanging
 from losscheck.renderers.words import deviation_text, exact_text, meaning, merged, point_text, ulp_text, value_text
-from losscheck.report import Outcome, PointRow, Report
 
 __all__ = ["render"]
 

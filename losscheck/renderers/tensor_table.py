@@ -11,6 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from losscheck.core.batch_rows import TensorRow
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
 from losscheck.renderers import Style
 from losscheck.renderers.console import console_of, hanging
 from losscheck.renderers.tensor_words import (
@@ -24,8 +27,6 @@ from losscheck.renderers.tensor_words import (
     whole_cells,
     whole_lines,
 )
-from losscheck.report import Outcome, Report
-from losscheck.tensors.rows import TensorRow
 
 __all__ = ["render"]
 

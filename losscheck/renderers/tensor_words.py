@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from losscheck.dtypes import FORMATS, short_hex
-from losscheck.enclosure import Exact, Kind
+from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
+from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
 from losscheck.renderers.words import deviation_text, exact_text, ulp_text, value_text
-from losscheck.report import Outcome, Report
-from losscheck.tensors.rows import Element, Few, TensorBatch, TensorRow, Whole
 
 __all__ = [
     "batch_lines",

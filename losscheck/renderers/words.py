@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from losscheck.dtypes import FORMATS, short_hex
-from losscheck.enclosure import Exact, Kind
-from losscheck.report import Outcome, PointRow, Report
+from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.results import PointRow
 
 __all__ = ["deviation_text", "exact_text", "label", "meaning", "merged", "point_text", "ulp_text", "value_text"]
 

@@ -1,0 +1,266 @@
+"""A callable of the user's as an elementwise function: called as its call spec says, with everything it does wrong told.
+
+It gets copies, so that what it changes in place is changed nowhere else. Its result must be of the dtype of the logits: a
+float64 result rounded to float32 would be judged for what it is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from typing import Any
+
+from losscheck.callables.loading import Own, OwnCallError, describe_error, stdout_to_stderr
+from losscheck.callables.probe import Probe, probe_callable, vmap_agrees
+from losscheck.core.call_spec import CallSpec, picked
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.functional import sigmoid
+
+__all__ = ["Adapted"]
+
+# Batches of at least this many that have to be taken apart are worth an attempt with vmap.
+MANY = 256
+SHOWN = 6  # entries of a result that are listed
+
+
+class Adapted:
+    """``function(xp, logit, target, **params)`` of a callable; the loss's parameters are not for it (its keywords are).
+
+    Attributes:
+        own: the callable.
+        probes: how it behaved when it was tried, by framework, dtype and device.
+        vmap_agreed: did torch.func.vmap give the bits of the loop, by the same.
+    """
+
+    def __init__(self, own: Own, call_spec: CallSpec) -> None:
+        self.own = own
+        self.call_spec = call_spec
+        self.probes: dict[tuple[str, str, str], Probe] = {}
+        self._built: dict[str, Any] = {}
+        self.vmap_agreed: dict[tuple[str, str, str], bool] = {}
+        self._check_arguments()
+
+    def __call__(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
+        """One loss for each logit, in their shape and dtype.
+
+        Raises:
+            OwnCallError: for whatever it raises, and a result that is none.
+        """
+        probe = self.probe(xp, logit)
+        x, z = logit.reshape(-1), target.reshape(-1)
+        if probe.detached and getattr(x, "requires_grad", False):
+            raise OwnCallError(f"no gradient reaches the logits: they are detached on the way ({self.own.place})")
+        if probe.alone:
+            return self._one_by_one(xp, x, z).reshape(logit.shape)
+        loss = self.result(xp, x, z)
+        if _size(loss) != _size(x):
+            raise OwnCallError(self.misshapen(loss, x))
+        return loss.reshape(logit.shape)
+
+    def misshapen(self, loss: Any, x: Any) -> str:
+        """What is wrong with a result of neither one number nor one for each logit."""
+        hint = "" if self.call_spec.axes else "; --axes N,C or B,C,H,W lays the logits out as it expects them"
+        shapes = [f"[{', '.join(map(str, shape))}]" for shape in (loss.shape, self.call_spec.shape(len(x)))]
+        return f"it returned the shape {shapes[0]} for logits of the shape {shapes[1]}{hint} ({self.own.place})"
+
+    def probe(self, xp: Any, logit: Any) -> Probe:
+        """How it behaves for such arrays; tried out once."""
+        key = _key(xp, logit)
+        if key not in self.probes:
+            self.probes[key] = probe_callable(self, xp, logit)
+        return self.probes[key]
+
+    def result(
+        self, xp: Any, x: Any, z: Any, untouched: list[tuple[str, Any, Any]] | None = None, shape: tuple[int, ...] | None = None
+    ) -> Any:
+        """What it returns for arrays laid out as its call spec says, or in a shape, checked but for its size.
+
+        ``untouched`` collects (name, passed, copy before).
+
+        Raises:
+            OwnCallError: as :meth:`__call__`.
+        """
+        shape = self.call_spec.shape(len(x)) if shape is None else shape
+        logits, targets = _copy(x).reshape(shape), _copy(z).reshape(shape)
+        if self.call_spec.input == "probabilities":
+            logits = xp.sigmoid(logits) if xp.__name__ == "torch" else sigmoid(xp, logits)
+        if untouched is not None:
+            untouched += [("logits", logits, _copy(logits)), ("targets", targets, _copy(targets))]
+        positional, named = self.call_spec.bound(logits, targets)
+        function = self._function(xp, x)
+        if not self.is_class:
+            named |= self.call_spec.keyword_values()
+        try:
+            # A compiler cannot follow the redirection, and what it compiles prints nothing.
+            with contextlib.nullcontext() if _compiling(xp) else stdout_to_stderr():
+                returned = function(*positional, **named)
+        except (Exception, SystemExit) as error:
+            raise OwnCallError(describe_error(error, self.own.file)) from error
+        try:
+            found = picked(returned, self.call_spec.pick)
+        except LookupError as error:
+            raise OwnCallError(f"--pick {self.call_spec.pick}: {error}") from error
+        return self._checked(xp, found, x)
+
+    def whole(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
+        """What it returns for a batch in one call: its own reduction. The batch keeps its shape where the callable takes it."""
+        x, z = logit.reshape(-1), target.reshape(-1)
+        try:
+            found = self.result(xp, x, z, shape=tuple(logit.shape))
+        except OwnCallError:
+            if logit.ndim == 1:
+                raise
+            found = self.result(xp, x, z)
+        if _size(found) != 1:
+            raise OwnCallError(f"it returned the shape {_shape(found.shape)} where one number was expected")
+        return found.reshape(())
+
+    def unknown(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
+        """Instead of :meth:`whole` for one whose reduction is none that is known: no exact number stands beside its own."""
+        found = float(self.whole(xp, logit, target))
+        raise OwnCallError(
+            f"it returned {found:.9g} for the whole batch; its reduction is neither the mean nor the sum of its elements, "
+            f"so there is no exact value to put beside it ({self.own.place})"
+        )
+
+    def _checked(self, xp: Any, found: Any, x: Any) -> Any:
+        torch = xp.__name__ == "torch"
+        right = isinstance(found, xp.Tensor) if torch else isinstance(found, xp.ndarray | xp.generic)
+        if not right:
+            entries = list(found) if isinstance(found, dict) else range(len(found)) if isinstance(found, tuple | list) else []
+            some = ", ".join(map(str, entries[:SHOWN])) + (", ..." if len(entries) > SHOWN else "")
+            hint = f"; --pick one of {some}" if entries else ""
+            want = "a tensor" if torch else "an array"
+            raise OwnCallError(f"it returned a {type(found).__name__} and not {want}{hint} ({self.own.place})")
+        if found.dtype != x.dtype:
+            other = f"ask --dtype {_dtype(found)}, or " if _dtype(found) in FORMATS else ""
+            raise OwnCallError(
+                f"it returned {_dtype(found)} for {_dtype(x)} logits; judging that as {_dtype(x)} would round it first, "
+                f"so {other}let it return the dtype of its logits ({self.own.place})"
+            )
+        return found if torch else xp.asarray(found)
+
+    def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:
+        if len(x) >= MANY and not self.loops(xp, x):
+            return self.vmapped(xp, x, z)
+        return self.looped(xp, x, z)
+
+    def loops(self, xp: Any, like: Any) -> bool:
+        """Does every logit of an array such as this take a call of its own, because no batch can be made of them?"""
+        if not self.probe(xp, like).alone:
+            return False
+        if xp.__name__ != "torch":
+            return True
+        key = _key(xp, like)
+        if key not in self.vmap_agreed:
+            self.vmap_agreed[key] = vmap_agrees(self, xp, like)
+        return not self.vmap_agreed[key]
+
+    def looped(self, xp: Any, x: Any, z: Any) -> Any:
+        """Every logit as a batch of one."""
+        losses = [self._single(xp, x[n : n + 1], z[n : n + 1]) for n in range(len(x))]
+        return xp.stack(losses)
+
+    def vmapped(self, xp: Any, x: Any, z: Any) -> Any:
+        """The same in one call of torch.func.vmap."""
+        return xp.func.vmap(lambda one, its: self._single(xp, one.reshape(1), its.reshape(1)))(x, z)
+
+    def _single(self, xp: Any, x: Any, z: Any) -> Any:
+        found = self.result(xp, x, z)
+        if _size(found) != 1:
+            raise OwnCallError(f"it returned the shape {_shape(found.shape)} for one logit ({self.own.place})")
+        return found.reshape(())
+
+    def constants(self) -> dict[str, Any]:
+        """Its parameters by name: the keywords given, the constants of the call, else its own defaults."""
+        try:
+            signature = inspect.signature(self.own.target)
+        except (ValueError, TypeError):
+            signature = inspect.Signature()
+        found = {name: each.default for name, each in signature.parameters.items() if each.default is not each.empty}
+        return {
+            **found,
+            **{each.name: each.value for each in self.call_spec.arguments() if each.name and not each.slot},
+            **dict(self.call_spec.keywords),
+        }
+
+    @property
+    def is_class(self) -> bool:
+        """Is it a class, built with the keywords and then called?"""
+        return inspect.isclass(self.own.target)
+
+    def _function(self, xp: Any, x: Any) -> Any:
+        """The callable itself, or an object of the class; a module in the dtype and on the device of the logits."""
+        if "" not in self._built:
+            self._built[""] = self._build() if self.is_class else self.own.target
+        built = self._built[""]
+        if xp.__name__ != "torch" or not isinstance(built, xp.nn.Module):
+            return built
+        key = f"{x.dtype} {x.device}"
+        if key not in self._built:
+            self._built[key] = copy.deepcopy(built).to(device=x.device, dtype=x.dtype)
+        return self._built[key]
+
+    def _build(self) -> Any:
+        try:
+            with stdout_to_stderr():
+                built = self.own.target(**self.call_spec.keyword_values())
+        except (Exception, SystemExit) as error:
+            raise UserError(
+                f"{self.own.spec} cannot be built: {describe_error(error, self.own.file)}", "--kw gives its arguments"
+            ) from None
+        if not callable(built):
+            raise UserError(f"an object of {self.own.spec} cannot be called", "give the class a __call__ or a forward")
+        return built
+
+    def _check_arguments(self) -> None:
+        """Refuse a keyword that it does not take before anything runs.
+
+        Raises:
+            UserError: with the nearest keywords, or what is missing.
+        """
+        try:
+            signature = inspect.signature(self.own.target)
+        except (ValueError, TypeError):
+            return
+        known = [each.name for each in signature.parameters.values() if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+        anything = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
+        for name, _ in self.call_spec.keywords:
+            if name not in known and not anything:
+                raise UserError(f"{self.own.spec} takes no {name!r}", nearest(name, known))
+        positional, named = ([], {}) if self.is_class else self.call_spec.bound(None, None)
+        try:
+            signature.bind(*positional, **named, **self.call_spec.keyword_values())
+        except TypeError as error:
+            cure = (
+                "--kw gives its arguments"
+                if self.is_class
+                else "--call and --kw say how to call it, as in --call '{targets}, input={logits}'"
+            )
+            raise UserError(f"{self.own.spec}{signature} cannot be called so: {error}", cure) from None
+
+
+def _key(xp: Any, x: Any) -> tuple[str, str, str]:
+    return xp.__name__, str(x.dtype), str(getattr(x, "device", "cpu"))
+
+
+def _compiling(xp: Any) -> bool:
+    return xp.__name__ == "torch" and bool(xp.compiler.is_compiling())
+
+
+def _copy(x: Any) -> Any:
+    return x.clone() if hasattr(x, "clone") else x.copy()
+
+
+def _size(x: Any) -> int:
+    return int(x.numel()) if hasattr(x, "numel") else int(x.size)
+
+
+def _dtype(x: Any) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _shape(shape: Any) -> str:
+    return f"[{', '.join(map(str, shape))}]"

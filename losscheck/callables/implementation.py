@@ -1,0 +1,84 @@
+"""A callable of the user's as an implementation of a loss: on which framework, in which shape, with which formula."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from typing import Any
+
+from losscheck.backends import backend_named
+from losscheck.callables.adapt import Adapted
+from losscheck.callables.loading import Own, load
+from losscheck.callables.probe import Probe
+from losscheck.core.call_spec import CallSpec
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Implementation, Loss, Published
+
+__all__ = ["own_implementation"]
+
+# Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
+USUAL_AXES = ("", "N,C", "B,C,H,W")
+
+_IMPLEMENTATIONS: dict[tuple[str, str, str, str, tuple[str, ...]], Implementation] = {}
+
+
+def own_implementation(spec: str, loss: Loss, call_spec: CallSpec, backends: tuple[str, ...] = ()) -> Implementation:
+    """A callable as an implementation of a loss, on the first of torch and numpy that it accepts; made once.
+
+    Raises:
+        UserError: when it cannot be loaded, built or called so, or only other backends are wanted.
+    """
+    own = load(spec)
+    # The file, because a relative path names another one in another folder; repr, because 1 and True are one key and two keywords.
+    key = (own.file, spec, loss.name, repr(call_spec), backends)
+    if key not in _IMPLEMENTATIONS:
+        _IMPLEMENTATIONS[key] = _implementation(own, call_spec, loss, backends)
+    return _IMPLEMENTATIONS[key]
+
+
+def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[str, ...]) -> Implementation:
+    from losscheck.callables.formulas import own_formula
+
+    backend, adapted = _accepted(own, call_spec, backends)
+    probe = adapted.probe(*_like(backend))
+    formula = own_formula(call_spec, loss) if call_spec.formula and call_spec.formula != loss.name else None
+    return Implementation(
+        loss=loss.name,
+        name=own.spec,
+        function=adapted,
+        source=own.place,
+        backends=(backend,),
+        formula=formula,
+        published=_published(adapted, probe, loss),
+        note="; ".join(probe.oddities()),
+        module=own.file or own.spec,
+        own=True,
+    )
+
+
+def _published(adapted: Adapted, probe: Probe, loss: Loss) -> Published | None:
+    if probe.reduction:
+        return Published(adapted.whole, probe.reduction)
+    # Elements reduced by us would be a number that it never returned.
+    return Published(adapted.unknown, loss.reduction) if probe.reduces else None
+
+
+def _accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[str, Adapted]:
+    """torch when it takes tensors of some shape, else numpy when it takes arrays; when neither, its rows tell what it raises."""
+    wanted = [each for each in ("torch", "numpy") if not backends or each in backends]
+    if not wanted:
+        raise UserError(f"{own.spec} runs on torch or numpy, not on {' or '.join(backends)}", "leave --backend away")
+    first = Adapted(own, call_spec)
+    here = [each for each in wanted if not backend_named(each).why_unavailable("cpu")]
+    for backend in here:
+        for axes in [call_spec.axes] if call_spec.axes else USUAL_AXES:
+            adapted = Adapted(own, replace(call_spec, axes=axes)) if axes != call_spec.axes else first
+            if not adapted.probe(*_like(backend)).failure:
+                return backend, adapted
+    return here[0] if here else wanted[0], first
+
+
+def _like(backend: str) -> tuple[Any, Any]:
+    """The framework, and an array of the dtype in which a callable is tried out."""
+    xp = importlib.import_module(backend)
+    return xp, xp.zeros(1, dtype=xp.float32)

@@ -1,0 +1,252 @@
+"""From ``package.module:function`` or ``path/to/file.py:name`` to the callable, and from what it raises to one line about it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import inspect
+import io
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.loss import Implementation
+
+__all__ = [
+    "Own",
+    "OwnCallError",
+    "describe_error",
+    "is_registered",
+    "is_spec",
+    "load",
+    "reason_of",
+    "register",
+    "silence",
+    "stdout_to_stderr",
+]
+
+_HERE = str(Path(__file__).parents[1])
+
+
+class OwnCallError(RuntimeError):
+    """What a callable of the user's did instead of returning losses; the whole text is for people."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """A callable of the user's: the spec that names it, what was found, and the file it is written in ("" if none)."""
+
+    spec: str
+    target: Any
+    file: str
+    line: int
+
+    @property
+    def name(self) -> str:
+        return self.spec.rpartition(":")[2]
+
+    @property
+    def place(self) -> str:
+        """'naive.py:12', as editors open it."""
+        return f"{_near(self.file)}:{self.line}" if self.file else self.spec.rpartition(":")[0]
+
+
+def is_spec(text: str) -> bool:
+    """Does an ``--impl`` name a callable, and not a glob over what is registered?"""
+    return ":" in text
+
+
+@contextlib.contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """What a callable prints is chatter: it goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """What it prints while it is only tried out is not of interest."""
+    with contextlib.redirect_stderr(io.StringIO()), stdout_to_stderr():
+        yield
+
+
+# Callables that were handed over as such, by the specs they were given.
+_REGISTERED: dict[str, Own] = {}
+
+
+def register(target: Callable[..., Any]) -> str:
+    """A spec under which :func:`load` finds this very object in this process.
+
+    Raises:
+        UserError: when it cannot be called.
+    """
+    if not callable(target):
+        raise UserError(f"{target!r} is a {type(target).__name__}, which cannot be called", "give a function, a class or a name")
+    named = target if hasattr(target, "__qualname__") else type(target)
+    spec = name = f"{getattr(named, '__module__', None) or 'own'}:{named.__qualname__.replace('<locals>.', '')}"
+    number = 1
+    # A function that was defined anew, as in a notebook, is another one.
+    while spec in _REGISTERED and _REGISTERED[spec].target is not target:
+        number += 1
+        spec = f"{name}#{number}"
+    file = getattr(sys.modules.get(getattr(named, "__module__", "")), "__file__", None) or ""
+    _REGISTERED[spec] = Own(spec, target, file, _line(named))
+    return spec
+
+
+def is_registered(spec: str) -> bool:
+    """Was a callable handed over under this spec?"""
+    return spec in _REGISTERED
+
+
+def load(spec: str) -> Own:
+    """The callable that a spec names. A file is run once, however many of its names are asked for.
+
+    Raises:
+        UserError: when there is no such module, file or name, with the nearest; when importing it fails.
+    """
+    if spec in _REGISTERED:
+        return _REGISTERED[spec]
+    home, _, path = spec.rpartition(":")
+    if not home or not path:
+        raise UserError(f"{spec!r} names no callable", "write package.module:function or path/to/file.py:function")
+    module = _file(home) if home.endswith(".py") or "/" in home else _module(home)
+    found: Any = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise UserError(f"{home} has no {path!r}", nearest(name, _callables(found)))
+        found = getattr(found, name)
+    if not callable(found):
+        raise UserError(f"{spec} is a {type(found).__name__}, which cannot be called", nearest(path, _callables(module)))
+    return Own(spec, found, getattr(module, "__file__", None) or "", _line(found))
+
+
+def describe_error(error: BaseException, file: str = "") -> str:
+    """'TypeError: what it says (naive.py:12)': the first line, and the deepest place in the user's own file."""
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = ""  # an exception whose own text raises
+    said = text.splitlines()[0] if text else "no message"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _machinery(frame.filename)]
+    mine = [frame for frame in frames if file and frame.filename == file] or frames
+    where = f" ({_near(mine[-1].filename)}:{mine[-1].lineno})" if mine else ""
+    return f"{type(error).__name__}: {said}{where}"
+
+
+def reason_of(error: Exception, one: Implementation) -> str:
+    """Why a row has no value, when an implementation raised.
+
+    A framework that has no kernel for a dtype says so by raising; that is an answer about it, not our crash. Of a callable of the
+    user's everything is an answer, also what a backward pass of its own raises.
+    """
+    if isinstance(error, OwnCallError):
+        return str(error)
+    if one.own and not isinstance(error, UserError):
+        return describe_error(error, one.module)
+    if isinstance(error, RuntimeError | TypeError | NotImplementedError | ValueError):
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    raise error
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        with stdout_to_stderr(), _importable(Path.cwd()):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise _broken(name, error) from None
+        raise _missing(error.name) from None
+    except (Exception, SystemExit) as error:
+        raise _broken(name, error) from None
+
+
+def _missing(name: str) -> UserError:
+    """There is no such module: the nearest of its package, or of all that are installed."""
+    parent, _, last = name.rpartition(".")
+    inside = getattr(sys.modules.get(parent), "__path__", None)
+    if parent and inside is None:
+        return UserError(f"there is no module {name!r}", f"{parent} is a module and no package; {parent}:{last} would be its {last}")
+    return UserError(f"there is no module {name!r}", nearest(last, [each.name for each in pkgutil.iter_modules(inside)]))
+
+
+@functools.cache
+def _file_at(path: Path) -> ModuleType:
+    name = f"own_{path.stem}_{len(sys.modules)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and pickle look a module up by its name.
+    sys.modules[name] = module
+    try:
+        with stdout_to_stderr(), _importable(path.parent):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise _broken(str(path), error) from None
+    return module
+
+
+def _file(text: str) -> ModuleType:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        folder = path.parent
+        names = [str(folder / each.name) for each in folder.glob("*.py")] if folder.is_dir() else []
+        raise UserError(f"there is no file {text}", nearest(text, names) if names else f"{folder} holds no Python files")
+    return _file_at(path.resolve())
+
+
+def _broken(name: str, error: BaseException) -> UserError:
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({_near(error.filename)}:{error.lineno})"
+        return UserError(f"{name} cannot be imported: {type(error).__name__}: {error.msg}{place}", "mend the file")
+    frames = [each.filename for each in traceback.extract_tb(error.__traceback__) if not _machinery(each.filename)]
+    return UserError(f"{name} cannot be imported: {describe_error(error, frames[0] if frames else '')}", "mend that line, or what it needs")
+
+
+def _machinery(file: str) -> bool:
+    """Ours, the interpreter's, or that of importing."""
+    return file.startswith((_HERE, "<")) or file == importlib.__file__
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """The folder comes first while a module is imported, as with `python -m` and `python path/to/file.py`.
+
+    Afterwards it comes last: what a function imports when it is called is found, and a file of theirs called like a package
+    that we import later does not take its place.
+    """
+    known = str(folder) in sys.path
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        if not known:
+            sys.path.append(str(folder))
+
+
+def _callables(home: Any) -> Sequence[str]:
+    return [name for name, value in vars(home).items() if callable(value) and not name.startswith("_")]
+
+
+def _line(target: Any) -> int:
+    try:
+        return inspect.getsourcelines(target)[1]
+    except (OSError, TypeError):
+        return 0
+
+
+def _near(file: str) -> str:
+    """The path from here when it lies below, else its last two parts, which fit a terminal."""
+    path = Path(file)
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(Path(*path.parts[-2:]))

@@ -1,0 +1,108 @@
+"""What is said in words about a callable of the user's: how it was called, what is odd about it, which convention it follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from losscheck.callables.adapt import Adapted
+from losscheck.callables.probe import Probe
+from losscheck.callables.selection import loss_of, select
+from losscheck.core.dtypes import FLOAT64
+from losscheck.core.literals import value_text
+from losscheck.core.loss import Implementation, Loss
+
+if TYPE_CHECKING:
+    from losscheck.core.request import Request, SweepQuestion
+
+__all__ = ["definitions", "notes_on"]
+
+
+def definitions(question: Request | SweepQuestion) -> dict[str, str]:
+    """The definition of each loss that is asked about, as text."""
+    return {loss.name: loss.definition for loss in _losses(question)}
+
+
+def notes_on(question: Request | SweepQuestion) -> tuple[str, ...]:
+    """Sentences about the callables of a question, after they were judged; none for what is registered."""
+    said: dict[str, None] = {}
+    losses = _losses(question)
+    for one in select(losses, question.impl, question.backends, question.call_spec) if losses else []:
+        if isinstance(one.function, Adapted):
+            loss = next(each for each in losses if each.name == one.loss)
+            said |= dict.fromkeys(f"{one.name}: {sentence}" for sentence in _notes(loss, one, one.function, question))
+    return tuple(said)
+
+
+def _losses(question: Request | SweepQuestion) -> list[Loss]:
+    return [each if isinstance(each, Loss) else loss_of(each, question.call_spec) for each in question.losses]
+
+
+def _notes(loss: Loss, one: Implementation, adapted: Adapted, question: Request | SweepQuestion) -> Iterator[str]:
+    from losscheck.callables.diagnose import recognise
+
+    params = loss.resolve_own(question.params, FLOAT64)
+    probes = [*adapted.probes.values()]
+    known = _disagreeing(adapted, params)
+    explained = "" if any(each.random for each in probes) else recognise(loss, one, params)
+    if explained and not any(explained.startswith(f"it looks like {name} is ") for name in known):
+        yield explained
+    yield from known.values()
+    whole = getattr(question, "reduction", "none") == "published"
+    yield from dict.fromkeys(sentence for probe in probes for sentence in _odd(probe, loss, whole))
+    if adapted.call_spec.axes != question.call_spec.axes:
+        yield f"it refuses logits of one axis, so they were laid out as [{adapted.call_spec.axes}]; --axes says another shape."
+    yield f"called with {'torch tensors' if one.backends == ('torch',) else 'numpy arrays'} as {_call(adapted)}."
+
+
+def _disagreeing(adapted: Adapted, params: dict[str, float]) -> dict[str, str]:
+    """For each parameter of the definition that the callable has under the same name with another value, a sentence."""
+    given, found = dict(adapted.call_spec.keywords), {}
+    for name, value in adapted.constants().items():
+        if name in params and isinstance(value, int | float) and not math.isclose(value, params[name], rel_tol=1e-12):
+            whose = f"--kw {name}={value_text(value)}" if name in given else f"its default {name}={value_text(value)}"
+            found[name] = (
+                f"it is called with {whose}, the definition has {name}={params[name]:g}; "
+                f"--param {name}={value_text(value)} or --kw {name}={params[name]:g} makes both agree."
+            )
+    return found
+
+
+def _odd(probe: Probe, loss: Loss, whole: bool) -> Iterator[str]:
+    judged = "" if whole else "; here every logit was judged as a batch of one"
+    if probe.random:
+        yield "two calls with the same input differ in bits: it draws random numbers, and its rows will not come out again."
+    if probe.changed:
+        yield f"it changes its {' and '.join(probe.changed)} in place; it was given copies, a training loop will not do that."
+    if probe.detached:
+        yield "no gradient reaches the logits (detach, no_grad, .item() or a copy through numpy): training would not move."
+    if probe.reduces:
+        how = f", the {probe.reduction} of its elements"
+        if probe.random:
+            how = ""
+        elif not probe.reduction:
+            how = ", neither the mean nor the sum of its elements"
+        elif probe.reduction == "normalised":
+            how = ", the sum of its elements over the number of targets equal to 1"
+        other = f", where {loss.name} takes the {loss.reduction}" if probe.reduction not in ("", loss.reduction) else ""
+        yield f"it returns one number for a batch{how}{other}{judged}."
+    if probe.coupled:
+        how = "are divided by the number of logits in the batch" if probe.divided else "depend on the other logits of the batch"
+        yield f"its losses {how}{judged}."
+
+
+def _call(adapted: Adapted) -> str:
+    """'bce(logits, targets, eps=1e-08)'"""
+    call_spec = adapted.call_spec
+    keywords = [f"{name}={value_text(value)}" for name, value in call_spec.keywords]
+    arguments: list[Any] = []
+    for each in call_spec.arguments():
+        what = each.slot or value_text(each.value)
+        if each.slot == "logits" and call_spec.input == "probabilities":
+            what = "sigmoid(logits)"
+        arguments.append(f"{each.name}={what}" if each.name else what)
+    built = f"{adapted.own.name}({', '.join(keywords)})" if adapted.is_class else adapted.own.name
+    pick = f", of which {call_spec.pick} was picked" if call_spec.pick else ""
+    axes = f", both of the shape [{call_spec.axes}]" if call_spec.axes else ""
+    return f"{built}({', '.join([*arguments, *([] if adapted.is_class else keywords)])}){axes}{pick}"

@@ -1,0 +1,1 @@
+"""The vocabulary and plain data that everything else is written in."""

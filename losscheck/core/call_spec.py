@@ -1,0 +1,184 @@
+"""How a callable of the user's is called: its keywords, the order of its arguments, their shape, what of its result counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from losscheck.core.errors import UserError, nearest
+from losscheck.core.literals import Value, as_given, read_value, split, value_text
+
+__all__ = ["DEFAULT_CALL", "INPUTS", "PLAIN_CALL", "Argument", "CallSpec", "keywords_of", "picked"]
+
+DEFAULT_CALL = "{logits}, {targets}"
+INPUTS = ("logits", "probabilities")
+
+_NAME = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*)\s*=(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a call: by position when it has no name; the logits or the targets when it has a slot."""
+
+    name: str
+    slot: str = ""
+    value: Value = None
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """How a callable is called. Hashable; travels by pickle and, with :meth:`to_json`, in state files.
+
+    Attributes:
+        keywords: (name, value) pairs, for a function by every call, for a class when it is built.
+        call: the arguments in their order, such as ``{targets}, input={logits}``; constants may stand among them.
+        input: ``logits``, or ``probabilities``: a sigmoid, in the dtype of the logits, is put before it.
+        pick: which part of its result is the loss: a key, an index or an attribute; a dotted path of these.
+        axes: the shape it insists on, such as ``B,C,H,W``: points along the first axis, the others of size 1.
+        formula: ``file.py:function``, its own exact formula.
+
+    Raises:
+        UserError: when one of them cannot be read.
+    """
+
+    keywords: tuple[tuple[str, Value], ...] = ()
+    call: str = DEFAULT_CALL
+    input: str = "logits"
+    pick: str = ""
+    axes: str = ""
+    formula: str = ""
+
+    def __post_init__(self) -> None:
+        if self.input not in INPUTS:
+            raise UserError(f"--input {self.input!r} is unknown", nearest(self.input, INPUTS))
+        slots = [each.slot for each in self.arguments() if each.slot]
+        if sorted(slots) != ["logits", "targets"]:
+            raise UserError(
+                f"--call {self.call!r} does not name {{logits}} and {{targets}} once each", "for example --call '{targets}, input={logits}'"
+            )
+        self.shape(1)
+
+    def arguments(self) -> tuple[Argument, ...]:
+        """The arguments of :attr:`call`."""
+        return tuple(_argument(text, self.call) for text in split(self.call))
+
+    def bound(self, logits: Any, targets: Any) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and named arguments of a call with these logits and targets."""
+        given = {"logits": logits, "targets": targets}
+        positional, named = [], {}
+        for each in self.arguments():
+            value = given[each.slot] if each.slot else as_given(each.value)
+            if each.name:
+                named[each.name] = value
+            else:
+                positional.append(value)
+        return positional, named
+
+    def keyword_values(self) -> dict[str, Any]:
+        """The keywords as they are handed over: lists as lists."""
+        return {name: as_given(value) for name, value in self.keywords}
+
+    def shape(self, points: int) -> tuple[int, ...]:
+        """The shape of so many points: all of them along the first axis with a name, 1 for every other."""
+        if not self.axes:
+            return (points,)
+        names = [each.strip() for each in self.axes.split(",")]
+        lengthy = [n for n, each in enumerate(names) if each != "1"]
+        if not lengthy or not all(each == "1" or each.isidentifier() for each in names):
+            raise UserError(f"--axes {self.axes!r} is no list of axes", "write names, or 1, with commas: --axes B,C,H,W or --axes 1,N")
+        return tuple(points if n == lengthy[0] else 1 for n in range(len(names)))
+
+    def options(self) -> list[str]:
+        """The options of a command line that say the same."""
+        words = [word for name, value in self.keywords for word in ("--kw", f"{name}={value_text(value)}")]
+        for each in fields(self):
+            value = getattr(self, each.name)
+            words += [f"--{each.name}", value] if each.name != "keywords" and value != each.default else []
+        return words
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain text: YAML has words for NaN and the infinities, JSON has none."""
+        return {
+            "keywords": [f"{name}={value_text(value)}" for name, value in self.keywords],
+            **{name: getattr(self, name) for name in ("call", "input", "pick", "axes", "formula")},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> CallSpec:
+        """The inverse of :meth:`to_json`; TypeError or UserError for anything else."""
+        return cls(**{**data, "keywords": tuple(_keyword(each) for each in data.get("keywords", ()))})
+
+
+def _keyword(text: str) -> tuple[str, Value]:
+    """'gamma=1.5' -> ('gamma', 1.5).
+
+    Raises:
+        UserError: for another form.
+    """
+    if not (match := _NAME.fullmatch(text)):
+        raise UserError(f"--kw {text!r} is not of the form NAME=VALUE", "for example --kw gamma=1.5 or --kw reduction=none")
+    return match[1], read_value(match[2])
+
+
+def _argument(text: str, call: str) -> Argument:
+    match = _NAME.fullmatch(text)
+    name, what = (match[1], match[2].strip()) if match else ("", text.strip())
+    if what.startswith("{"):
+        slot = what.removeprefix("{").removesuffix("}")
+        if what != f"{{{slot}}}" or slot not in ("logits", "targets"):
+            raise UserError(f"--call {call!r} has no place {what}", nearest(slot, ("logits", "targets")))
+        return Argument(name, slot)
+    if not what:
+        raise UserError(f"--call {call!r} has an empty argument", "for example --call '{targets}, input={logits}'")
+    return Argument(name, value=read_value(what))
+
+
+def keywords_of(texts: Iterable[str]) -> tuple[tuple[str, Value], ...]:
+    """All ``--kw``.
+
+    Raises:
+        UserError: for another form, or a name given twice.
+    """
+    found: dict[str, Value] = {}
+    for text in texts:
+        name, value = _keyword(text)
+        if name in found:
+            raise UserError(f"--kw {name} is given twice", "keep one of them")
+        found[name] = value
+    return tuple(found.items())
+
+
+def picked(result: Any, path: str) -> Any:
+    """The part of a result that a dotted path of keys, indices and attributes names.
+
+    Raises:
+        LookupError: naming what there is instead.
+    """
+    for step in path.split(".") if path else ():
+        if isinstance(result, Mapping):
+            keys = {str(key): key for key in result}
+            if step not in keys:
+                raise LookupError(f"its result has no entry {step!r}, only {', '.join(map(repr, keys)) or 'none'}")
+            result = result[keys[step]]
+        elif isinstance(result, Sequence) and step.lstrip("-").isdigit():
+            if not -len(result) <= int(step) < len(result):
+                raise LookupError(f"its result has {len(result)} entries and none at index {step}")
+            result = result[int(step)]
+        elif hasattr(result, step):
+            result = getattr(result, step)
+        else:
+            raise LookupError(f"its result, a {type(result).__name__}, has no {step!r}{_parts(result)}")
+    return result
+
+
+def _parts(result: Any) -> str:
+    names = list(getattr(result, "_fields", None) or getattr(result, "__dict__", {}))
+    if not names and isinstance(result, Sequence):
+        return f", but entries 0 to {len(result) - 1}"
+    return f", only {', '.join(names)}" if names else ""
+
+
+# What a callable gets when nothing was said.
+PLAIN_CALL = CallSpec()

@@ -1,0 +1,48 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from losscheck.core.errors import UserError
+
+__all__ = ["write_atomically"]
+
+
+def write_atomically(target: Path, text: str) -> None:
+    """Replace a file in one step: whoever reads it sees the old text or the new one, never a part, also after a crash.
+
+    Raises:
+        UserError: when the folder is missing or the file cannot be written; the old file is then untouched.
+    """
+    if not target.parent.is_dir():
+        raise UserError(f"cannot write {target}: there is no folder {target.parent}", "create it first, or choose another file")
+    temporary: Path | None = None
+    try:
+        if target.exists() and not target.is_file():
+            # A device or a pipe is written to, not replaced; a folder says so by itself.
+            target.write_text(text, encoding="utf-8")
+            return
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        temporary = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            if temporary is not None:
+                temporary.unlink()
+        raise UserError(f"cannot write {target}: {error.strerror or error}", "mend that, or choose another file") from None
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

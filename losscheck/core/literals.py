@@ -1,0 +1,101 @@
+"""Values written on a command line, typed as in YAML 1.2.
+
+``1`` and ``1.5`` are numbers, ``true``, ``null`` and ``[1, 2]`` what they look like; ``none``, ``no`` and anything else are
+text; quotes make text of everything. A YAML library would be a dependency for these few lines.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+from losscheck.core.errors import UserError
+
+__all__ = ["Value", "as_given", "read_value", "split", "value_text"]
+
+# A value of YAML's core schema; lists are held as tuples, so that they can be hashed, and handed over as lists.
+Value = Any
+
+_CONSTANTS: dict[str, Value] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), math.inf),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+def read_value(text: str) -> Value:
+    """A value as YAML 1.2 types it; lists become tuples.
+
+    Raises:
+        UserError: for a bracket or a quote that is not closed.
+    """
+    text = text.strip()
+    if text[:1] == "[":
+        if text[-1] != "]":
+            raise UserError(f"{text!r} is a list without its end", "write [1, 2]; quote it when it is text")
+        return tuple(read_value(each) for each in split(text[1:-1]))
+    if text[:1] in ('"', "'"):
+        if len(text) < 2 or text[-1] != text[0]:
+            raise UserError(f"{text} is a text without its closing quote", "close it, or leave the quotes away")
+        return text[1:-1].replace("''", "'") if text[0] == "'" else _unescaped(text)
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _OTHER_BASE.fullmatch(text):
+        return int(text, 0)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        raise UserError(f"{text} has an escape that is none", "use single quotes for text with backslashes") from None
+
+
+def value_text(value: Value) -> str:
+    """The YAML that :func:`read_value` reads back as the value."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(value_text, value))}]"
+    if isinstance(value, str):
+        plain = value == value.strip() and read_value(value) == value if not set(value) & set("[]\"',") else False
+        return value if plain else json.dumps(value)
+    for word in ("null", "true", "false"):
+        if value is _CONSTANTS[word]:
+            return word
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return repr(value)
+
+
+def as_given(value: Value) -> Any:
+    """The value as a callable gets it: tuples as lists."""
+    return [as_given(each) for each in value] if isinstance(value, tuple) else value
+
+
+def split(text: str) -> list[str]:
+    """The parts between commas, not counting those inside brackets and quotes; none of blank text."""
+    parts, start, depth, quote, escaped = [], 0, 0, "", False
+    for n, letter in enumerate(text):
+        if quote:
+            ends = letter == quote and not escaped
+            escaped = quote == '"' and letter == "\\" and not escaped
+            quote = "" if ends else quote
+        elif letter in "\"'" and text[start:n].rstrip()[-1:] in ("", "=", "[", ","):
+            quote = letter
+        elif letter in "[]":
+            depth += 1 if letter == "[" else -1
+        elif letter == "," and depth == 0:
+            parts.append(text[start:n])
+            start = n + 1
+    parts.append(text[start:])
+    return parts if text.strip() else []

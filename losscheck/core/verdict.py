@@ -1,0 +1,104 @@
+"""What the gate finds: a verdict on one implementation in one case. Plain data, as the rows of report.py are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from losscheck.core.outcome import Outcome
+from losscheck.core.results import PointRow
+
+__all__ = ["CaseRow", "Problem", "Verdict", "exit_code"]
+
+
+class Verdict(Enum):
+    """What became of a row. The order is the severity, worst first."""
+
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+    NOT_COMPARABLE = "not-comparable"
+    BETTER = "better"
+    SKIPPED = "skipped"
+    KNOWN_FAILURE = "known-failure"
+    PASS = "pass"
+
+    @property
+    def severity(self) -> int:
+        return list(Verdict).index(self)
+
+    def exit_code(self, strict: bool) -> int:
+        """0 holds, 1 a budget is broken, 2 could not judge; ``strict`` lets nothing through that was not compared."""
+        if self is Verdict.FAIL or (strict and self is Verdict.BETTER):
+            return 1
+        return 2 if self is Verdict.UNDECIDED or (strict and self is Verdict.NOT_COMPARABLE) else 0
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One quantity of one implementation, on one backend, device and dtype, judged by one case.
+
+    Attributes:
+        file, line: where the case begins.
+        reason: why the verdict is what it is; one sentence for each broken expectation. Empty for a plain pass.
+        reproduce: the command that shows the worst point, or judges the case again.
+        points, failing: how many were judged, and how many of them broke an expectation on points.
+        counts: points by outcome.
+        max_ulp, limit: the largest |ulp| of a number, NaN where a result was none; and what the case allows.
+        deviation: the largest |deviation| of the own formula from the definition; None where it was not asked for.
+        worst: the worst point that broke something, else the worst of all.
+        exhaustive: every float of the range was judged.
+    """
+
+    case: str
+    file: str
+    line: int
+    loss: str
+    implementation: str
+    backend: str
+    device: str
+    dtype: str
+    quantity: str
+    verdict: Verdict
+    reason: str = ""
+    reproduce: str = ""
+    points: int = 0
+    failing: int = 0
+    counts: Mapping[Outcome, int] = field(default_factory=dict)
+    max_ulp: float = 0.0
+    limit: float = 0.0
+    deviation: float | None = None
+    exhaustive: bool = False
+    mode: str = "eager"
+    worst: PointRow | None = None
+
+    @property
+    def badness(self) -> tuple[int, int, float]:
+        """Sorts the worst first: by verdict, by outcome, by ulp."""
+        outcome, ulp = self.worst.badness if self.worst else (len(Outcome), 0.0)
+        return self.verdict.severity, outcome, ulp
+
+    @property
+    def subject(self) -> str:
+        """'stable numpy float32 cpu loss': what was judged, in the order of the tables."""
+        mode = "" if self.mode == "eager" else f" {self.mode}"
+        return f"{self.implementation} {self.backend} {self.dtype} {self.device}{mode} {self.quantity}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a file: where (from 1), the path of keys, what, and the cure."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+
+
+def exit_code(rows: Iterable[CaseRow], strict: bool) -> int:
+    """Of the whole run. A broken budget is a finding even when something else could not be judged; nothing judged is none."""
+    rows = list(rows)
+    codes = {row.verdict.exit_code(strict) for row in rows}
+    if 1 in codes:
+        return 1
+    return 2 if 2 in codes or all(row.verdict is Verdict.SKIPPED for row in rows) else 0

@@ -1,0 +1,1 @@
+"""Cheap values with a proved error bound, and the outcomes that they decide."""

@@ -1,0 +1,114 @@
+"""The bulk filter where every logit has a target of its own.
+
+Targets that many elements share (0 and 1, smoothed labels) are constants of the formula, as in a sweep. The others are an
+array beside the logits. Where a formula then asks a question (is the target 1?) whose answer differs among them, the
+elements are parted by the answer and each part goes on with its own; those whose answer the bounds leave open are not
+decided here, and the exact oracle gets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from losscheck.core.dtypes import Format
+from losscheck.core.loss import Formula
+from losscheck.filter.arrays import apply, filter_arrays
+from losscheck.filter.operations import ArrayOperations
+from losscheck.filter.running_error import Bounded, NoFilterError, RunningErrorArithmetic
+
+__all__ = ["Parted", "filter_pairs", "part"]
+
+SHARED = 512  # elements of a block with one target that are worth a run of their own
+MOST_QUESTIONS = 16  # answers along one path; a formula that asks more is left to the oracle
+
+# The targets of a block: (the target, or None for those of few elements, the positions; None for all).
+Parted = list[tuple[float | None, Any]]
+
+
+def part(targets: Any) -> Parted:
+    """A block's elements by target, all of them in [0, 1]."""
+    import numpy as np
+
+    values, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    if len(values) == 1:
+        return [(float(values[0]), None)]
+    shared = np.flatnonzero(counts >= SHARED)
+    parts: Parted = [(float(values[n]), np.flatnonzero(inverse == n)) for n in shared]
+    rest = np.flatnonzero((counts < SHARED)[inverse])
+    return [*parts, (None, rest)] if len(rest) else parts
+
+
+def filter_pairs(
+    formula: Formula, logits: Any, targets: Any, parted: Parted, params: Mapping[str, float], dtype: Format, differentiate: bool
+) -> tuple[Any, Any]:
+    """Values and relative error bounds of a formula at pairs of float64 numbers; the bound is infinite where it knows nothing."""
+    import numpy as np
+
+    value, bound = np.full(len(logits), np.nan), np.full(len(logits), np.inf)
+    with np.errstate(all="ignore"):
+        for target, where in parted:
+            chosen = slice(None) if where is None else where
+            try:
+                if target is None:
+                    found = _at_each(formula, logits[chosen], targets[chosen], params, dtype, differentiate, ())
+                else:
+                    found = filter_arrays(np, formula, logits[chosen], target, params, dtype, differentiate)
+            except NoFilterError:
+                continue
+            value[chosen], bound[chosen] = found
+    bound[~np.isfinite(value) | np.isnan(bound)] = np.inf
+    return value, bound
+
+
+class _ForkError(Exception):
+    """A question with more than one answer."""
+
+    def __init__(self, yes: Any, no: Any) -> None:
+        super().__init__("the answers differ")
+        self.yes, self.no = yes, no
+
+
+class _Answering(RunningErrorArithmetic):
+    """Answers questions about arrays: those before ``asked`` as they were answered, a new one if all elements agree."""
+
+    def __init__(self, dtype: Format, answers: tuple[bool, ...]) -> None:
+        import numpy as np
+
+        super().__init__(ArrayOperations(np), dtype)
+        self.answers = answers
+        self.asked = 0
+
+    def compared(self, a: Bounded, b: Bounded, sign: str) -> bool:
+        if self.asked >= MOST_QUESTIONS:
+            raise NoFilterError("a formula asks too many questions")
+        if self.asked < len(self.answers):
+            self.asked += 1
+            return self.answers[self.asked - 1]
+        difference = b.value - a.value
+        margin = self.absolute(a.value) * a.bound + self.absolute(b.value) * b.bound
+        apart = abs(difference) > margin
+        if sign == "==":
+            yes, no = (difference == 0) & (margin == 0), apart
+        else:
+            yes, no = apart & (difference > 0), apart & (difference < 0) | (difference == 0) & (margin == 0)
+        raise _ForkError(yes, no)
+
+
+def _at_each(
+    formula: Formula, logits: Any, targets: Any, params: Mapping[str, float], dtype: Format, differentiate: bool, answers: tuple[bool, ...]
+) -> tuple[Any, Any]:
+    import numpy as np
+
+    zero = logits * 0.0
+    try:
+        result = apply(_Answering(dtype, answers), formula, logits, targets, params, differentiate)
+        return result.value + zero, result.bound + zero
+    except _ForkError as fork:
+        value, bound = np.full(len(logits), np.nan), np.full(len(logits), np.inf)
+        for answer, chosen in ((True, fork.yes), (False, fork.no)):
+            where = np.flatnonzero(chosen)
+            if len(where):
+                found = _at_each(formula, logits[where], targets[where], params, dtype, differentiate, (*answers, answer))
+                value[where], bound[where] = found
+        return value, bound

@@ -1,0 +1,1 @@
+"""What there is here: versions, devices, losses, how backends treat subnormals."""

@@ -1,0 +1,56 @@
+"""What there is: losses, implementations, backends and devices, as plain data for `losscheck list`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from losscheck.backends import BACKENDS, ON_CUDA, backend_named
+from losscheck.core import registry
+from losscheck.core.loss import Implementation, Loss
+
+__all__ = ["catalogue"]
+
+
+def catalogue() -> dict[str, Any]:
+    """Losses with their implementations, and backends with their devices or the reason why they cannot run."""
+    return {
+        "losses": [_loss(each) for each in registry.losses().values()],
+        "backends": [_backend(name) for name in BACKENDS],
+    }
+
+
+def _loss(loss: Loss) -> dict[str, Any]:
+    return {
+        "name": loss.name,
+        "title": loss.title,
+        "definition": loss.definition,
+        "source": loss.source,
+        "targets": "0 and 1" if loss.hard_targets else "[0, 1]",
+        "reduction": loss.reduction,
+        "parameters": [
+            {"name": each.name, "default": each.default, "valid": each.valid, "meaning": each.meaning} for each in loss.parameters
+        ],
+        "implementations": [_implementation(each) for each in registry.implementations() if each.loss == loss.name],
+    }
+
+
+def _implementation(one: Implementation) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "backends": list(one.backends),
+        "source": one.source,
+        "about": (inspect.getdoc(one.function) or "").partition("\n")[0],
+        "own_formula": one.formula is not None,
+        "note": one.note,
+        "published_note": one.published.note if one.published else "",
+        "module": one.module,
+    }
+
+
+def _backend(name: str) -> dict[str, Any]:
+    backend = backend_named(name)
+    reason = backend.why_unavailable("cpu")
+    devices = [] if reason else backend.devices()
+    cuda = backend.why_unavailable("cuda") if name in ON_CUDA and not reason else ""
+    return {"name": name, "devices": devices, "modes": list(backend.modes), "reason": reason or cuda}

@@ -1,0 +1,1 @@
+"""The pipeline: what is asked becomes measurements."""

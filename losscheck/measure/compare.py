@@ -1,0 +1,200 @@
+"""The one pipeline behind every command: run the implementations, ask the oracle, measure, make rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
+from losscheck.backends.blocks import LANES, SMALL
+from losscheck.backends.extras import EXTRAS, missing
+from losscheck.callables.loading import reason_of, stdout_to_stderr
+from losscheck.callables.selection import select
+from losscheck.core import registry
+from losscheck.core.dtypes import FORMATS, Format, format_named
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Implementation
+from losscheck.core.request import Request, Subject
+from losscheck.core.results import Difference, PointRow
+from losscheck.measure.exact_side import Answer, Judge
+from losscheck.points.listed import Points, check_domain, pair
+
+__all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
+
+# An answer for every quantity and index (see Judge).
+Answers = dict[tuple[str, int | None], Answer]
+
+
+def compare(question: Request) -> list[PointRow]:
+    """Every selected implementation at every point, beside the exact value.
+
+    Raises:
+        UserError: for a selection that matches nothing, and points or parameters outside a loss's domain.
+    """
+    selected = select(question.losses, question.impl, question.backends, question.call_spec)
+    rows: list[PointRow] = []
+    for loss in question.losses:
+        for dtype in map(format_named, question.dtypes):
+            points = pair(question.logits, question.targets, dtype)
+            check_domain(points, loss)
+            params = loss.resolve_own(question.params, dtype)
+            judge = Judge(question, loss, dtype, points, params)
+            for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
+                answers = _answers(judge, subject)
+                rows += [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+    return rows
+
+
+def evaluate(
+    loss: str, impl: str, *, logit: float, target: float, dtype: str = "float32", quantity: str = "loss", **more: object
+) -> PointRow:
+    """One implementation at one point; ``more`` are other attributes of :class:`Request`, such as ``params``.
+
+    Raises:
+        UserError: as :func:`compare`.
+    """
+    question = Request(
+        losses=(registry.loss_named(loss),),
+        logits=(logit,),
+        targets=(target,),
+        impl=(impl,),
+        dtypes=(dtype,),
+        quantities=(quantity,),
+        **more,  # type: ignore[arg-type]
+    )
+    return compare(question)[0]
+
+
+def differences(rows: Iterable[PointRow]) -> list[Difference]:
+    """For every further device or mode, how many rows have other bits than on the first one."""
+    by_device: dict[str, dict[tuple[object, ...], PointRow]] = {}
+    for row in rows:
+        key = (row.loss, row.implementation, row.backend, row.dtype, row.quantity, repr(row.logits), row.targets)
+        if row.value is not None:
+            by_device.setdefault(row.device if row.mode == "eager" else f"{row.device} {row.mode}", {})[key] = row
+    (first, here), *others = by_device.items() or [("", {})]
+    found = []
+    for device, there in others:
+        both = [key for key in there if key in here]
+        differ = sum(_bits(here[key]) != _bits(there[key]) for key in both)
+        if both:  # under autocast another dtype may have come out, which has other bits by nature
+            found.append(Difference(first, device, len(both), differ))
+    return found
+
+
+def _bits(row: PointRow) -> str:
+    assert row.value is not None
+    return row.value.hex()
+
+
+def subjects(question: Request, implementations: Sequence[Implementation], *, extras: bool = True) -> Iterator[Subject]:
+    """Every backend, device and mode an implementation is asked in; numpy and mpmath have the cpu alone, and eager.
+
+    Without ``extras``, TensorFlow and JAX run what is named and runs nowhere else.
+    """
+    for one in implementations:
+        for backend in _backends(question, one, extras):
+            for device in question.devices:
+                if device == "cpu" or backend in ON_CUDA:
+                    yield from (Subject(one, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes)
+
+
+def _backends(question: Request, one: Implementation, extras: bool) -> list[str]:
+    """Where an implementation is run. What is not installed is a row of its own only when it was asked for by name."""
+    able = [name for name in BACKENDS if name in one.backends]
+    if question.backends:
+        return [name for name in able if name in question.backends]
+    ready = [name for name in able if not missing(one, name) and (extras or name not in EXTRAS)]
+    return ready or (able if question.impl else [])
+
+
+def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
+    """The error of a selection that no backend, device and mode fit."""
+    able = [f"{mode} runs on {', '.join(name for name in BACKENDS if mode in backend_named(name).modes)}" for mode in modes]
+    return UserError(
+        f"nothing that was selected runs on {' or '.join(devices)} in the mode {' or '.join(modes)}",
+        f"{'; '.join(able)}; devices other than the cpu on {', '.join(ON_CUDA)}; see `losscheck list`",
+    )
+
+
+def left_out(question: Request) -> dict[str, list[str]]:
+    """Extra to the implementations that nobody named and that would run if it were installed."""
+    found: dict[str, list[str]] = {}
+    if not question.impl and not question.backends:
+        for one in registry.registered(question.losses, (), ()):
+            if all(missing(one, name) for name in one.backends):
+                found.setdefault(one.backends[0], []).append(one.name)
+    return found
+
+
+def _answers(judge: Judge, subject: Subject) -> Answers:
+    asked = judge.asked()
+    if reason := _why_not(judge, subject):
+        return dict.fromkeys(asked, reason)
+    together = _attempt(judge, subject, judge.points)
+    if isinstance(together, Result):
+        return {key: _value(judge.dtype, together, *key) for key in asked}
+    if judge.question.reduction != "none":
+        return dict.fromkeys(asked, together)
+    # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
+    alone = [_alone(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
+    answers: Answers = {}
+    for quantity, index in asked:
+        one = alone[index or 0]
+        answers[quantity, index] = _value(judge.dtype, one, quantity, 0) if isinstance(one, Result) else one
+    return answers
+
+
+def _value(asked: Format, result: Result, quantity: str, index: int | None) -> Answer:
+    values = result.loss if quantity == "loss" else result.grad
+    if not values:
+        return result.why_no_grad or f"it has no {quantity} on this backend"
+    return values[index or 0], FORMATS[result.dtypes.get(quantity, asked.name)]
+
+
+def _why_not(judge: Judge, subject: Subject) -> str:
+    """Why the subject cannot answer at all; empty when it can."""
+    for each in judge.loss.parameters:
+        if each.name in subject.implementation.ignores and judge.params[each.name] != each.default:
+            return f"{subject.implementation.name} takes no {each.name}"
+    return missing(subject.implementation, subject.backend) or backend_named(subject.backend).why_unavailable(subject.device, subject.mode)
+
+
+def _lanes(subject: Subject) -> int:
+    """What compiles for the shape it is given gets that of a sweep: XLA's code for another has been seen to have other bits."""
+    return SMALL if subject.backend in EXTRAS or subject.mode.startswith("compile") else LANES
+
+
+def _alone(judge: Judge, subject: Subject, point: Points) -> Result | str:
+    """What it returned at one point; a gradient that cannot be taken does not take the loss with it."""
+    found = _attempt(judge, subject, point)
+    if isinstance(found, Result) or not subject.implementation.own or judge.question.quantities == ("loss",):
+        return found
+    bare = _attempt(judge, subject, point, gradient=False)
+    return replace(bare, why_no_grad=found) if isinstance(bare, Result) else found
+
+
+def _attempt(judge: Judge, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
+    """What the implementation returned, or what it raised."""
+    question = judge.question
+    elementwise = question.reduction == "none"
+    padding = -len(points) % _lanes(subject) if elementwise else 0
+    batch = Batch(
+        loss=judge.loss,
+        implementation=subject.implementation,
+        logits=points.logits + points.logits[-1:] * padding,
+        targets=points.targets + points.targets[-1:] * padding,
+        params=judge.params,
+        dtype=judge.dtype,
+        device=subject.device,
+        shape=() if elementwise else question.shape,
+        reduction=question.reduction,
+        digits=question.digits,
+        gradient=gradient and "grad" in question.quantities,
+        mode=subject.mode,
+    )
+    try:
+        with stdout_to_stderr():
+            return backend_named(subject.backend).run(batch)
+    except Exception as error:
+        return reason_of(error, subject.implementation)

@@ -1,0 +1,66 @@
+"""The pieces of a sweep: tasks, their chunks, and what is known of each task so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from losscheck.backends import backend_named
+from losscheck.backends.extras import missing
+from losscheck.core.loss import Loss
+from losscheck.core.request import Subject, SweepQuestion
+from losscheck.measure.summary import Summary
+from losscheck.points.grid import Grid
+
+__all__ = ["CHUNK", "Chunk", "Finding", "Task"]
+
+CHUNK = 2**24  # floats between two checkpoints of one task
+
+
+@dataclass(frozen=True)
+class Task:
+    """One implementation over one grid: a row for each quantity."""
+
+    loss: Loss
+    subject: Subject
+    params: dict[str, float]
+    grid: Grid
+    target: float
+    layout: str
+    question: SweepQuestion
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        return self.question.quantities
+
+    def chunks(self) -> int:
+        return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)
+
+    def why_unavailable(self) -> str:
+        one = self.subject.implementation
+        for each in self.loss.parameters:
+            if each.name in one.ignores and self.params[each.name] != each.default:
+                return f"{one.name} takes no {each.name}"
+        if "grad" in self.quantities and self.subject.backend == "numpy" and one.gradient is None:
+            return f"{one.name} has no gradient on numpy; use --quantity loss"
+        return missing(one, self.subject.backend) or backend_named(self.subject.backend).why_unavailable(
+            self.subject.device, self.subject.mode
+        )
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of one task, by its number."""
+
+    task: int
+    number: int
+
+
+@dataclass
+class Finding:
+    """What is known of one task so far: the summary of each quantity, or the reason why there is none."""
+
+    summaries: dict[str, Summary] = field(default_factory=dict)
+    done: int = 0
+    reason: str = ""
+    nan_points: int = 0
+    nan_wrong: int = 0

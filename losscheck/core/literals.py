@@ -1,7 +1,7 @@
 """Values written on a command line, typed as in YAML 1.2.
 
 ``1`` and ``1.5`` are numbers, ``true``, ``null`` and ``[1, 2]`` what they look like; ``none``, ``no`` and anything else are
-text; quotes make text of everything. A YAML library would be a dependency for these few lines.
+text; quotes make text of everything. ruamel.yaml reads more than a value into a word: dates, ``1_000``, tags, aliases, comments.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_value(text: str) -> Value:
     if text[:1] == "[":
         if text[-1] != "]":
             raise UserError(f"{text!r} is a list without its end", "write [1, 2]; quote it when it is text")
-        return tuple(read_value(each) for each in split(text[1:-1]))
+        return tuple(read_value(item) for item in split(text[1:-1]))
     if text[:1] in ('"', "'"):
         if len(text) < 2 or text[-1] != text[0]:
             raise UserError(f"{text} is a text without its closing quote", "close it, or leave the quotes away")
@@ -79,7 +79,7 @@ def value_text(value: Value) -> str:
 
 def as_given(value: Value) -> Any:
     """The value as a callable gets it: tuples as lists."""
-    return [as_given(each) for each in value] if isinstance(value, tuple) else value
+    return [as_given(item) for item in value] if isinstance(value, tuple) else value
 
 
 def split(text: str) -> list[str]:

@@ -48,7 +48,7 @@ def elements_of(dump: Dump, dtype: Format, files: Sequence[str]) -> Elements:
     targets = dump.targets if dump.target_kind == dtype.name else round_array(dump.targets, dtype)
     inside = None if not outside.any() else ~outside
     if outside.all():
-        shown = ", ".join(f"{float(each):g}" for each in dump.targets[:3])
+        shown = ", ".join(f"{float(target):g}" for target in dump.targets[:3])
         raise UserError(f"no target is in [0, 1]; the first are {shown}", "targets are labels or heatmap values; are they class numbers?")
     finite = logits[np.isfinite(logits)]
     summary = TensorBatch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,10 +35,7 @@ class Raw:
 
     @property
     def elements(self) -> int:
-        count = 1
-        for each in self.shape:
-            count *= each
-        return count
+        return math.prod(self.shape)
 
     def described(self) -> str:
         return f"{self.kind} {list(self.shape)}"

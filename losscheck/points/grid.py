@@ -58,14 +58,14 @@ class Grid:
             return [self.first + span * n // CELLS for n in range(CELLS + 1)]
         step = (self.high - self.low) / CELLS
         inner = [self.dtype.ordinal(self.dtype.round(self.low + n * step)) for n in range(1, CELLS)]
-        return [self.first, *(min(max(each, self.first), self.last + 1) for each in inner), self.last + 1]
+        return [self.first, *(min(max(start, self.first), self.last + 1) for start in inner), self.last + 1]
 
     @functools.cached_property
     def cell_middles(self) -> list[float]:
         """The logit at the middle of each cell."""
         starts = self.cell_starts
         middles = [(a + max(b - 1, a)) // 2 for a, b in itertools.pairwise(starts)]
-        return [self.dtype.from_ordinal(min(each, self.last)) for each in middles]
+        return [self.dtype.from_ordinal(min(middle, self.last)) for middle in middles]
 
     def some_logits(self, most: int) -> Any:
         """The sample, or up to ``most`` floats evenly spread over the range, as an array."""
@@ -113,7 +113,7 @@ def sampled_grid(dtype: Format, low: float, high: float, points: int, spacing: s
     for mark in (0.0, -0.0, *landmarks):
         middle = dtype.ordinal(mark)
         chosen |= {middle - 1, middle, middle + 1}
-    return Grid(dtype, first, last, tuple(sorted(each for each in chosen if first <= each <= last)))
+    return Grid(dtype, first, last, tuple(sorted(ordinal for ordinal in chosen if first <= ordinal <= last)))
 
 
 def _ends(dtype: Format, low: float, high: float) -> tuple[int, int]:
@@ -131,7 +131,7 @@ def decode_ordinals(dtype: Format, ordinals: Any) -> Any:
     import numpy as np
 
     if dtype.bits == 64:
-        return np.array([dtype.from_ordinal(int(each)) for each in ordinals], np.float64)
+        return np.array([dtype.from_ordinal(int(ordinal)) for ordinal in ordinals], np.float64)
     # A 16-bit float is the upper half of a float32 (bfloat16) or converts exactly (float16).
     bits = np.where(ordinals < 0, (-1 - ordinals) | (1 << (dtype.bits - 1)), ordinals)
     if dtype.name == "float16":

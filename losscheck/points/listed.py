@@ -40,11 +40,11 @@ def pair(logits: Sequence[str | float], targets: Sequence[str | float], dtype: F
             f"{len(logits)} logits and {len(targets)} targets do not pair",
             "give one --target for all logits, or one for each --logit in the same order",
         )
-    xs = tuple(_number(each, "logit", dtype) for each in logits)
-    zs = tuple(_number(each, "target", dtype) for each in targets)
-    for each, z in zip(targets, zs, strict=True):
+    xs = tuple(_number(logit, "logit", dtype) for logit in logits)
+    zs = tuple(_number(target, "target", dtype) for target in targets)
+    for written, z in zip(targets, zs, strict=True):
         if not 0 <= z <= 1:
-            raise UserError(f"target {each} is outside [0, 1]", "a target is a label or a heatmap value between 0 and 1")
+            raise UserError(f"target {written} is outside [0, 1]", "a target is a label or a heatmap value between 0 and 1")
     return Points(xs, zs if len(zs) == len(xs) else zs * len(xs))
 
 

@@ -72,7 +72,7 @@ def load(paths: Sequence[str], names: dict[str, str]) -> Dump:
     if len(paths) == 1:
         logits, targets = _both(paths[0], contents[0], names)
     else:
-        logits, targets = (_only(path, found, names.get(role)) for path, found, role in zip(paths, contents, ROLES, strict=True))
+        logits, targets = (_only(path, tensors, names.get(role)) for path, tensors, role in zip(paths, contents, ROLES, strict=True))
     _check_shapes(logits, targets)
     if logits.kind not in FORMATS:
         # Whole numbers are no logits either: they come from an argmax or a mask.
@@ -109,7 +109,7 @@ def _both(path: str, contents: Contents, names: dict[str, str]) -> tuple[Raw, Ra
         wanted = list(contents)
     for role, name in zip(ROLES, wanted, strict=True):
         if name not in contents:
-            there = ", ".join(f"{each} ({raw.described()})" for each, raw in list(contents.items())[:12]) or "no tensor at all"
+            there = ", ".join(f"{known} ({raw.described()})" for known, raw in list(contents.items())[:12]) or "no tensor at all"
             more = f" and {len(contents) - 12} more" if len(contents) > 12 else ""
             if len(contents) == 1:
                 cure = f"give the targets as well: --tensors {path} --tensors targets.npy"
@@ -124,7 +124,7 @@ def _only(path: str, contents: Contents, name: str | None) -> Raw:
         return contents[name]
     if len(contents) == 1 and name is None:
         return next(iter(contents.values()))
-    there = ", ".join(f"{each} ({raw.described()})" for each, raw in list(contents.items())[:12]) or "no tensor"
+    there = ", ".join(f"{known} ({raw.described()})" for known, raw in list(contents.items())[:12]) or "no tensor"
     raise UserError(f"{path} has {there}, and one tensor is looked for", "say which: --names logits=NAME,targets=NAME")
 
 

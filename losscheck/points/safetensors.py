@@ -1,40 +1,27 @@
-"""A reader of .safetensors: 8 bytes of header length (little endian), a JSON header, then the bytes of all tensors.
+"""Reader of .safetensors, by the library of that name. Nothing in such a file is code, and its header is checked there.
 
-Source of the format: https://github.com/huggingface/safetensors, README, "Format". Nothing in such a file is code. What
-a file claims is checked before it is believed: lengths, offsets, shapes, overlaps.
+The library proves that the tensors lie in the file, side by side and each as long as its shape says. What is left to do here: the
+size of the header before it is read, and names that appear twice, of which the library keeps the last without a word.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-from losscheck.points.dump import MOST_ELEMENTS, Contents, Raw, unreadable
+from losscheck.points.dump import Contents, Raw, unreadable
 
 __all__ = ["read_safetensors"]
 
 MOST_HEADER = 16 * 2**20  # a model of ten thousand tensors needs two of these MiB
 CURE = 'write it anew: safetensors.torch.save_file({"logits": logits, "targets": targets}, "batch.safetensors")'
 
-# Name in the file: numpy's name of the bytes, and of the dtype they stand for.
-_DTYPES = {
-    "F64": ("<f8", "float64"),
-    "F32": ("<f4", "float32"),
-    "F16": ("<f2", "float16"),
-    "BF16": ("<u2", "bfloat16"),
-    "I64": ("<i8", "int64"),
-    "I32": ("<i4", "int32"),
-    "I16": ("<i2", "int16"),
-    "I8": ("<i1", "int8"),
-    "U64": ("<u8", "uint64"),
-    "U32": ("<u4", "uint32"),
-    "U16": ("<u2", "uint16"),
-    "U8": ("<u1", "uint8"),
-    "BOOL": ("|b1", "bool"),
-}
+# Kinds of the format that we judge; float8 and its like keep the name they have there, and are refused when they are chosen.
+_KINDS = {"BF16": "bfloat16", "BOOL": "bool"}
+_KINDS |= {f"F{bits}": f"float{bits}" for bits in (16, 32, 64)}
+_KINDS |= {f"{letter}{bits}": f"{kind}{bits}" for letter, kind in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
 
 
 def read_safetensors(path: Path) -> Contents:
@@ -43,6 +30,25 @@ def read_safetensors(path: Path) -> Contents:
     Raises:
         UserError: for anything that is not such a file.
     """
+    from safetensors import SafetensorError, safe_open
+
+    header = _header_of(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping: it cannot be iterated)
+            named = {
+                name: Raw(
+                    _KINDS.get(tensor.get_dtype(), tensor.get_dtype()), tuple(tensor.get_shape()), functools.partial(_read, path, name)
+                )
+                for name, tensor in slices.items()
+            }
+    except SafetensorError as error:
+        raise unreadable(path, f"it is no sound .safetensors ({_first_line(error)})", CURE) from None
+    _refuse_same_names(path, header)
+    return named
+
+
+def _header_of(path: Path) -> bytes:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -50,70 +56,32 @@ def read_safetensors(path: Path) -> Contents:
             raise unreadable(path, f"its header should have {length} bytes, and the file ends before", CURE)
         if length > MOST_HEADER:
             raise unreadable(path, f"its header of {length} bytes is larger than the {MOST_HEADER} any batch needs", CURE)
-        header = _parsed(path, file.read(length))
-    start = 8 + length
-    found, spans = {}, []
-    for name, entry in header.items():
-        if name != "__metadata__":
-            found[name], span = _entry(path, name, entry, start, size - start)
-            spans.append((*span, name))
-    spans.sort()
-    for (_, end, one), (begin, _, other) in itertools.pairwise(spans):
-        if begin < end:
-            raise unreadable(path, f"{one!r} and {other!r} overlap", CURE)
-    return found
+        return file.read(length)
 
 
-def _parsed(path: Path, text: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
-    except (ValueError, RecursionError) as error:
-        raise unreadable(path, f"its header is no JSON ({str(error)[:80]})", CURE) from None
-    if not isinstance(header, dict):
-        raise unreadable(path, "its header is no table of tensors", CURE)
-    return header
+def _refuse_same_names(path: Path, header: bytes) -> None:
+    """Of a header that the library has read, so that it is sound JSON."""
+
+    def without_duplicates(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise unreadable(path, "a name appears twice in its header", CURE)
+
+    json.loads(header, object_pairs_hook=without_duplicates)
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a name appears twice")
-    return dict(pairs)
-
-
-def _entry(path: Path, name: str, entry: Any, start: int, size: int) -> tuple[Raw, tuple[int, int]]:
-    shown = f"its tensor {name[:60]!r}"
-    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= set(entry) or not isinstance(entry["dtype"], str):
-        raise unreadable(path, f"{shown} has no dtype, shape and data_offsets", CURE)
-    shape, offsets = entry["shape"], entry["data_offsets"]
-    if not (_whole_numbers(shape) and _whole_numbers(offsets) and len(offsets) == 2 and len(shape) <= 64):
-        raise unreadable(path, f"{shown} has a shape or offsets that are no whole numbers", CURE)
-    begin, end = offsets
-    if not begin <= end <= size:
-        raise unreadable(path, f"{shown} lies at bytes {begin} to {end} of {size}", CURE)
-    if entry["dtype"] not in _DTYPES:
-        # float8 and its like: listed, and refused when it is chosen.
-        return Raw(entry["dtype"][:20], tuple(shape), None), (begin, end)
-    stored, kind = _DTYPES[entry["dtype"]]
-    raw = Raw(kind, tuple(shape), functools.partial(_read, path, start + begin, stored, kind, tuple(shape)))
-    if raw.elements * int(stored[2:]) != end - begin:
-        raise unreadable(path, f"{shown} is {raw.described()} in {end - begin} bytes", CURE)
-    return raw, (begin, end)
-
-
-def _whole_numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(each) is int and 0 <= each < 2**63 for each in value)
-
-
-def _read(path: Path, offset: int, stored: str, kind: str, shape: tuple[int, ...]) -> Any:
+def _read(path: Path, name: str) -> Any:
+    import ml_dtypes  # noqa: F401  (gives numpy the name bfloat16, by which the library asks for it)
     import numpy as np
+    from safetensors import SafetensorError, safe_open
 
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    assert count <= MOST_ELEMENTS
-    with path.open("rb") as file:
-        file.seek(offset)
-        array = np.fromfile(file, dtype=stored, count=count)
-    if len(array) < count:
-        raise unreadable(path, "it became shorter while it was read", "dump it to another file and judge that")
-    if kind == "bfloat16":
-        array = (array.astype(np.uint32) << 16).view(np.float32)
-    return array.reshape(shape)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            array = file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        # It was sound when it was opened.
+        raise unreadable(path, f"it changed while it was read ({_first_line(error)})", "dump it to another file and judge that") from None
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -47,7 +47,7 @@ def _refuse_compressed(path: Path) -> None:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(each.file_size for each in archive.infolist())
+            unpacked = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise unreadable(path, f"it is no sound archive ({error})") from None
     if unpacked > path.stat().st_size:
@@ -62,11 +62,11 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Raw]]:
         plain = value.layout is torch.strided and not value.is_quantized and value.device.type != "meta"
         yield name or "tensor", Raw(kind if plain else f"{value.layout} {kind}", tuple(value.shape), functools.partial(_array, value))
     elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _tensors(each, f"{name}.{key}" if name else str(key))
+        for key, inner in value.items():
+            yield from _tensors(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        for place, each in enumerate(value):
-            yield from _tensors(each, f"{name}.{place}" if name else str(place))
+        for place, inner in enumerate(value):
+            yield from _tensors(inner, f"{name}.{place}" if name else str(place))
 
 
 def _array(tensor: Any) -> Any:

@@ -284,7 +284,8 @@ def test_a_known_failure_that_left_something_else_is_a_failure(register, tmp_pat
 
 
 def verdict_row(verdict):
-    return CaseRow("a", "f", 1, "bce", "i", "numpy", "cpu", "float32", "loss", verdict)
+    subject = {"loss": "bce", "implementation": "i", "backend": "numpy", "device": "cpu", "dtype": "float32", "quantity": "loss"}
+    return CaseRow(case="a", file="f", line=1, verdict=verdict, **subject)
 
 
 @given(st.lists(st.sampled_from(Verdict)), st.booleans())

@@ -20,11 +20,12 @@ from losscheck.renderers.sweep_words import LETTERS, coverage, failing_text, leg
 
 STYLE = Style(width=80)
 LAST = float.fromhex("-0x1.d1da7ap+3")
+SUBJECT = {"loss": "bce", "implementation": "one", "backend": "torch", "device": "cpu", "dtype": "float32", "quantity": "loss"}
 
 
 def point(outcome=Outcome.LOST, ulp=-1234.5):
     exact = Exact(Kind.FINITE, 2.0**-21, (1, -21), (0, 0), 128)
-    return PointRow("bce", "one", "torch", "cpu", "float32", "loss", {}, (LAST,), (0.0,), outcome, value=0.0, exact=exact, ulp=ulp)
+    return PointRow(**SUBJECT, logits=(LAST,), targets=(0.0,), outcome=outcome, value=0.0, exact=exact, ulp=ulp)
 
 
 def row(**changes):
@@ -32,7 +33,7 @@ def row(**changes):
     cells = [(FLOAT32.round(-20.0 + n / 24), 5e5, Outcome.LOST) for n in range(240)]
     cells += [(FLOAT32.round(-10.0 + n / 24), (0.3, 0.7, 1.5, 3.0, 100.0)[n // 48], Outcome.OK) for n in range(240)]
     made = SweepRow(
-        "bce", "one", "torch", "cpu", "float32", "loss", "body", {"pos_weight": 1.0}, 0.0, -20.0, 0.0, 480, False,
+        **SUBJECT, params={"pos_weight": 1.0}, layout="body", target=0.0, low=-20.0, high=0.0, points=480, exhaustive=False,
         counts={Outcome.LOST: 240, Outcome.OK: 240}, max_ulp=5e5, worst=(point(),), profile=tuple(cells), checked=7,
         regions=(Region(Outcome.LOST, -20.0, LAST, 5_000_000, 5_000_000),), histogram={"<0.5": 240, "1024-2048": 240},
     )  # fmt: skip

@@ -1,13 +1,12 @@
-"""What is found of a dumped batch, as plain frozen data beside that of report.py."""
+"""What is found of a dumped batch, as plain frozen data beside that of results.py."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
-from losscheck.core.results import PointRow
+from losscheck.core.results import PointRow, SummaryRow
 
 __all__ = ["Element", "Few", "TensorBatch", "TensorRow", "Whole"]
 
@@ -96,50 +95,24 @@ class Whole:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class TensorRow:
+@dataclass(frozen=True, kw_only=True)
+class TensorRow(SummaryRow):
     """One quantity of one implementation over the elements of a dumped batch.
 
     Attributes:
         judged: elements inside the loss's domain; ``sampled``: only some of them, because each takes a call of its own.
-        counts: elements by outcome, zeros left out.
-        max_ulp: the largest |ulp|; infinite when a result was NaN or infinite.
         first: for each failing outcome its first element, the severest outcome first.
         worst: the worst elements, by severity, then |ulp|, then index.
         deviating: elements whose own formula is more than 1e-9 away from the definition; deviation: the farthest of them.
-        settled: elements that the exact oracle settled; unasked: ``undecided`` ones that it was not asked about, to end
-            in time; checked, wrong: the stratified sample, and how often the filter erred.
+        unasked: ``undecided`` elements that the oracle was not asked about, to end in time.
         whole: the reduced loss; None for gradients and without a reduction.
-        reason: why there is nothing to tell, or why some elements are ``unavailable``.
     """
 
-    loss: str
-    implementation: str
-    backend: str
-    device: str
-    dtype: str
-    quantity: str
-    params: Mapping[str, float]
     judged: int
-    counts: Mapping[Outcome, int] = field(default_factory=dict)
-    max_ulp: float = 0.0
     first: tuple[Element, ...] = ()
     worst: tuple[Element, ...] = ()
     deviating: int = 0
     deviation: Element | None = None
-    settled: int = 0
     unasked: int = 0
-    checked: int = 0
-    wrong: int = 0
     whole: Whole | None = None
-    reason: str = ""
     sampled: bool = False
-
-    @property
-    def failures(self) -> int:
-        return sum(n for outcome, n in self.counts.items() if outcome.failed)
-
-    @property
-    def outcome(self) -> Outcome:
-        """The severest outcome of the elements."""
-        return min(self.counts, key=lambda each: each.severity, default=Outcome.UNAVAILABLE)

@@ -1,4 +1,13 @@
-"""Results as plain frozen data: outcomes, rows and reports. Renderers are pure functions of these."""
+"""Results as plain frozen data: one family of rows. Renderers, the gate and the API are pure functions of these.
+
+Row                  what was judged: the subject, a quantity, an outcome
+  PointRow           at one point, or reduced over several
+  CountedRow         over many points, by outcome
+    SummaryRow       with a sample that the oracle checked
+      SweepRow       a range                 (here)
+      TensorRow      a dumped batch          (batch_rows)
+    CaseRow          a case of the gate      (verdict)
+"""
 
 from __future__ import annotations
 
@@ -10,28 +19,27 @@ from losscheck.core.outcome import Outcome
 
 __all__ = [
     "BitDifference",
+    "CountedRow",
     "Difference",
     "PointRow",
     "Region",
+    "Row",
+    "SummaryRow",
     "SweepRow",
 ]
 
 
-@dataclass(frozen=True)
-class PointRow:
-    """One quantity of one implementation at one point, or at the points a reduced loss was taken over.
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One quantity of one subject. Every row of every command is one.
 
     Attributes:
+        loss, implementation, backend, device, dtype: names; ``dtype`` is the one that came out and was judged.
         quantity: ``loss`` or ``grad`` (d loss / d logit).
-        logits, targets: the point; several for the loss of a reduction.
-        value: what the implementation returned; None when it could not run.
-        exact: its own formula, exactly; None when it could not run.
-        definition: the loss's definition, exactly; the same object as ``exact`` where there is no other formula.
-        ulp: (value - exact) / ulp(exact), signed.
-        deviation: exact / definition - 1: +2 is three times as much, -1 is nothing left.
-        reason: why a row is unavailable or undecided.
+        params: all parameters of the loss, as rounded to the dtype.
         mode: how it was run (backends.MODES).
-        logit_dtype: the dtype of the logits where it is not ``dtype``, the one that came out: autocast does that.
+        logit_dtype: the dtype of the logits where it is not ``dtype``: autocast does that.
+        reason: why there is nothing to tell, or less than was asked.
     """
 
     loss: str
@@ -40,7 +48,43 @@ class PointRow:
     device: str
     dtype: str
     quantity: str
-    params: Mapping[str, float]
+    params: Mapping[str, float] = field(default_factory=dict)
+    mode: str = "eager"
+    logit_dtype: str = ""
+    reason: str = ""
+
+    @property
+    def given_dtype(self) -> str:
+        """The dtype of the logits."""
+        return self.logit_dtype or self.dtype
+
+    @property
+    def subject(self) -> str:
+        """'stable numpy float32 cpu': what was judged, in the order of the tables; the mode where it is not eager."""
+        mode = "" if self.mode == "eager" else f" {self.mode}"
+        return f"{self.implementation} {self.backend} {self.dtype} {self.device}{mode}"
+
+    @property
+    def failed(self) -> bool:
+        """Did anything of it come out wrong? Every family member has an ``outcome``, its severest."""
+        outcome: Outcome = self.outcome  # type: ignore[attr-defined]
+        return outcome.failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointRow(Row):
+    """One quantity of one implementation at one point, or at the points a reduced loss was taken over.
+
+    Attributes:
+        logits, targets: the point; several for the loss of a reduction.
+        value: what the implementation returned; None when it could not run.
+        exact: its own formula, exactly; None when it could not run.
+        definition: the loss's definition, exactly; the same object as ``exact`` where there is no other formula.
+        ulp: (value - exact) / ulp(exact), signed.
+        deviation: exact / definition - 1: +2 is three times as much, -1 is nothing left.
+        note: where its own formula is not the definition, in words.
+    """
+
     logits: tuple[float, ...]
     targets: tuple[float, ...]
     outcome: Outcome
@@ -51,16 +95,50 @@ class PointRow:
     absolute_error: float | None = None
     relative_error: float | None = None
     deviation: float | None = None
-    reason: str = ""
     note: str = ""
-    mode: str = "eager"
-    logit_dtype: str = ""
 
     @property
     def badness(self) -> tuple[int, float]:
         """Sorts the worst first: by severity, then by ulp."""
         ulp = abs(self.ulp) if self.ulp is not None else 0.0
         return (self.outcome.severity, -ulp)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedRow(Row):
+    """One quantity of one subject over many points.
+
+    Attributes:
+        counts: points by outcome, zeros left out.
+        max_ulp: the largest |ulp|; NaN or infinite when a result was.
+    """
+
+    counts: Mapping[Outcome, int] = field(default_factory=dict)
+    max_ulp: float = 0.0
+
+    @property
+    def failures(self) -> int:
+        return sum(count for outcome, count in self.counts.items() if outcome.failed)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The severest outcome of its points."""
+        seen = [outcome for outcome, count in self.counts.items() if count]
+        return min(seen, key=lambda outcome: outcome.severity, default=Outcome.UNAVAILABLE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryRow(CountedRow):
+    """A counted row of an engine that decides most points by a filter.
+
+    Attributes:
+        settled: points that the exact oracle settled.
+        checked, wrong: the stratified sample that was checked against it, and how often the filter erred.
+    """
+
+    settled: int = 0
+    checked: int = 0
+    wrong: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,60 +156,32 @@ class Region:
     points: int
 
 
-@dataclass(frozen=True)
-class SweepRow:
+@dataclass(frozen=True, kw_only=True)
+class SweepRow(SummaryRow):
     """One quantity of one implementation over a range.
 
     Attributes:
-        counts: points by outcome, zeros left out.
-        max_ulp: the largest |ulp|; NaN or infinite when a result was.
+        layout: ``body`` or ``tail`` of a vector.
+        low, high: the ends of the range; points: logits evaluated; exhaustive: they are all there are.
         worst: the worst points, each with its exact value.
         histogram: points by bucket of |ulp|, zeros left out.
         profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
             outcome (None for no point).
-        settled: points that the exact oracle settled; checked, wrong: the stratified sample, and how often the filter erred.
         nan_points, nan_wrong: NaN logits, and how many of them came out as a number.
-        reason: why there is nothing to tell.
-        mode, logit_dtype: as of a :class:`PointRow`.
     """
 
-    loss: str
-    implementation: str
-    backend: str
-    device: str
-    dtype: str
-    quantity: str
     layout: str
-    params: Mapping[str, float]
     target: float
     low: float
     high: float
     points: int
     exhaustive: bool
-    counts: Mapping[Outcome, int] = field(default_factory=dict)
-    max_ulp: float = 0.0
     worst: tuple[PointRow, ...] = ()
     regions: tuple[Region, ...] = ()
     histogram: Mapping[str, int] = field(default_factory=dict)
     profile: tuple[tuple[float, float, Outcome | None], ...] = ()
-    settled: int = 0
-    checked: int = 0
-    wrong: int = 0
     nan_points: int = 0
     nan_wrong: int = 0
-    reason: str = ""
-    mode: str = "eager"
-    logit_dtype: str = ""
-
-    @property
-    def failures(self) -> int:
-        return sum(n for outcome, n in self.counts.items() if outcome.failed)
-
-    @property
-    def outcome(self) -> Outcome:
-        """The severest outcome of the row."""
-        found = [outcome for outcome, n in self.counts.items() if n]
-        return min(found, key=lambda each: each.severity) if found else Outcome.UNAVAILABLE
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""What the gate finds: a verdict on one implementation in one case. Plain data, as the rows of report.py are."""
+"""What the gate finds: a verdict on one implementation in one case. Plain data, of the family of rows in results.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 
 from losscheck.core.outcome import Outcome
-from losscheck.core.results import PointRow
+from losscheck.core.results import CountedRow, PointRow
 
 __all__ = ["CaseRow", "Problem", "Verdict", "exit_code"]
 
@@ -34,8 +34,8 @@ class Verdict(Enum):
         return 2 if self is Verdict.UNDECIDED or (strict and self is Verdict.NOT_COMPARABLE) else 0
 
 
-@dataclass(frozen=True)
-class CaseRow:
+@dataclass(frozen=True, kw_only=True)
+class CaseRow(CountedRow):
     """One quantity of one implementation, on one backend, device and dtype, judged by one case.
 
     Attributes:
@@ -43,7 +43,6 @@ class CaseRow:
         reason: why the verdict is what it is; one sentence for each broken expectation. Empty for a plain pass.
         reproduce: the command that shows the worst point, or judges the case again.
         points, failing: how many were judged, and how many of them broke an expectation on points.
-        counts: points by outcome.
         max_ulp, limit: the largest |ulp| of a number, NaN where a result was none; and what the case allows.
         deviation: the largest |deviation| of the own formula from the definition; None where it was not asked for.
         worst: the worst point that broke something, else the worst of all.
@@ -53,23 +52,13 @@ class CaseRow:
     case: str
     file: str
     line: int
-    loss: str
-    implementation: str
-    backend: str
-    device: str
-    dtype: str
-    quantity: str
     verdict: Verdict
-    reason: str = ""
     reproduce: str = ""
     points: int = 0
     failing: int = 0
-    counts: Mapping[Outcome, int] = field(default_factory=dict)
-    max_ulp: float = 0.0
     limit: float = 0.0
     deviation: float | None = None
     exhaustive: bool = False
-    mode: str = "eager"
     worst: PointRow | None = None
 
     @property
@@ -80,9 +69,8 @@ class CaseRow:
 
     @property
     def subject(self) -> str:
-        """'stable numpy float32 cpu loss': what was judged, in the order of the tables."""
-        mode = "" if self.mode == "eager" else f" {self.mode}"
-        return f"{self.implementation} {self.backend} {self.dtype} {self.device}{mode} {self.quantity}"
+        """'stable numpy float32 cpu loss': the quantity too, because a case judges both apart."""
+        return f"{super().subject} {self.quantity}"
 
 
 @dataclass(frozen=True)

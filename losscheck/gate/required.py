@@ -38,7 +38,19 @@ def not_judged(names: Iterable[str], rows: Sequence[CaseRow]) -> list[CaseRow]:
         ]
         if not judged and rows:
             what = f"no case judged anything on {name}: add it to the devices or backends of one that is to hold there"
-            first, any_ = rows[0], "any"
-            case = f"--require {name}"
-            missing.append(CaseRow(case, first.file, first.line, first.loss, any_, any_, any_, any_, any_, Verdict.UNDECIDED, what))
+            missing.append(
+                CaseRow(
+                    case=f"--require {name}",
+                    file=rows[0].file,
+                    line=rows[0].line,
+                    loss=rows[0].loss,
+                    implementation="any",
+                    backend="any",
+                    device="any",
+                    dtype="any",
+                    quantity="any",
+                    verdict=Verdict.UNDECIDED,
+                    reason=what,
+                )
+            )
     return missing

@@ -15,7 +15,7 @@ from strategies import points, sample_floats, sample_params, sample_target
 
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.core.error import deviation
+from losscheck.core.error import deviation, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.request import Request
@@ -444,6 +444,55 @@ def test_what_is_decided_is_pinned_to_a_millionth_of_an_ulp(oracle):
 
     assert 0 < len(decided) < len(found)
     assert all(each.rounded == 1.25 and as_fraction(each.radius) <= Fraction(1, 2**30) for each in decided)
+
+
+@EACH_ORACLE
+@EACH_DTYPE
+@pytest.mark.parametrize("size", [88.0, 144.0, 700.0, 5000.0, 6500.0, 30000.0])
+def test_the_ulp_beside_a_power_of_two_is_that_of_the_side_the_value_lies_on(size, dtype, oracle):
+    """1 - e^-x measured in the ulp of 1 and up, twice as large, where the enclosure still straddled 1."""
+    size = dtype.round(size)
+    above = at(lambda m, x, z: m.sigmoid(x) + 2 * m.sigmoid(-x), size, dtype=dtype, oracle=oracle)
+    below = at(BCE.gradient, size, 0.0, dtype, oracle=oracle, pos_weight=1.0)
+    halved = at(BCE.gradient, -size, 0.5, dtype, oracle=oracle, pos_weight=1.0)
+    step = 2.0 ** (1 - dtype.precision)
+
+    assert (above.magnitude, below.magnitude, halved.magnitude) == (0, -1, -2)
+    assert ulp_error(1 + step, above, dtype) == pytest.approx(1, abs=1e-6)
+    assert ulp_error(1 - step, below, dtype) == pytest.approx(-2, abs=1e-6)
+    assert ulp_error(-0.5 + step, halved, dtype) == pytest.approx(4, abs=1e-6)
+
+
+@EACH_ORACLE
+def test_a_power_of_two_that_is_only_enclosed_is_decided_all_the_same(oracle):
+    """log(exp(1)), on neither side of 1 at any precision, coming out undecided."""
+    exact = at(lambda m, x, z: m.log(m.exp(m.number(1))), 0.0, oracle=oracle)
+
+    assert (exact.kind, exact.rounded) == (Kind.FINITE, 1.0)
+
+
+@EACH_ORACLE
+def test_an_exact_quotient_is_exact(oracle):
+    """1 / (1 + 1) enclosed and not known, so that the tie 1 + 2^-24 that it makes stays undecided (a poly-1 gradient at 0)."""
+    m = arithmetic(oracle, 128, FLOAT32)
+    half, third = 1 / (1 + m.number(1)), m.number(1) / 3
+    tie = at(lambda m, x, z: m.sigmoid(x) + m.sigmoid(-x) + m.number(2.0**-24), 0.0, oracle=oracle)
+
+    assert m.enclosure(half) == ((1, -1), (1, -1))
+    assert m.enclosure(third)[0] != m.enclosure(third)[1]
+    assert (tie.rounded, tie.radius) == (1.0, (0, 0))
+
+
+@EACH_ORACLE
+@settings(max_examples=60)
+@given(st.integers(0, BFLOAT16.ordinal(1.0)))
+def test_a_tiny_class_weight_costs_no_precision(oracle, ordinal):
+    """5 s for one value: with pos_weight 2^-124 at logit -28 the two terms of bce are 2^80 and more apart."""
+    target = BFLOAT16.from_ordinal(ordinal)
+    for formula, differentiate in ((BCE.formula, False), (BCE.gradient, False), (BCE.formula, True)):
+        exact = at(formula, -28.0, target, BFLOAT16, oracle=oracle, differentiate=differentiate, pos_weight=2.0**-124)
+        assert exact.kind is Kind.FINITE
+        assert exact.bits <= 256
 
 
 @EACH_ORACLE

@@ -18,6 +18,8 @@ _FAR = 4096
 def ulp_error(value: float, exact: Exact, dtype: Format) -> float:
     """(value - exact) / ulp(exact), signed; ulp(r) = 2^(max(floor(log2 |r|), emin) - (p - 1)).
 
+    The ulp is that of the binade in which the exact value lies: of 1 - e^-x the one below 1, however near it comes.
+
     0 when both are the same infinity or both NaN, +-inf when one is infinite, NaN when one is NaN or undecided. An
     exact value that overflows the dtype and was returned as that infinity is right, hence 0.
     """

@@ -41,7 +41,10 @@ class Exact:
 
     @property
     def magnitude(self) -> int:
-        """floor(log2 |value|); of zero, an exponent below every format's."""
+        """floor(log2 |value|); of zero, an exponent below every format's.
+
+        The oracle places the middle on that side of a power of two on which the value lies.
+        """
         mantissa, exponent = self.middle
         return mantissa.bit_length() - 1 + exponent if mantissa else -(2**62)
 

@@ -53,8 +53,11 @@ class Ball:
             return NotImplemented
         if abs(b.middle) <= b.radius:
             return Ball(_mp.zero, _mp.inf)
-        low = abs(b.middle) - b.radius
         quotient = self.middle / b.middle
+        if self.radius == 0 and b.radius == 0 and _mp.fmul(quotient, b.middle, exact=True) == self.middle:
+            # 1 / (1 + 1) is exactly 1/2: an inexact one would leave a tie that the formula meets undecided for ever.
+            return Ball(quotient, _mp.zero)
+        low = abs(b.middle) - b.radius
         return _rounded(quotient, (self.radius + abs(quotient) * b.radius) / low)
 
     def __rtruediv__(self, other: Any) -> Any:

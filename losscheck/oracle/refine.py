@@ -23,6 +23,7 @@ CAP = 2**14  # bits at which the answer becomes `undecided`
 DIGITS = 120  # bits to which the enclosure is narrowed for printing, where the cap allows
 ASYMPTOTIC = 1024  # bits after which a large logit is asked again on which side of a tie it lies
 PINNED = 20  # the ulp distance is known to 2^-20
+BESIDE = 5000  # bits below its last one at which a number beside a tie is placed
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,19 @@ def exact_value(
             break
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
-        exact = _decide(m.enclosure(value), dtype, bits)
+        ends = m.enclosure(value)
+        exact = _decide(ends, dtype, bits)
+        sided = exact is not None and _in_one_binade(ends, dtype)
         if exact is not None:
-            if not printable or _narrow(exact):
+            if sided and (not printable or _narrow(exact)):
                 return exact
-            # Decided, but not yet to 30 digits; keep the first answer in case the digits never come.
+            # Decided, but not yet to 30 digits, or not on which side of a power of two, whose ulps differ; keep the first
+            # answer in case that never comes.
             fallback = fallback or exact
-        if bits in (FIRST, ASYMPTOTIC) and fallback is None:
-            fallback = _beside_a_tie(m, bits, formula, terms, params, differentiate)
-            if fallback is not None:
-                break
+        if bits in (FIRST, ASYMPTOTIC) and not sided:
+            beside = _beside_a_tie(m, bits, formula, terms, params, differentiate)
+            if beside is not None:
+                return beside
         bits *= 2
     return fallback or Exact(Kind.UNDECIDED, math.nan, bits=CAP)
 
@@ -100,10 +104,10 @@ def _beside_a_tie(
     if len(signs) != 1 or total == 0 or total.denominator & (total.denominator - 1):
         # Perturbations of both signs, or a sum that is no dyadic number and therefore no tie.
         return None
-    mantissa, exponent = total.numerator, 1 - total.denominator.bit_length()
-    # Anything this far below the last bit of the sum rounds as the true distance does.
-    beside = (mantissa << 64) + signs.pop()
-    return Exact(Kind.FINITE, m.dtype.round_dyadic(beside, exponent - 64), (mantissa, exponent), (1, exponent - 5000), bits)
+    # Anything this far below the last bit of the sum rounds, and lies in a binade, as the true distance does.
+    beside = (total.numerator << BESIDE) + signs.pop()
+    exponent = 1 - total.denominator.bit_length() - BESIDE
+    return Exact(Kind.FINITE, m.dtype.round_dyadic(beside, exponent), (beside, exponent), (1, exponent), bits)
 
 
 def _element(m: Any, formula: Formula, logit: Any, term: Term, params: Mapping[str, float], differentiate: bool) -> Any:
@@ -170,8 +174,19 @@ def _decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -
         return None
     exact = _ball(m0, e0, m1, e1, rounded, bits)
     width = exact.radius[0].bit_length() + exact.radius[1] + 1
-    ends = [dtype.ulp_exponent(m.bit_length() - 1 + e) if m else dtype.least_exponent for m, e in enclosure]
-    return exact if width <= min(ends) - PINNED else None
+    return exact if width <= min(_ulp_exponents(enclosure, dtype)) - PINNED else None
+
+
+def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> list[int]:
+    return [dtype.ulp_exponent(m.bit_length() - 1 + e) if m else dtype.least_exponent for m, e in ends]
+
+
+def _in_one_binade(ends: tuple[Dyadic, Dyadic] | None, dtype: Format) -> bool:
+    """Is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes."""
+    if ends is None:
+        return False
+    low, high = _ulp_exponents(ends, dtype)
+    return low == high
 
 
 def _comparable(e0: int, e1: int) -> bool:

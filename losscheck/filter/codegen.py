@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from losscheck.core.dtypes import Format
+from losscheck.core.effect import Scale, effect_rules
 from losscheck.core.loss import Formula
 from losscheck.filter.running_error import NoFilterError, RunningErrorArithmetic
 
-__all__ = ["compile_filter", "trace"]
+__all__ = ["compile_filter", "trace", "trace_effect"]
 
 
 class Code:
@@ -74,6 +75,12 @@ class Expression:
     def __le__(self, other: Any) -> Expression:
         return self._binary("<=", other)
 
+    def __lt__(self, other: Any) -> Expression:
+        return self._binary("<", other)
+
+    def __ge__(self, other: Any) -> Expression:
+        return self._binary(">=", other)
+
 
 class ExpressionOperations:
     """The operations of carried.py as statements."""
@@ -131,6 +138,27 @@ def trace(formula: Formula, target: float, params: Mapping[str, float], dtype: F
     result = apply(m, formula, Expression(code, "x"), target, params, differentiate)
     body = "".join(f"    {line}\n" for line in code.lines)
     return f"def filter_values(x):\n{body}    return {_text(result.value)}, {_text(result.bound)}\n"
+
+
+def trace_effect(scale: Scale, *, loss: bool = True, grad: bool = True) -> str:
+    """The source of ``effect_code(loss, exact_loss, grad, exact_grad, failed) -> code``, the rules of core/effect.py for float64.
+
+    A quantity that was not asked for is an argument that nothing reads.
+    """
+    code = Code()
+    names = ("loss", "exact_loss", "grad", "exact_grad", "failed")
+    value, exact, slope, exact_slope, failed = (Expression(code, name) for name in names)
+    result = effect_rules(
+        ExpressionOperations(code),
+        value if loss else None,
+        exact if loss else None,
+        slope if grad else None,
+        exact_slope if grad else None,
+        failed,
+        scale,
+    )
+    body = "".join(f"    {line}\n" for line in code.lines)
+    return f"def effect_code({', '.join(names)}):\n{body}    return {_text(result)}\n"
 
 
 def compile_filter(source: str) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from losscheck.core.effect import EffectFinding
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
 
@@ -40,6 +41,8 @@ class Row:
         mode: how it was run (backends.MODES).
         logit_dtype: the dtype of the logits where it is not ``dtype``: autocast does that.
         reason: why there is nothing to tell, or less than was asked.
+        effect: what its point, or the worst of its points, does to training, loss and gradient together; None where that
+            was not judged: reductions, and logits that are infinite or NaN.
     """
 
     loss: str
@@ -52,6 +55,7 @@ class Row:
     mode: str = "eager"
     logit_dtype: str = ""
     reason: str = ""
+    effect: EffectFinding | None = None
 
     @property
     def given_dtype(self) -> str:

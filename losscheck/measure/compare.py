@@ -16,6 +16,7 @@ from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 from losscheck.core.request import Request, Subject
 from losscheck.core.results import Difference, PointRow
+from losscheck.measure.effects import with_effects
 from losscheck.measure.exact_side import Answer, Judge
 from losscheck.points.listed import Points, check_domain, pair
 
@@ -41,7 +42,8 @@ def compare(question: Request) -> list[PointRow]:
             judge = Judge(question, loss, dtype, points, params)
             for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
                 answers = _answers(judge, subject)
-                rows += [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+                judged = [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+                rows += with_effects(judged, loss, question.oracle) if question.reduction == "none" else judged
     return rows
 
 

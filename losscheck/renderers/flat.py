@@ -8,7 +8,7 @@ from typing import Any
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.exact import Exact
-from losscheck.core.results import PointRow, Region, SweepRow
+from losscheck.core.results import PointRow, Region, Row, SweepRow
 from losscheck.core.verdict import CaseRow
 
 __all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number"]
@@ -44,6 +44,7 @@ def flat(row: PointRow) -> dict[str, Any]:
         "reason": row.reason,
         "mode": row.mode,
         "logit_dtype": row.logit_dtype or row.dtype,
+        **_effect(row),
     }
 
 
@@ -75,6 +76,7 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "reason": row.reason,
         "mode": row.mode,
         "logit_dtype": row.logit_dtype or row.dtype,
+        **_effect(row),
     }
 
 
@@ -163,6 +165,7 @@ def flat_tensor(row: TensorRow) -> dict[str, Any]:
         "checked_sample": {"elements": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled, "not_asked": row.unasked},
         "whole": None if row.whole is None else _whole(row.whole, row.dtype),
         "reason": row.reason,
+        **_effect(row),
     }
 
 
@@ -172,6 +175,16 @@ def _element(each: Element) -> dict[str, Any]:
         "loss_value": number(each.loss),
         "gradient_value": number(each.gradient),
         **{name: value for name, value in flat(each.point).items() if name not in _OF_THE_ROW},
+    }
+
+
+def _effect(row: Row) -> dict[str, Any]:
+    """What it does to training, what that is blamed on and which quantity shows it; null where it was not judged."""
+    effect = row.effect
+    return {
+        "effect": effect and effect.effect.value,
+        "effect_truth": effect.truth.value if effect and effect.truth else None,
+        "effect_quantity": (effect and effect.quantity) or None,
     }
 
 

@@ -64,6 +64,11 @@ class CaseRow(CountedRow):
     source: tuple[str, int] = ("", 0)
 
     @property
+    def source_place(self) -> str:
+        """'blog.py:7', as editors open it; empty where the source is not known."""
+        return "{}:{}".format(*self.source) if self.source[0] else ""
+
+    @property
     def badness(self) -> tuple[int, int, float]:
         """Sorts the worst first: by verdict, by outcome, by ulp."""
         outcome, ulp = self.worst.badness if self.worst else (len(Outcome), 0.0)

@@ -157,6 +157,7 @@ ROW = {
     "case": TEXT,
     "file": TEXT,
     "line": {"type": "integer", "minimum": 1},
+    "source": TEXT,
     "verdict": {"enum": [each.value for each in Verdict]},
     "reason": TEXT,
     "reproduce": TEXT,
@@ -172,7 +173,7 @@ ROW = {
     "exhaustive": {"type": "boolean"},
     "counts": {"propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": {"type": "integer", "minimum": 1}},
     "max_ulp": {"anyOf": [NUMBER, {"type": "null"}]},
-    "limit": {"type": "number"},
+    "limit": NUMBER,
     "deviation": {"anyOf": [NUMBER, {"type": "null"}]},
     "worst": {"type": ["object", "null"]},
 }
@@ -291,6 +292,19 @@ def test_github_points_at_the_line_of_the_case(report):
     assert properties == "file=cases/a.yaml,line=12,title=a%3A fail"
     assert unescaped(data).splitlines()[1] == REASONS[Verdict.FAIL]
     assert unescaped(data).splitlines()[-1] == "reproduce: losscheck compare --logit -15"
+
+
+def test_the_users_own_source_comes_before_the_case():
+    """Whoever broke a loss reads its lines, and finds the case from there; in JUnit and in JSON as well."""
+    failing = report_of(row(Verdict.FAIL, source=("blog, 1.py", 7)))
+    (command,) = commands(printed(failing, "github"))
+    test = ElementTree.fromstring(printed(failing, "junit")).find(".//testcase")
+
+    assert command.startswith("::error file=blog%2C 1.py,line=7,title=")
+    assert "case: cases/a.yaml:12" in unescaped(command).splitlines()
+    assert (test.get("file"), test.get("line"), test.get("classname")) == ("blog, 1.py", "7", "cases/a.yaml")
+    assert test.find("failure").text.splitlines()[0].startswith("cases/a.yaml:12: ")
+    assert json.loads(printed(failing, "json"))["rows"][0]["source"] == "blog, 1.py:7"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("%\r\n:,"), max_size=30), st.sampled_from(Verdict))

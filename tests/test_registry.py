@@ -289,7 +289,7 @@ def test_select_understands_globs_and_keeps_one_of_each():
 )
 def test_a_pattern_that_matches_nothing_is_an_error_with_near_names(patterns, near):
     """An empty selection counting as success, also beside a pattern that matches."""
-    with pytest.raises(UserError, match=f"matches --impl '{patterns[-1]}'".replace("*", r"\*")) as caught:
+    with pytest.raises(UserError, match=f"matches '{patterns[-1]}'".replace("*", r"\*")) as caught:
         select([BCE], patterns)
     assert near in caught.value.cure
 

@@ -86,6 +86,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "case": row.case,
         "file": row.file,
         "line": row.line,
+        "source": row.source_place,
         "verdict": row.verdict.value,
         "reason": row.reason,
         "reproduce": row.reproduce,

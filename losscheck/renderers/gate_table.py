@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
 
 from rich.console import Console
@@ -82,7 +83,9 @@ def _figures(row: CaseRow) -> tuple[str, str]:
     if not row.points:
         return "", ""
     ulp = ulp_text(row.max_ulp).lstrip("+")
-    return f"{'all ' if row.exhaustive else ''}{row.points}", f"{ulp} of {gate_words.limit_text(row)} ulp"
+    return f"{'all ' if row.exhaustive else ''}{row.points}", f"{ulp} of {gate_words.limit_text(row)} ulp" if math.isfinite(
+        row.limit
+    ) else f"{ulp} ulp"
 
 
 def _in_full(console: Console, row: CaseRow) -> None:

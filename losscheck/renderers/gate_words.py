@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from losscheck.core.dtypes import FORMATS
@@ -9,7 +10,7 @@ from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
 from losscheck.renderers.words import exact_text, point_text, ulp_text, value_text
 
-__all__ = ["asides", "in_one_word", "message", "not_holding", "totals", "worst_point"]
+__all__ = ["asides", "in_one_word", "message", "not_holding", "places", "totals", "worst_point"]
 
 _NAMES = {
     Verdict.PASS: "hold",
@@ -62,11 +63,18 @@ def worst_point(row: CaseRow) -> str:
     if worst is None:
         return ""
     figures = f"got {value_text(worst)}, exact {exact_text(worst.exact, worst.dtype)}, {ulp_text(worst.ulp)} ulp ({worst.outcome.value})"
-    return f"{point_text(worst, hexadecimal=True)}: {figures}, limit {limit_text(row)} ulp"
+    limit = f", limit {limit_text(row)} ulp" if math.isfinite(row.limit) else ""
+    return f"{point_text(worst, hexadecimal=True)}: {figures}{limit}"
 
 
 def limit_text(row: CaseRow) -> str:
+    """The limit in ulp; 'inf' where the record alone judges."""
     return FORMATS["float64"].shortest(row.limit)
+
+
+def places(row: CaseRow) -> tuple[tuple[str, int], str]:
+    """The file and line where a reader mends it: the callable of theirs, else the case; and where the case is, when that is elsewhere."""
+    return (row.source, f"case: {row.file}:{row.line}") if row.source[0] else ((row.file, row.line), "")
 
 
 def _number(count: int, what: str) -> str:

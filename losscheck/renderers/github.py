@@ -1,4 +1,4 @@
-"""Annotations for GitHub Actions: workflow commands, which it shows beside the lines of the case files."""
+"""Annotations for GitHub Actions: workflow commands, which it shows beside the lines of the user's source where it is known, else of the case files."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def problem_annotations(problems: Sequence[tuple[Path, Problem]]) -> str:
 
 def _annotation(row: CaseRow) -> str:
     title = f"{row.case}: {row.verdict.value}"
-    body = "\n".join([row.subject, *gate_words.message(row)])
-    return f"::error file={_property(row.file)},line={row.line},title={_property(title)}::{_data(body)}"
+    (file, line), case = gate_words.places(row)
+    body = "\n".join([row.subject, *filter(None, [case]), *gate_words.message(row)])
+    return f"::error file={_property(file)},line={line},title={_property(title)}::{_data(body)}"
 
 
 def _data(text: str) -> str:

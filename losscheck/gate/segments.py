@@ -10,14 +10,14 @@ from typing import Any
 from losscheck.gate.measured import Measured
 from losscheck.measure.scanners import call_of
 
-__all__ = ["Stretch", "stretches"]
+__all__ = ["Segment", "segments"]
 
 BLOCK = 2**20  # floats of a range whose values are held at once
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Logits in rising order with their results, as arrays, for one target; ``continues`` the stretch before it."""
+class Segment:
+    """Logits in rising order with their results, as arrays, for one target; ``continues`` the segment before it."""
 
     target: float
     logits: Any
@@ -25,12 +25,12 @@ class Stretch:
     continues: bool = False
 
 
-def stretches(measured: Measured, mirrored: bool = False) -> Iterator[Stretch]:
+def segments(measured: Measured, mirrored: bool = False) -> Iterator[Segment]:
     """All logits and results, block by block; ``mirrored`` gives f(-x, 1 - z) in the place of f(x, z)."""
     return _of_tasks(measured, mirrored) if measured.tasks else _of_rows(measured, mirrored)
 
 
-def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
+def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Segment]:
     import numpy as np
 
     from losscheck.points.grid import decode_ordinals
@@ -45,10 +45,10 @@ def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
                 chosen = range(task.grid.first + start, min(task.grid.first + start + BLOCK, task.grid.last + 1))
             ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
             logits = decode_ordinals(measured.dtype, ordinals)
-            yield Stretch(task.target, logits, call(-logits if mirrored else logits)[which], start > 0)
+            yield Segment(task.target, logits, call(-logits if mirrored else logits)[which], start > 0)
 
 
-def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
+def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Segment]:
     import numpy as np
 
     rows = measured.rows
@@ -62,4 +62,4 @@ def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Stretch]:
             by_target.setdefault(row.targets[0], []).append((row.logits[0], math.nan if value is None else value))
     for target, pairs in by_target.items():
         ordered = sorted(pairs, key=lambda each: each[0])
-        yield Stretch(target, np.array([x for x, _ in ordered]), np.array([y for _, y in ordered]))
+        yield Segment(target, np.array([x for x, _ in ordered]), np.array([y for _, y in ordered]))

@@ -299,11 +299,11 @@ def test_the_soft_gradient_of_bce_is_within_4_ulp_of_its_larger_term_in_float64(
         assert abs(ulp_error(value, exact, FLOAT64)) * math.ldexp(1.0, FLOAT64.ulp_exponent(exact.magnitude)) <= 4 * unit, x.hex()
 
 
-def test_the_soft_gradient_of_bce_has_no_ulp_bound_of_its_own():
-    """At x = 2^-36 and z = 1/2 it is x/4, and s(x) rounds to 1/2: all of it is lost, whatever the implementation."""
-    question = Request((loss_named("bce"),), (2.0**-36,), (0.5,), impl=("stable",), quantities=("grad",))
+def test_the_gradient_of_bce_beside_its_zero_at_0_is_not_lost():
+    """At z = 1/2 it is tanh(x/2)/2: x/4 at x = 2^-36, which s(x)/2 - s(-x)/2 loses altogether."""
+    question = Request((loss_named("bce"),), (2.0**-36, -(2.0**-120)), (0.5,), impl=("stable",), quantities=("grad",))
 
-    assert [row.outcome for row in compare(question)] == [Outcome.LOST, Outcome.LOST]
+    assert {(row.logits[0], row.value) for row in compare(question)} == {(2.0**-36, 2.0**-38), (-(2.0**-120), -(2.0**-122))}
 
 
 # Where formulas break ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 bce(x, z) = w z softplus(-x) + (1 - z) softplus(x), with softplus(x) = log(1 + e^x) and w = pos_weight.
 """
 
-from losscheck.core.functional import sigmoid, softplus, weighted
+from losscheck.core.functional import cross_entropy, cross_entropy_slope
 from losscheck.core.loss import ARRAYS, Loss, Parameter, implementation, logistic_landmarks
 
 
@@ -50,11 +50,10 @@ def naive(xp, logit, target, *, pos_weight):
 
 
 def stable_gradient(xp, logit, target, *, pos_weight):
-    return (1 - target) * sigmoid(xp, logit) - pos_weight * target * sigmoid(xp, -logit)
+    return cross_entropy_slope(xp, logit, target, pos_weight)
 
 
 @implementation(BCE, "stable", source="losscheck: the definition, each softplus from exp(-|x|)", backends=ARRAYS, gradient=stable_gradient)
 def stable(xp, logit, target, *, pos_weight):
-    """Each softplus from e = exp(-|x|), a weighted sum of terms of one sign."""
-    positive = weighted(xp, pos_weight * target, softplus(xp, -logit))
-    return positive + weighted(xp, 1 - target, softplus(xp, logit))
+    """Each softplus from e = exp(-|x|), a weighted sum of terms of one sign; log(2 cosh(x/2)) where their slopes would cancel."""
+    return cross_entropy(xp, logit, target, pos_weight)

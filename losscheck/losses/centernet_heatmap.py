@@ -56,8 +56,8 @@ def naive(xp, logit, target, *, alpha, beta):
 
 
 def stable_gradient(xp, logit, target, *, alpha, beta):
-    slope = focal_slope(xp, xp.where(target == 1, -logit, logit), alpha)
-    return xp.where(target == 1, -slope, power_of_complement(xp, target, beta) * slope)
+    weight = xp.where(target == 1, -xp.ones_like(logit), power_of_complement(xp, target, beta))
+    return focal_slope(xp, xp.where(target == 1, -logit, logit), alpha, weight)
 
 
 @implementation(
@@ -65,5 +65,5 @@ def stable_gradient(xp, logit, target, *, alpha, beta):
 )
 def stable(xp, logit, target, *, alpha, beta):
     """One term s(y)^a softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
-    cell = focal_term(xp, xp.where(target == 1, -logit, logit), alpha)
-    return xp.where(target == 1, cell, power_of_complement(xp, target, beta) * cell)
+    weight = xp.where(target == 1, xp.ones_like(logit), power_of_complement(xp, target, beta))
+    return focal_term(xp, xp.where(target == 1, -logit, logit), alpha, weight)

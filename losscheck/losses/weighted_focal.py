@@ -61,7 +61,7 @@ def naive(xp, logit, target, *, alpha, gamma):
 def stable_gradient(xp, logit, target, *, alpha, gamma):
     wrong = xp.where(target == 1, -logit, logit)
     weight = xp.where(target == 1, xp.full_like(wrong, -alpha), xp.full_like(wrong, 1 - alpha))
-    return weight * focal_slope(xp, wrong, gamma)
+    return focal_slope(xp, wrong, gamma, weight)
 
 
 @implementation(WEIGHTED_FOCAL, "stable", source="losscheck: the definition, no 1 - s anywhere", backends=ARRAYS, gradient=stable_gradient)
@@ -69,4 +69,4 @@ def stable(xp, logit, target, *, alpha, gamma):
     """One term s(y)^g softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     wrong = xp.where(target == 1, -logit, logit)
     weight = xp.where(target == 1, xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha))
-    return weight * focal_term(xp, wrong, gamma)
+    return focal_term(xp, wrong, gamma, weight)

@@ -144,9 +144,12 @@ def _stacked(table: Table, style: Style, room: int) -> list[Text]:
 
 
 def folded(name: str, width: int) -> list[str]:
-    """A name in lines: broken at spaces, and a path after its slashes, dots and colons before anywhere else."""
+    """A name in lines: broken at blanks, a path that is too long for one after its slashes, dots and colons, else anywhere."""
+    parts: list[str] = []
+    for word in re.findall(r"\S+\s*", name):
+        parts += [word] if len(word.rstrip()) <= width else re.findall(r"[^/.:]*(?:[/.:]+|$)", word)
     lines = [""]
-    for part in re.findall(r"[^\s/.:]*(?:[/.:]+|\s+|$)", name):
+    for part in parts:
         if lines[-1] and len((lines[-1] + part).rstrip()) > width:
             lines.append("")
         lines[-1] += part

@@ -68,12 +68,6 @@ class Row:
         mode = "" if self.mode == "eager" else f" {self.mode}"
         return f"{self.implementation} {self.backend} {self.dtype} {self.device}{mode}"
 
-    @property
-    def failed(self) -> bool:
-        """Did anything of it come out wrong? Every family member has an ``outcome``, its severest."""
-        outcome: Outcome = self.outcome  # type: ignore[attr-defined]
-        return outcome.failed
-
 
 @dataclass(frozen=True, kw_only=True)
 class PointRow(Row):
@@ -107,6 +101,10 @@ class PointRow(Row):
         ulp = abs(self.ulp) if self.ulp is not None else 0.0
         return (self.outcome.severity, -ulp)
 
+    @property
+    def failed(self) -> bool:
+        return self.outcome.failed
+
 
 @dataclass(frozen=True, kw_only=True)
 class CountedRow(Row):
@@ -129,6 +127,10 @@ class CountedRow(Row):
         """The severest outcome of its points."""
         seen = [outcome for outcome, count in self.counts.items() if count]
         return min(seen, key=lambda outcome: outcome.severity, default=Outcome.UNAVAILABLE)
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome.failed
 
 
 @dataclass(frozen=True, kw_only=True)

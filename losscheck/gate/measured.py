@@ -8,18 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from losscheck.backends import backend_named
-from losscheck.backends.extras import missing
-from losscheck.callables.loading import is_spec
 from losscheck.callables.notes import notes_on
-from losscheck.callables.selection import select
 from losscheck.core import registry
+from losscheck.core.absence import Absence
 from losscheck.core.dtypes import FLOAT64, FORMATS, Format
 from losscheck.core.error import deviation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, SweepQuestion
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.gate.case import Case
+from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
 from losscheck.measure.exact_side import definition_of, formula_of
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -123,19 +121,9 @@ def _has_no_gradient(each: Measured) -> bool:
     """numpy cannot differentiate: without a gradient of its own an implementation has none there, and nothing is judged."""
     if each.quantity != "grad" or each.backend != "numpy":
         return False
-    return any(row.value is None and row.reason.startswith("it has no grad") for row in each.rows) or any(
+    return any(row.absence is Absence.NO_GRADIENT for row in each.rows) or any(
         task.subject.implementation.gradient is None for task in each.tasks
     )
-
-
-def _missing(case: Case, implementation: str, backend: str, device: str, mode: str) -> str:
-    """Why the framework or the device of a row is not here; empty when both are."""
-    if reason := backend_named(backend).why_unavailable(device, mode):
-        return reason
-    if is_spec(implementation):
-        return ""
-    chosen = select([registry.loss_named(case.loss)], [implementation])
-    return missing(chosen[0], backend)
 
 
 def _params(case: Case) -> dict[str, float]:
@@ -174,7 +162,7 @@ def _points(case: Case, dtype: Format) -> list[Measured]:
             *key[:4],
             dtype,
             key[4],
-            missing=_missing(case, *key[:4]),
+            missing=next((row.reason for row in rows if row.absence is Absence.NOT_HERE), ""),
             counts=Counter(row.outcome for row in rows),
             max_ulp=max((math.inf if math.isnan(row.ulp) else abs(row.ulp) for row in rows if row.ulp is not None), default=0.0),
             rows=tuple(rows),
@@ -203,7 +191,7 @@ def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], found
         *key[:4],
         dtype,
         key[4],
-        missing=_missing(case, *key[:4]),
+        missing=missing.reason if (missing := not_here(found[0][0].subject)) else "",
         counts=counts,
         max_ulp=max(row.max_ulp for _, row in found),
         rows=tuple(each for _, row in found for each in row.worst),

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from losscheck.backends import Invocation, backend_named
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.reductions import exact_weights
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import Request, Subject
+from losscheck.measure.call import Caller
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 
@@ -129,10 +129,8 @@ def loss_of(name):
 def run(one, logits, targets, dtype, *, backend="torch", params=None, reduction="none", shape=()):
     """The adapter through its backend: losses and gradients as floats."""
     loss = loss_named(one.loss)
-    invocation = Invocation(loss, one, loss.resolve(params or {}, FORMATS[dtype]), FORMATS[dtype])
-    if reduction == "none":
-        return backend_named(backend).prepare(invocation)(logits, targets)
-    return backend_named(backend).prepare_whole(invocation, reduction, shape or ())(logits, targets)
+    caller = Caller(loss, Subject(one, backend, "cpu"), loss.resolve(params or {}, FORMATS[dtype]), FORMATS[dtype])
+    return caller(logits, targets) if reduction == "none" else caller.whole(logits, targets, reduction, shape or ())
 
 
 def published_code(function, logits, targets, dtype, shape=None):

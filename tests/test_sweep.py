@@ -22,7 +22,7 @@ from losscheck.measure.compiled import CompiledScanner
 from losscheck.measure.device import DeviceScanner
 from losscheck.measure.exact_side import formula_of
 from losscheck.measure.scan import BlockScanner
-from losscheck.measure.scanners import call_of, caller_of, examiner_of
+from losscheck.measure.scanners import call_of, device_call_of, examiner_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import bit_differences, rows_of
@@ -291,14 +291,11 @@ def to_float32(x):
 
 
 def three_scanners(task):
-    from losscheck.backends.torch import BACKEND
-
     examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
     yield BlockScanner(call_of(task), examiners, task.grid)
     yield CompiledScanner(call_of(task), examiners, task.grid)
     if task.subject.backend == "torch":
-        on_tensors = BACKEND.prepare_tensors(caller_of(task).invocation)
-        yield DeviceScanner(lambda logits: on_tensors(logits, task.target), examiners, task.grid, "cpu", block=2**10)
+        yield DeviceScanner(device_call_of(task), examiners, task.grid, "cpu", block=2**10)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.callables.selection import select
 from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
-from losscheck.core.dtypes import FORMATS, Format, format_named
+from losscheck.core.dtypes import FORMATS, format_named
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, Subject
@@ -32,9 +32,6 @@ CHECKED = 128  # elements of a row that are checked against the oracle, spread e
 SHOWN = 5  # worst elements of a row that become rows of the report
 MOST_CALLS = 2**13  # elements of a row that each take a call of their own: seconds
 DEVIATING = 1e-9  # own / definition - 1 beyond which an element counts as deviating
-
-# What the filter knows of a claim at the elements of a block, in one dtype: values and bounds.
-Seen = Callable[..., tuple[Any, ...]]
 
 
 def judge_dump(
@@ -101,12 +98,12 @@ class _Run:
 
         logits, targets = (each[places].astype(np.float64) for each in (self.elements.logits, self.elements.targets))
         block, parted = (places, logits, targets), part(targets)
-        filtered: dict[tuple[Claim, Format], tuple[Any, Any]] = {}
+        filtered: dict[Claim, tuple[Any, Any]] = {}
 
-        def seen(claim: Claim, dtype: Format = self.dtype) -> tuple[Any, Any]:
-            if (claim, dtype) not in filtered:
-                filtered[claim, dtype] = filter_pairs(claim[0], logits, targets, parted, self.params, dtype, claim[1])
-            return filtered[claim, dtype]
+        def seen(claim: Claim) -> tuple[Any, Any]:
+            if claim not in filtered:
+                filtered[claim] = filter_pairs(claim[0], logits, targets, parted, self.params, self.dtype, claim[1])
+            return filtered[claim]
 
         chosen = range(-self.done % self.stride, len(places), self.stride)
         for caller in self.callers:
@@ -135,18 +132,18 @@ class _Run:
         telling[self.places[:: max(1, len(self.places) // most)]] = True
         return telling
 
-    def _judge_some(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Seen) -> None:
+    def _judge_some(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         kept = self.only[caller.subject][block[0]]
         if kept.any():
             places, logits, targets = (each[kept] for each in block)
             self._judge(
                 caller,
                 (places, logits, targets),
-                lambda claim, dtype=self.dtype: tuple(array[kept] for array in seen(claim, dtype)),
+                lambda claim: (seen(claim)[0][kept], seen(claim)[1][kept]),
                 range(0, len(places), self.stride),
             )
 
-    def _judge(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Seen, chosen: range) -> None:
+    def _judge(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: range) -> None:
         places, logits, targets = block
         computed = caller.elements(logits, targets)
         loss, gradient, subject = computed.loss, computed.gradient, caller.subject
@@ -159,7 +156,7 @@ class _Run:
             if refused.any():
                 chosen = range(0)
             claim = formula_of(self.loss, subject.implementation, quantity)
-            value, bound = seen(claim, dtype)
+            value, bound = seen(claim)
             settled = settle(oracle, claim, logits[kept], targets[kept], values[kept], (value[kept], bound[kept]), self.budgets[key])
             tally = self.tallies[key]
             tally.add(settled, places[kept], [None if each is None else each[kept] for each in (loss, gradient)])
@@ -169,7 +166,7 @@ class _Run:
         if self.wholes.asked and subject not in self.only:
             self.wholes.add_computed(subject, places, loss)
 
-    def _add_deviations(self, places: Any, seen: Seen) -> None:
+    def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         import numpy as np
 
         for quantity in self.question.quantities:
@@ -182,7 +179,7 @@ class _Run:
                     size = np.where(sure & (own_bound < 0.5) & (right_bound < 0.5), size, 0.0)
                 self.farthest.setdefault((claim, quantity), Farthest()).add(size, places)
 
-    def _add_sums(self, block: Any, seen: Seen, sums: list[tuple[Claim, Implementation | None]]) -> None:
+    def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:
         done = set()
         for claim, one in sums:
             name, _ = self.wholes.weights(one)

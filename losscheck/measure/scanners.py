@@ -15,7 +15,7 @@ from losscheck.measure.examine import Examiner
 from losscheck.measure.summary import Summary
 from losscheck.measure.task import Task
 
-__all__ = ["call_of", "caller_of", "count_nans", "examiner_of", "judged_dtype", "scanner_of"]
+__all__ = ["call_of", "caller_of", "count_nans", "device_call_of", "examiner_of", "judged_dtype", "scanner_of"]
 
 _LAST_SCANNER: list[Any] = [None, None]
 
@@ -39,11 +39,9 @@ def _make_scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
     if task.grid.sample is not None:
         return lambda first, last: scan_sample(call, examiners, task.grid)
     if task.grid.points >= WORTHWHILE and task.subject.device != "cpu" and (task.subject.backend, task.subject.mode) == ("torch", "eager"):
-        from losscheck.backends.torch import BACKEND
         from losscheck.measure.device import DeviceScanner
 
-        on_device = BACKEND.prepare_tensors(caller_of(task).invocation)
-        return DeviceScanner(lambda logits: on_device(logits, task.target), examiners, task.grid, task.subject.device).scan
+        return DeviceScanner(device_call_of(task), examiners, task.grid, task.subject.device).scan
     if task.grid.points >= WORTHWHILE and all(each.dtype is task.grid.dtype for each in examiners.values()):
         try:
             return CompiledScanner(call, examiners, task.grid).scan
@@ -95,6 +93,22 @@ def call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
         return output.loss, output.grad
 
     return call
+
+
+def device_call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
+    """The same on torch tensors that live on a device and stay there, filled up to whole vectors as well."""
+    import torch
+
+    from losscheck.backends.torch import BACKEND
+
+    call = BACKEND.prepare_tensors(caller_of(task).invocation)
+
+    def on_device(logits: Any) -> tuple[Any, Any]:
+        count, filled = len(logits), -len(logits) % BACKEND.lanes
+        loss, grad = call(torch.cat([logits, logits[-1:].expand(filled)]) if filled else logits, task.target)
+        return loss[:count], None if grad is None else grad[:count]
+
+    return on_device
 
 
 def count_nans(task: Task) -> tuple[int, int]:

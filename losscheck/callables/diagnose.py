@@ -39,6 +39,10 @@ FACTORS = {
 }
 
 
+def _unchanged(value: float) -> float:
+    return value
+
+
 @dataclass(frozen=True)
 class Convention:
     """A way to change a definition: other parameters, another reading of the logit or the target, a guard in its logarithms.
@@ -53,11 +57,15 @@ class Convention:
     says: str
     cure: str = ""
     params: Mapping[str, float] = field(default_factory=dict)
-    logit: Callable[[float], float] = lambda x: x
-    target: Callable[[float], float] = lambda z: z
+    logit: Callable[[float], float] = _unchanged
+    target: Callable[[float], float] = _unchanged
     where: Callable[[float], bool] = lambda x: True
     guard: Guard = NO_GUARD
     restated: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> int:
+        return 0 if self is AS_IT_IS else 2 if self.logit is not _unchanged else 1
 
     def value(self, formula: Formula, point: Sample, params: Mapping[str, float]) -> float:
         """The changed definition at a point; NaN where it has none."""
@@ -76,11 +84,19 @@ LEAST = 6  # points that a convention has to explain
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A sentence that explains how the values differ from the definition, "" for none; of which parameters it says no more than
-    that their values are others."""
+    """A sentence that explains how the values differ from the definition, "" for none.
+
+    Attributes:
+        restated: the parameters of which it says no more than that their values are others.
+        changes: how many changes of the definition it tells; another reading of the logit counts as two, for it is the less likely.
+    """
 
     sentence: str = ""
     restated: tuple[str, ...] = ()
+    changes: int = 0
+
+
+NOTHING = Diagnosis()
 
 
 def diagnose(loss: Loss, implementation: Implementation, params: Mapping[str, float]) -> Diagnosis:
@@ -94,24 +110,25 @@ def diagnose(loss: Loss, implementation: Implementation, params: Mapping[str, fl
     if not any(0 < target < 1 for target in loss.targets):
         samples = samples.hard()
     if not samples.ordinary:
-        return Diagnosis()
+        return NOTHING
     fit = Fit(implementation.formula or loss.formula, params, samples)
     if fit.holds(AS_IT_IS):
         guard = fit.guard_of(AS_IT_IS)
-        return _said(AS_IT_IS, guard) if guard != NO_GUARD else Diagnosis()
+        return _said(AS_IT_IS, guard) if guard != NO_GUARD else NOTHING
     return explained(fit, loss, adapted) or Diagnosis(_unexplained(fit))
 
 
-def explained(fit: Fit, loss: Loss, adapted: Adapted) -> Diagnosis | None:
-    """The simplest change of the definition that agrees with the samples and was confirmed at those held back."""
+def explained(fit: Fit, loss: Loss, adapted: Adapted, *, guarded: bool = True) -> Diagnosis | None:
+    """The simplest change of the definition that agrees with the samples and was confirmed at those held back; ``guarded`` ones,
+    which are many, are tried as well."""
     conventions = list(_conventions(loss, adapted, fit.params))
     for convention in conventions:
         if fit.holds(convention):
             return _said(convention, fit.guard_of(convention))
     for convention in (AS_IT_IS, *conventions):
         if text := _factor(fit, convention, loss):
-            return Diagnosis(text)
-    for guard in GUARDS:
+            return Diagnosis(text, changes=1 + convention.changes)
+    for guard in GUARDS if guarded else ():
         for convention in (AS_IT_IS, *conventions):
             if fit.holds(replace(convention, guard=guard)):
                 return _said(convention, guard)
@@ -129,8 +146,13 @@ class Fit:
 
     def agrees(self, convention: Convention, points: Sequence[Sample]) -> bool:
         """Does it explain all points? NaN explains nothing, and neither do a few points."""
-        meant = [point for point in points if convention.where(point.logit)]
-        return len(meant) >= LEAST and all(self.samples.close(point, self.of(convention, point)) for point in meant)
+        explains = 0
+        for point in points:
+            if convention.where(point.logit):
+                if not self.samples.close(point, self.of(convention, point)):
+                    return False
+                explains += 1
+        return explains >= LEAST
 
     def holds(self, convention: Convention) -> bool:
         """Does it explain the samples, and those held back too? One with a guard explains the far ones as well."""
@@ -163,7 +185,7 @@ def _conventions(loss: Loss, adapted: Adapted, params: Mapping[str, float]) -> I
     if "pos_weight" in params and params["pos_weight"] != 1:
         yield Convention("pos_weight is left out", "--param pos_weight=1", {"pos_weight": 1.0})
     yield from _other_parameters(loss, takes, params)
-    truncated = "targets are truncated (cast to long): a soft one counts as 0"
+    truncated = "targets are truncated: a soft one counts as 0"
     yield Convention(truncated, "hard targets are not affected", target=math.floor)
     yield Convention("targets are rounded: a soft one counts as 0 or 1", "hard targets are not affected", target=lambda z: float(z >= 0.5))
     yield from map(_smoothing, SMOOTHINGS)
@@ -270,10 +292,10 @@ def _unexplained(fit: Fit) -> str:
 def _said(convention: Convention, guard: Guard) -> Diagnosis:
     cure = f"; {convention.cure}" if convention.cure else ""
     if guard == NO_GUARD:
-        return Diagnosis(f"it looks like {convention.says}{cure}.", convention.restated)
+        return Diagnosis(f"it looks like {convention.says}{cure}.", convention.restated, convention.changes)
     if convention is AS_IT_IS:
-        return Diagnosis(f"it looks like {guard.words}.")
-    return Diagnosis(f"it looks like {convention.says}, and {guard.words}{cure}.")
+        return Diagnosis(f"it looks like {guard.words}.", changes=1)
+    return Diagnosis(f"it looks like {convention.says}, and {guard.words}{cure}.", changes=1 + convention.changes)
 
 
 def _logit(p: float) -> float:

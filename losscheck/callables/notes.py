@@ -41,12 +41,12 @@ def _losses(question: Request | SweepQuestion) -> list[Loss]:
 
 
 def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, question: Request | SweepQuestion) -> Iterator[str]:
-    from losscheck.callables.diagnose import Diagnosis, diagnose
+    from losscheck.callables.diagnose import NOTHING, diagnose
 
     params = loss.resolve_own(question.params, FLOAT64)
     probes = [*adapted.probes.values()]
     known = _disagreeing(adapted, params)
-    diagnosis = Diagnosis() if any(probe.random for probe in probes) else diagnose(loss, implementation, params)
+    diagnosis = NOTHING if any(probe.random for probe in probes) else diagnose(loss, implementation, params)
     if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
         yield diagnosis.sentence
     yield from known.values()

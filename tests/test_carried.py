@@ -9,9 +9,9 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+from asked import select
 from strategies import sample_floats
 
-from losscheck.callables.selection import select
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32
 from losscheck.core.exact import Kind

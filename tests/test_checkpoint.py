@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from losscheck.core.errors import UserError
-from losscheck.core.request import SweepQuestion
+from losscheck.core.request import swept
 from losscheck.measure import checkpoint
 from losscheck.measure.checkpoint import Checkpoint, State, load_state, merge_states, save_state, shard_range
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -21,7 +21,7 @@ from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding
 from losscheck.renderers.flat import flat_sweep
 
-QUESTION = SweepQuestion(
+QUESTION = swept(
     ("bce",), "-14.6", "-14.55", impl=("torch-bce-with-logits", "naive"), backends=("torch",), targets=("0", "1"), exhaustive=True
 )
 WORDS = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0", "--exhaustive", "--range", "-14.6", "-14.2")
@@ -193,8 +193,8 @@ def test_shards_divide_the_chunks(of):
 
 def test_nan_logits_and_samples_are_in_one_shard_only(tmp_path):
     """NaN logits counted once for each shard, or a sample that is swept by all of them."""
-    question = SweepQuestion(("bce",), "-inf", "inf", impl=("torch-bce*",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",))
-    sample = SweepQuestion(("bce",), "-1", "1", impl=("torch-bce*",), targets=("0",), quantities=("loss",), points=10)
+    question = swept(("bce",), "-inf", "inf", impl=("torch-bce*",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",))
+    sample = swept(("bce",), "-1", "1", impl=("torch-bce*",), targets=("0",), quantities=("loss",), points=10)
     for asked in (question, sample):
         assert shown(merge_states(shards(tmp_path, 2, asked))) == shown(finish(begun(asked)))
     assert rows_of(tasks_of(question), merge_states(shards(tmp_path, 2, question)).findings)[0].nan_points == 254
@@ -203,7 +203,7 @@ def test_nan_logits_and_samples_are_in_one_shard_only(tmp_path):
 def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     """A report that is missing a part, or has one twice, or is of two questions."""
     one, two, three = shards(tmp_path, 3)
-    other = SweepQuestion(("bce",), "1", "1.002", impl=("naive",), backends=("torch",), targets=("0",), exhaustive=True)
+    other = swept(("bce",), "1", "1.002", impl=("naive",), backends=("torch",), targets=("0",), exhaustive=True)
     (foreign, _) = shards(tmp_path, 2, other)
     unfinished = tmp_path / "unfinished.json"
     save_state(finish(begun(shard=(2, 3)), after=2), unfinished)
@@ -225,7 +225,7 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
 
 # Files that lie ---------------------------------------------------------------------------------------------------------
 
-SIXTEEN = SweepQuestion(
+SIXTEEN = swept(
     ("bce",), "-inf", "inf", impl=("naive",), backends=("torch",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",), max_ulp=0.25
 )  # fmt: skip
 
@@ -379,7 +379,11 @@ def test_a_state_cut_anywhere_is_refused(tmp_path, state_text):
         lambda data: data["findings"][0]["summaries"]["loss"].pop("bands"),
         lambda data: data["findings"][0]["summaries"]["loss"].update(worst=[["a", 1]]),
         lambda data: data["question"].update(unheard_of=1),
-        lambda data: data["question"].pop("low"),
+        lambda data: data["question"]["points"].pop("low"),
+        lambda data: data["question"]["points"].update(kind="grid"),
+        lambda data: data["question"]["points"].update(exhaustive=1),
+        lambda data: data["question"].update(digits="50"),
+        lambda data: data["question"].update(dtypes=["float32", 3]),
         lambda data: data.update(shard=[1]),
         lambda data: data.update(findings=None),
         lambda data: data.update(version="0.0.0"),
@@ -420,9 +424,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 def test_every_field_of_a_question_survives_the_file(tmp_path):
     """A parameter, a limit or a tuple that comes back as something else, so that no resume ever fits."""
-    question = SweepQuestion(
-        ("bce",), "-0x1p3", "inf", ("sta*",), ("numpy",), ("0.1", "1"), ("float16", "bfloat16"), ("cpu",), ("grad",), {"pos_weight": 0.1},
-        7, "ulp", True, "both", "mpmath", 30, 0.5,
+    question = swept(
+        ("bce",), "-0x1p3", "inf", targets=("0.1", "1"), points=7, spacing="ulp", exhaustive=True, layout="both", impl=("sta*",),
+        backends=("numpy",), dtypes=("float16", "bfloat16"), quantities=("grad",), params={"pos_weight": 0.1}, oracle="mpmath",
+        digits=30, max_ulp=0.5,
     )  # fmt: skip
     path = tmp_path / "state.json"
     state = begun(question, (2, 3))
@@ -433,7 +438,7 @@ def test_every_field_of_a_question_survives_the_file(tmp_path):
 
 def test_an_infinite_limit_survives_the_file(tmp_path):
     """--max-ulp inf, which judges outcomes alone, crashing where the state is written."""
-    question = SweepQuestion(("bce",), "1", "2", impl=("stable",), backends=("numpy",), targets=("0",), points=2, max_ulp=float("inf"))
+    question = swept(("bce",), "1", "2", impl=("stable",), backends=("numpy",), targets=("0",), points=2, max_ulp=float("inf"))
     path = tmp_path / "state.json"
     save_state(begun(question), path)
 

@@ -389,7 +389,7 @@ def test_an_undecided_row_exits_2(call, monkeypatch, register, tmp_path):
 def test_a_crash_exits_2(call, monkeypatch, tmp_path):
     """Never 1, which means that a budget is broken."""
     write(tmp_path, case(POINTS, implementation="stable"))
-    monkeypatch.setattr("losscheck.gate.judge.measure", lambda each: 1 / 0)
+    monkeypatch.setattr("losscheck.gate.judge.measure", lambda case, asked: 1 / 0)
     code, _, err = call("gate", "cases.yaml")
 
     assert code == 2

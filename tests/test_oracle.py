@@ -18,7 +18,7 @@ from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import deviation, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.measure.compare import compare
 from losscheck.oracle import ORACLES, arithmetic
 from losscheck.oracle.dual import DualArithmetic
@@ -959,8 +959,7 @@ OWN = [one for one in registry.implementations() if one.formula is not None and 
 
 
 def rows(one, logits, target, dtype, **more):
-    loss = registry.loss_named(one.loss)
-    return compare(Request(losses=(loss,), impl=(one.name,), logits=logits, targets=(target,), dtypes=(dtype,), **more))
+    return compare(listed(losses=(one.loss,), impl=(one.name,), logits=logits, targets=(target,), dtypes=(dtype,), **more))
 
 
 def named(name):

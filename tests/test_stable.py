@@ -17,7 +17,7 @@ from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import ulp_error
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 
@@ -301,7 +301,7 @@ def test_the_soft_gradient_of_bce_is_within_4_ulp_of_its_larger_term_in_float64(
 
 def test_the_gradient_of_bce_beside_its_zero_at_0_is_not_lost():
     """At z = 1/2 it is tanh(x/2)/2: x/4 at x = 2^-36, which s(x)/2 - s(-x)/2 loses altogether."""
-    question = Request((loss_named("bce"),), (2.0**-36, -(2.0**-120)), (0.5,), impl=("stable",), quantities=("grad",))
+    question = listed(("bce",), (2.0**-36, -(2.0**-120)), (0.5,), impl=("stable",), quantities=("grad",))
 
     assert {(row.logits[0], row.value) for row in compare(question)} == {(2.0**-36, 2.0**-38), (-(2.0**-120), -(2.0**-122))}
 
@@ -326,12 +326,8 @@ def test_the_gradient_of_bce_at_both_zeros_is_one_half(zero, dtype, backend):
 @pytest.mark.parametrize("loss", EXPONENT)
 def test_the_focal_losses_are_right_at_both_zeros(loss, dtype, backend):
     """At +0 and -0 the loss and the gradient are within the bound of their format."""
-    rows = compare(
-        Request((loss_named(loss),), (0.0, -0.0), (0.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
-    )
-    rows += compare(
-        Request((loss_named(loss),), (0.0, -0.0), (1.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
-    )
+    rows = compare(listed((loss,), (0.0, -0.0), (0.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss]))
+    rows += compare(listed((loss,), (0.0, -0.0), (1.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss]))
 
     assert len(rows) == 8
     assert {row.outcome for row in rows} == {Outcome.OK}
@@ -393,7 +389,7 @@ def test_an_infinite_logit_gives_the_limit(loss, dtype):
     given = [{EXPONENT[loss]: each} for each in EXPONENTS] if loss in EXPONENT else [{"pos_weight": each} for each in (0.0, 1.0, 2.5)]
     for params in given:
         for z in TARGETS[loss]:
-            rows = compare(Request((loss_named(loss),), ("inf", "-inf"), (z,), impl=("stable",), dtypes=(dtype,), params=params))
+            rows = compare(listed((loss,), ("inf", "-inf"), (z,), impl=("stable",), dtypes=(dtype,), params=params))
 
             assert len(rows) == 8
             for row in rows:
@@ -404,7 +400,7 @@ def test_an_infinite_logit_gives_the_limit(loss, dtype):
 @pytest.mark.parametrize("loss", TARGETS)
 def test_a_nan_logit_gives_nan(loss):
     """NaN in, NaN out, and that is `ok`."""
-    rows = compare(Request((loss_named(loss),), ("nan",), (1.0,), impl=("stable",)))
+    rows = compare(listed((loss,), ("nan",), (1.0,), impl=("stable",)))
 
     assert len(rows) == 4
     assert all(math.isnan(row.value) and row.outcome is Outcome.OK for row in rows)

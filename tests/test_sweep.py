@@ -15,7 +15,7 @@ from losscheck.core.error import classify, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, logistic_landmarks
 from losscheck.core.outcome import FAILURES, Outcome
-from losscheck.core.request import SweepQuestion
+from losscheck.core.request import swept as asked_over
 from losscheck.filter.classify import BUCKETS, CODES
 from losscheck.measure import examine
 from losscheck.measure.compiled import CompiledScanner
@@ -36,7 +36,7 @@ BCE = registry.loss_named("bce")
 
 def swept(**asked):
     """The tasks, the findings and the rows of a sweep."""
-    tasks = tasks_of(SweepQuestion(**asked))
+    tasks = tasks_of(asked_over(**asked))
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
     return tasks, findings, rows_of(tasks, findings)
@@ -239,7 +239,7 @@ def test_bisection_finds_both_ends_of_a_failure_inside_the_range(register):
 def test_a_sample_holds_landmarks_their_neighbours_zeros_and_ends(dtype, spacing):
     """A saturation point or an end of the range that a sample happens to miss."""
     format_ = FORMATS[dtype]
-    (task,) = tasks_of(SweepQuestion(("bce",), "-800", "750.5", impl=("torch-bce*",), targets=("0",), dtypes=(dtype,), spacing=spacing))
+    (task,) = tasks_of(asked_over(("bce",), "-800", "750.5", impl=("torch-bce*",), targets=("0",), dtypes=(dtype,), spacing=spacing))
     low, high = format_.ordinal(-800.0), format_.ordinal(750.5)
     marks = [format_.ordinal(each.logit) for each in logistic_landmarks(format_)]
     wanted = {n + step for n in marks for step in (-1, 0, 1)} | {-1, 0, low, high}
@@ -252,7 +252,7 @@ def test_a_sample_holds_landmarks_their_neighbours_zeros_and_ends(dtype, spacing
 def test_a_sample_is_spread_over_values_and_over_floats():
     """A sampler stuck on one point, or `both` that is only one of the two."""
     grids = {
-        spacing: tasks_of(SweepQuestion(("bce",), "-100", "100", impl=("naive",), points=1000, spacing=spacing))[0].grid
+        spacing: tasks_of(asked_over(("bce",), "-100", "100", impl=("naive",), points=1000, spacing=spacing))[0].grid
         for spacing in ("linear", "ulp", "both")
     }
     logits = {name: [FLOAT32.from_ordinal(n) for n in grid.sample] for name, grid in grids.items()}
@@ -310,7 +310,7 @@ def three_scanners(task):
 def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
     """Compiled code, arrays and tensors that judge, count or join one float differently."""
     monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**11)
-    question = SweepQuestion((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
+    question = asked_over((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
     (task,) = tasks_of(question)
     found = []
     for scanner in three_scanners(task):
@@ -339,7 +339,7 @@ def test_the_three_scanners_agree_about_infinities_beside_nans():
         return xp.where(logit < 1.0005, logit, xp.where(logit > 1.003, xp.zeros_like(logit), bad))
 
     one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=tiny)
-    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.005", exhaustive=True))
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.005", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
     found = [scanner.scan(task.grid.first, task.grid.last)["loss"] for scanner in three_scanners(task)]
 
@@ -358,7 +358,7 @@ def test_the_worst_cases_are_found_wherever_they_lie(monkeypatch):
     """A list of worst cases that is full after the first block."""
     monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**8)
     rising = Implementation("bce", "rising", lambda xp, x, z, **_: x + (x - 1) / 8, source="a test", backends=("torch",), formula=identity)
-    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(rising, "torch", "cpu")})
     for scanner in three_scanners(task):
         worst = scanner.scan(task.grid.first, task.grid.last)["loss"].worst
@@ -372,7 +372,7 @@ def test_an_error_just_below_half_an_ulp_is_counted_below_it():
         return logit * m.number(1 + 2.0**-24 - 2.0**-52)
 
     one = Implementation("bce", "almost", lambda xp, x, z, **_: x + 0 * z, source="a test", backends=("torch",), formula=almost)
-    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.00001", exhaustive=True))
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.00001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
     found = [scanner.scan(task.grid.first, task.grid.first)["loss"] for scanner in three_scanners(task)]
 
@@ -604,13 +604,13 @@ def test_float64_is_sampled_with_exact_edges():
 def test_a_range_without_floats_is_refused(asked):
     """An empty selection that counts as success."""
     with pytest.raises(UserError):
-        tasks_of(SweepQuestion(("bce",), **asked))
+        tasks_of(asked_over(("bce",), **asked))
 
 
 def test_exhaustive_float64_is_refused():
     """A sweep that would end with the century."""
     with pytest.raises(UserError, match="2\\^64"):
-        tasks_of(SweepQuestion(("bce",), "0", "1", dtypes=("float64",), exhaustive=True))
+        tasks_of(asked_over(("bce",), "0", "1", dtypes=("float64",), exhaustive=True))
 
 
 def test_the_codes_are_the_outcomes_in_their_order():

@@ -14,13 +14,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import finite_floats, floats, formats, logits, losses, params, targets
 
+from losscheck.callables.selection import select
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from losscheck.core.error import ulp_error
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
 from losscheck.core.reductions import exact_weights
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import dumped, listed
 from losscheck.filter.classify import CODE
 from losscheck.filter.pairs import filter_pairs, part
 from losscheck.measure import batch as evaluate
@@ -46,8 +47,8 @@ def dump_of(x, z, dtype, shape=None):
 
 def judged(loss, x, z, dtype, *, shape=None, block=2**15, **more):
     """The batch and its rows."""
-    question = Request(losses=(loss_named(loss),), logits=(), **{"dtypes": (dtype.name,), "reduction": "published", **more})
-    (batch,), rows = judge_dump(question, dump_of(x, z, dtype, shape), ("a.pt",), block=block)
+    question = dumped((loss,), ("a.pt",), **{"dtypes": (dtype.name,), **more})
+    (batch,), rows = judge_dump(question, select(question), dump_of(x, z, dtype, shape), block=block)
     return batch, rows
 
 
@@ -69,8 +70,8 @@ def batches(draw, most=40):
 
 def alone(one, dtype, x, z, backend, quantity):
     """What compare says of each element."""
-    question = Request(
-        losses=(loss_named(one.loss),),
+    question = listed(
+        losses=(one.loss,),
         logits=x,
         targets=z,
         impl=(one.name,),
@@ -150,7 +151,7 @@ def test_the_reduced_loss_is_that_of_compare(loss, shape, reduction):
     x = (rng.standard_normal(24) * 6).astype(np.float32).tolist()
     z = (rng.random(24) < 0.3).astype(float).tolist()
     rows = judged(loss, x, z, FLOAT32, shape=shape, quantities=("loss",), reduction=reduction)[1]
-    question = Request((loss_named(loss),), x, z, quantities=("loss",), reduction=reduction, shape=shape)
+    question = listed((loss,), x, z, quantities=("loss",), reduction=reduction, shape=shape)
     points = {(each.implementation, each.backend): each for each in compare(question)}
 
     assert len(rows) == len(points) - 1  # all but mpmath's

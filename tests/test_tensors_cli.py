@@ -319,15 +319,15 @@ def test_no_number_is_cut_and_no_colour_needed(call, batch):
 
 
 def _report(batch):
+    from losscheck.callables.selection import select
     from losscheck.core.dtypes import FLOAT32
-    from losscheck.core.registry import loss_named
-    from losscheck.core.request import Request
+    from losscheck.core.request import dumped
     from losscheck.points.load import Dump
 
     x, z = batch
     dump = Dump(x.flatten().numpy(), z.flatten().double().numpy(), tuple(x.shape), FLOAT32, "int64")
-    question = Request((loss_named("bce"),), (), impl=("torch-bce*",), dtypes=("float64",), reduction="published")
-    batches, rows = evaluate.judge_dump(question, dump, ("batch.pt",))
+    question = dumped(("bce",), ("batch.pt",), impl=("torch-bce*",), dtypes=("float64",))
+    batches, rows = evaluate.judge_dump(question, select(question), dump)
     return Report("compare", {}, "losscheck compare", batches=tuple(batches), tensors=tuple(rows), reduction="published", max_ulp=8.0)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from losscheck.cli.writing import write
+from losscheck.cli.output import write
 
 
 @click.command("schema")

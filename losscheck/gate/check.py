@@ -11,7 +11,6 @@ from typing import Any
 
 from losscheck.backends import backend_named, parse_device, parse_mode
 from losscheck.callables.loading import is_registered, is_spec
-from losscheck.callables.selection import select
 from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT64, FORMATS
 from losscheck.core.errors import UserError, nearest
@@ -41,7 +40,7 @@ def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Complaint]:
     for n, name in enumerate(case.implementations):
         if not is_spec(name):
             try:
-                select([loss], [name])
+                registry.registered([loss], [name], ())
             except UserError as error:
                 yield ("implementations", n), str(error)
         elif not _CALLABLE.fullmatch(name) and not is_registered(name):
@@ -195,7 +194,7 @@ def _printable(text: str) -> bool:
 def _matching(case: Case) -> Sequence[Implementation | str]:
     names = [each for each in case.implementations if not is_spec(each)]
     try:
-        ours = select([registry.loss_named(case.loss)], names) if names else []
+        ours = registry.registered([registry.loss_named(case.loss)], names, ()) if names else []
     except UserError:
         return ["", ""]  # said already, at the name itself
     return [*ours, *(each for each in case.implementations if is_spec(each))]

@@ -8,19 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from losscheck.callables.loading import is_spec
-from losscheck.core.dtypes import FLOAT64, Format
+from losscheck.callables.notes import notes_on
+from losscheck.core.dtypes import Format
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import DEFAULT_MAX_ULP
+from losscheck.core.request import Listed, Range
 from losscheck.core.results import PointRow
 from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.gate.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
 from losscheck.gate.case import Case
 from losscheck.gate.load import LoadedCase
-from losscheck.gate.measured import Measured, measure, place_of
+from losscheck.gate.measured import Measured, asked_of, measure, place_of
 from losscheck.gate.properties import Breach, broken_properties, unequal_bits
 from losscheck.gate.values import differs_from_printed
+from losscheck.measure.ask import Asked
 
 __all__ = ["Session", "judge_case"]
 
@@ -32,6 +33,7 @@ class Session:
     Attributes:
         folder: where baselines are; None for the folder ``baseline`` beside each case file.
         update: record instead of comparing; ``allow_worse``: figures that became worse as well.
+        asked: the request of each case that could be asked, by its file and name.
     """
 
     folder: Path | None = None
@@ -39,6 +41,7 @@ class Session:
     allow_worse: bool = False
     baselines: dict[Path, Baseline] = field(default_factory=dict)
     found: dict[Path, dict[str, Recorded]] = field(default_factory=dict)
+    asked: dict[tuple[Path, str], Asked] = field(default_factory=dict)
 
     def baseline_of(self, loaded: LoadedCase, measured: Measured) -> Baseline:
         folder = self.folder or loaded.file.parent / FOLDER
@@ -46,6 +49,11 @@ class Session:
         if path not in self.baselines:
             self.baselines[path] = read_baseline(path)
         return self.baselines[path]
+
+    def notes_on(self, loaded: LoadedCase) -> tuple[str, ...]:
+        """What is said in words about the callables of a case, after it was judged."""
+        asked = self.asked.get((loaded.file, loaded.case.name))
+        return notes_on(asked.request, asked.selection) if asked else ()
 
 
 def judge_case(loaded: LoadedCase, session: Session) -> list[CaseRow]:
@@ -55,7 +63,8 @@ def judge_case(loaded: LoadedCase, session: Session) -> list[CaseRow]:
         UserError: for a damaged baseline.
     """
     try:
-        all_measured = measure(loaded.case)
+        asked = session.asked[loaded.file, loaded.case.name] = asked_of(loaded.case)
+        all_measured = measure(loaded.case, asked)
     except UserError as error:
         # A callable that cannot be loaded must not take the other cases with it.
         return [_unmeasured(loaded, str(error))]
@@ -236,13 +245,16 @@ def _compare_again(worst: PointRow, measured: Measured, limit: float) -> str:
     """The command that shows one point; a tail of three elements is not what compare evaluates."""
     dtype: Format = measured.dtype
     layouts = {sweep.layout for sweep in measured.sweeps if sweep.target == worst.targets[0]}
-    logit = dtype.shortest(worst.logits[0])
-    where = ["sweep", "--range", logit, logit, "--layout", "tail"] if layouts == {"tail"} else ["compare", "--logit", logit]
-    words = ["losscheck", *where, "--target", dtype.shortest(worst.targets[0]), "--loss", worst.loss, "--impl", worst.implementation]
-    words += ["--backend", worst.backend, "--dtype", dtype.name, "--quantity", worst.quantity]
-    words += ["--device", worst.device] if worst.device != "cpu" else []
-    words += ["--mode", measured.mode] if measured.mode != "eager" else []
-    words += measured.case.call_spec().options() if is_spec(worst.implementation) else []
-    for name, text in measured.case.params.items():
-        words += ["--param", f"{name}={text}"]
-    return shlex.join([*words, *(["--max-ulp", FLOAT64.shortest(limit)] if limit != DEFAULT_MAX_ULP else [])])
+    logit, target = dtype.shortest(worst.logits[0]), dtype.shortest(worst.targets[0])
+    request = replace(
+        measured.asked.request,
+        points=Range(logit, logit, (target,), layout="tail") if layouts == {"tail"} else Listed((logit,), (target,)),
+        impl=(worst.implementation,),
+        backends=(worst.backend,),
+        dtypes=(dtype.name,),
+        devices=(worst.device,),
+        modes=(measured.mode,),
+        quantities=(worst.quantity,),
+        max_ulp=limit,
+    )
+    return request.command_line(always=("dtype", "quantity"))

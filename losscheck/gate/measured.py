@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from losscheck.callables.loading import is_spec, load
-from losscheck.callables.notes import notes_on
-from losscheck.core import registry
+from losscheck.callables.selection import Selection
 from losscheck.core.absence import Absence
-from losscheck.core.dtypes import FLOAT64, FORMATS, Format
+from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.error import deviation
+from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, SweepQuestion
+from losscheck.core.request import Listed, Points, Range, Request
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.gate.case import Case
+from losscheck.measure.ask import Asked, ask
 from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
 from losscheck.measure.exact_side import definition_of, formula_of
@@ -28,7 +28,7 @@ from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding, Task
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["Measured", "measure", "place_of", "remarks"]
+__all__ = ["Measured", "asked_of", "measure", "place_of"]
 
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
 
@@ -38,6 +38,7 @@ class Measured:
     """One quantity of one implementation, on one backend, device and dtype, over all points of a case.
 
     Attributes:
+        asked: the request of the case, about all of its dtypes, and what it selects.
         missing: why the backend or device is not there; empty when it is.
         counts: points by outcome.
         max_ulp: the largest |ulp|, infinite where a result was NaN or infinite and should not have been.
@@ -46,6 +47,7 @@ class Measured:
     """
 
     case: Case
+    asked: Asked
     implementation: str
     backend: str
     device: str
@@ -80,19 +82,18 @@ class Measured:
 
     def again(self, logits: Sequence[float], targets: Sequence[float]) -> list[PointRow]:
         """The same quantity of the same subject at other points."""
-        question = replace(
-            _question(self.case, self.dtype),
-            logits=logits,
-            targets=targets,
+        request = replace(
+            self.asked.request,
+            points=Listed(tuple(logits), tuple(targets)),
+            dtypes=(self.dtype.name,),
             max_ulp=self.case.expect.limit(self.dtype.name, self.quantity),
             impl=(self.implementation,),
             backends=(self.backend,),
             devices=(self.device,),
             modes=(self.mode,),
             quantities=(self.quantity,),
-            reduction="none",
         )
-        return compare(question)
+        return compare(request, Selection(self.asked.selection.losses, (_selected(self.asked, self.implementation),)))
 
     def deviations(self) -> Iterator[tuple[float, float, float]]:
         """(logit, target, deviation) of the own formula from the definition; of a range at a sample of its logits."""
@@ -109,34 +110,50 @@ class Measured:
                 yield logit, task.target, deviation(*pair)
 
 
-def measure(case: Case) -> list[Measured]:
-    """Everything a case asks for, in the order of dtypes, implementations, backends, devices and quantities.
+def asked_of(case: Case) -> Asked:
+    """The request of a case, about all of its dtypes, and what it selects.
 
     Raises:
         UserError: for a selection that matches nothing, and points that a dtype cannot hold.
     """
-    return [measured for name in case.dtypes for measured in _in_dtype(case, FORMATS[name]) if not _has_no_gradient(measured)]
+    return ask(
+        _points_of(case),
+        loss=(case.loss,),
+        impl=case.implementations,
+        backend=case.backends,
+        dtype=case.dtypes,
+        device=case.devices,
+        mode=case.modes,
+        quantity=case.quantities,
+        params=case.params,
+        call_spec=case.call_spec(),
+    )
 
 
-def _in_dtype(case: Case, dtype: Format) -> list[Measured]:
+def measure(case: Case, asked: Asked) -> list[Measured]:
+    """Everything a case asks for, in the order of dtypes, implementations, backends, devices and quantities.
+
+    Raises:
+        UserError: for callables that cannot be called.
+    """
+    return [measured for name in case.dtypes for measured in _in_dtype(case, asked, FORMATS[name]) if not _has_no_gradient(measured)]
+
+
+def _in_dtype(case: Case, asked: Asked, dtype: Format) -> list[Measured]:
     """Quantities of one limit are measured together, others one after the other: a limit decides what is `inaccurate`."""
     by_limit: dict[float, list[str]] = {}
     for quantity in case.quantities:
         by_limit.setdefault(case.expect.limit(dtype.name, quantity), []).append(quantity)
     judge = _points if case.points else _range
-    everything = [
-        measured for limit, together in by_limit.items() for measured in judge(case, dtype, quantities=tuple(together), max_ulp=limit)
-    ]
+    everything: list[Measured] = []
+    for limit, together in by_limit.items():
+        request = replace(asked.request, dtypes=(dtype.name,), quantities=tuple(together), max_ulp=limit)
+        everything += judge(case, asked, request, dtype)
     if len(by_limit) == 1:
         return everything
     # As if they had been measured together: subjects in their order, each with its quantities side by side.
     subjects, quantities = list(dict.fromkeys(measured.subject for measured in everything)), [*map(str, case.quantities)]
     return sorted(everything, key=lambda measured: (subjects.index(measured.subject), quantities.index(measured.quantity)))
-
-
-def remarks(case: Case) -> tuple[str, ...]:
-    """What is said in words about the callables of a case, after it was measured."""
-    return tuple(dict.fromkeys(note for name in case.dtypes for note in notes_on(_question(case, FORMATS[name]))))
 
 
 def _has_no_gradient(measured: Measured) -> bool:
@@ -146,6 +163,11 @@ def _has_no_gradient(measured: Measured) -> bool:
     return any(row.absence is Absence.NO_GRADIENT for row in measured.rows) or any(
         task.subject.implementation.gradient is None for task in measured.tasks
     )
+
+
+def _selected(asked: Asked, name: str) -> Implementation:
+    """The implementation that a row of a case is about."""
+    return next(implementation for implementation in asked.selection.implementations if implementation.name == name)
 
 
 def place_of(case: Case, name: str) -> tuple[str, int]:
@@ -160,39 +182,27 @@ def place_of(case: Case, name: str) -> tuple[str, int]:
     return (str(file), own.line) if own.file else ("", 0)
 
 
-def _params(case: Case) -> dict[str, float]:
-    return {name: FLOAT64.parse(text) for name, text in case.params.items()}
+def _points_of(case: Case) -> Points:
+    if case.points:
+        shape = tuple(case.points.shape)
+        # A single logit fills the shape.
+        logits = case.points.logits * (math.prod(shape) if shape and len(case.points.logits) == 1 else 1)
+        return Listed(tuple(logits), tuple(case.points.targets), case.reduction, shape)
+    if case.range:
+        over = case.range
+        return Range(over.low, over.high, tuple(over.targets), over.count, over.spacing, layout=over.layout)
+    assert case.exhaustive is not None
+    return Range(case.exhaustive.low, case.exhaustive.high, tuple(case.exhaustive.targets), exhaustive=True)
 
 
-def _question(case: Case, dtype: Format) -> Request:
-    """What `compare` is asked, all but the points."""
-    return Request(
-        losses=(registry.loss_named(case.loss),),
-        logits=(),
-        impl=tuple(case.implementations),
-        backends=tuple(case.backends),
-        dtypes=(dtype.name,),
-        devices=tuple(case.devices),
-        quantities=tuple(case.quantities),
-        params=_params(case),
-        reduction=case.reduction,
-        call_spec=case.call_spec(),
-        modes=tuple(case.modes),
-    )
-
-
-def _points(case: Case, dtype: Format, **of: Any) -> list[Measured]:
-    """Of some quantities and with their limit, which ``of`` names as the request does."""
-    assert case.points is not None
-    shape = tuple(case.points.shape)
-    # A single logit fills the shape.
-    logits = case.points.logits * (math.prod(shape) if shape and len(case.points.logits) == 1 else 1)
+def _points(case: Case, asked: Asked, request: Request, dtype: Format) -> list[Measured]:
     groups: dict[tuple[str, str, str, str, str], list[PointRow]] = {}
-    for row in compare(replace(_question(case, dtype), logits=logits, targets=case.points.targets, shape=shape, **of)):
+    for row in compare(request, asked.selection):
         groups.setdefault((row.implementation, row.backend, row.device, row.mode, row.quantity), []).append(row)
     return [
         Measured(
             case,
+            asked,
             *key[:4],
             dtype,
             key[4],
@@ -205,23 +215,24 @@ def _points(case: Case, dtype: Format, **of: Any) -> list[Measured]:
     ]
 
 
-def _range(case: Case, dtype: Format, **of: Any) -> list[Measured]:
-    tasks = [_with_gradient(task) for task in tasks_of(replace(_sweep_question(case, dtype), **of))]
+def _range(case: Case, asked: Asked, request: Request, dtype: Format) -> list[Measured]:
+    tasks = [_with_gradient(task) for task in tasks_of(request, asked.selection)]
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
     groups: dict[tuple[str, str, str, str, str], list[tuple[Task, SweepRow]]] = {}
     for task, finding in zip(tasks, findings, strict=True):
         for row in rows_of([task], [finding]):
             groups.setdefault((row.implementation, row.backend, row.device, row.mode, row.quantity), []).append((task, row))
-    return [_swept(case, dtype, key, swept) for key, swept in groups.items()]
+    return [_swept(case, asked, dtype, key, swept) for key, swept in groups.items()]
 
 
-def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], swept: list[tuple[Task, SweepRow]]) -> Measured:
+def _swept(case: Case, asked: Asked, dtype: Format, key: tuple[str, str, str, str, str], swept: list[tuple[Task, SweepRow]]) -> Measured:
     counts: Counter[Outcome] = Counter()
     for _, row in swept:
         counts.update(row.counts)
     return Measured(
         case,
+        asked,
         *key[:4],
         dtype,
         key[4],
@@ -231,29 +242,6 @@ def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], swept
         rows=tuple(worst for _, row in swept for worst in row.worst),
         sweeps=tuple(row for _, row in swept),
         tasks=tuple(task for task, _ in swept),
-    )
-
-
-def _sweep_question(case: Case, dtype: Format) -> SweepQuestion:
-    over: Any = case.range or case.exhaustive
-    sample: dict[str, Any] = {}
-    if case.range:
-        sample = {"points": case.range.count, "spacing": case.range.spacing, "layout": case.range.layout}
-    return SweepQuestion(
-        losses=(case.loss,),
-        low=over.low,
-        high=over.high,
-        impl=tuple(case.implementations),
-        backends=tuple(case.backends),
-        targets=tuple(over.targets),
-        dtypes=(dtype.name,),
-        devices=tuple(case.devices),
-        quantities=tuple(case.quantities),
-        params=_params(case),
-        exhaustive=case.exhaustive is not None,
-        call_spec=case.call_spec(),
-        modes=tuple(case.modes),
-        **sample,
     )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from losscheck.callables.selection import select
+from losscheck.callables.selection import Selection
 from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, format_named
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, Subject
+from losscheck.core.request import Dumped, Request, Subject
 from losscheck.filter.classify import CODE, CODES
 from losscheck.filter.pairs import filter_pairs, part
 from losscheck.measure.batch_call import BLOCK, BatchCaller, RefusedError
@@ -35,19 +35,20 @@ DEVIATING = 1e-9  # own / definition - 1 beyond which an element counts as devia
 
 
 def judge_dump(
-    question: Request, dump: Dump, files: tuple[str, ...], progress: Callable[[int], None] = lambda elements: None, block: int = BLOCK
+    question: Request, selection: Selection, dump: Dump, progress: Callable[[int], None] = lambda elements: None, block: int = BLOCK
 ) -> tuple[list[TensorBatch], list[TensorRow]]:
     """The batch in every dtype asked, and a row for each implementation and quantity. ``progress`` is told of elements done.
 
     Raises:
         UserError: for a selection that matches nothing, and parameters outside a loss's domain.
     """
+    assert isinstance(question.points, Dumped)
     batches, rows = [], []
     for dtype in map(format_named, question.dtypes):
-        elements = elements_of(dump, dtype, files)
+        elements = elements_of(dump, dtype, question.points.files)
         batches.append(elements.summary)
-        for loss in question.losses:
-            run = _Run(replace(question, shape=elements.shape), loss, elements)
+        for loss in selection.losses:
+            run = _Run(question.at(shape=elements.shape), selection, loss, elements)
             for start in range(0, len(run.places), block):
                 run.block(run.places[start : start + block])
                 progress(min(block, len(run.places) - start) * len(run.callers))
@@ -55,15 +56,15 @@ def judge_dump(
     return batches, rows
 
 
-def work(question: Request, dump: Dump) -> int:
+def work(question: Request, selection: Selection, dump: Dump) -> int:
     """How much progress there is to tell of: elements times implementations."""
-    return len(dump.logits) * len(question.dtypes) * sum(len(list(_subjects(question, loss))) for loss in question.losses)
+    return len(dump.logits) * len(question.dtypes) * sum(len(_subjects(question, selection, loss)) for loss in selection.losses)
 
 
-def _subjects(question: Request, loss: Loss) -> list[Subject]:
+def _subjects(question: Request, selection: Selection, loss: Loss) -> list[Subject]:
     """All that the loss has here; the definition by another route, which is slow, only where it is asked for by its name."""
-    chosen = [one for one in select(question.losses, question.impl, question.backends, question.call_spec) if one.loss == loss.name]
-    fast = [one for one in chosen if one.backends != ("mpmath",)]
+    chosen = selection.of(loss)
+    fast = [implementation for implementation in chosen if implementation.backends != ("mpmath",)]
     named = "mpmath" in (*question.impl, *question.backends)
     return list(subjects(question, chosen if named or not fast else fast, extras=False))
 
@@ -71,7 +72,7 @@ def _subjects(question: Request, loss: Loss) -> list[Subject]:
 class _Run:
     """One loss over one batch."""
 
-    def __init__(self, question: Request, loss: Loss, elements: Elements) -> None:
+    def __init__(self, question: Request, selection: Selection, loss: Loss, elements: Elements) -> None:
         import numpy as np
 
         self.question, self.loss, self.elements, self.dtype = question, loss, elements, elements.dtype
@@ -80,7 +81,7 @@ class _Run:
         self.oracles = {dtype: Oracle(self.params, dtype, question.oracle, question.max_ulp) for dtype in FORMATS.values()}
         self.oracle = self.oracles[self.dtype]
         self.wholes = Wholes(question, loss, elements, self.params, self.oracle)
-        self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
+        self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, selection, loss)]
         self.reasons = {caller.subject: refusal.reason if (refusal := caller.why_not()) else "" for caller in self.callers}
         self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
         # The dtypes that came out, in which the elements are judged.
@@ -238,7 +239,7 @@ class _Run:
         value = hit.loss if quantity == "loss" else hit.gradient
         assert value is not None
         logit, target = (float(each[hit.place]) for each in (self.elements.logits, self.elements.targets))
-        judge = Judge(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
+        judge = Judge(self.question.at(reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
         point = judge.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
         return Element(index_of(hit.place, self.elements.shape), point, hit.loss, hit.gradient)
 

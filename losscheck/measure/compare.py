@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from losscheck.backends import BACKENDS, ON_CUDA, backend_named
 from losscheck.backends.extras import EXTRAS, missing
-from losscheck.callables.selection import select
-from losscheck.core import registry
+from losscheck.callables.selection import Selection, select
 from losscheck.core.dtypes import format_named
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
-from losscheck.core.request import Request, Subject
+from losscheck.core.request import Listed, Request, Subject, listed
 from losscheck.core.results import Difference, PointRow
 from losscheck.measure.call import Caller, Piece, no_gradient, why_not
 from losscheck.measure.effects import with_effects
 from losscheck.measure.exact_side import Answer, Judge
 from losscheck.points.listed import check_domain, pair
 
-__all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
+__all__ = ["compare", "differences", "evaluate", "nothing_runs", "subjects"]
 
 # An answer for every quantity and index (see Judge).
 Answers = dict[tuple[str, int | None], Answer]
 
 
-def compare(question: Request) -> list[PointRow]:
-    """Every selected implementation at every point, beside the exact value.
+def compare(question: Request, selection: Selection | None = None) -> list[PointRow]:
+    """Every selected implementation at every listed point, beside the exact value.
 
     Raises:
         UserError: for a selection that matches nothing, and points or parameters outside a loss's domain.
     """
-    selected = select(question.losses, question.impl, question.backends, question.call_spec)
+    assert isinstance(question.points, Listed)
+    selection = selection or select(question)
     rows: list[PointRow] = []
-    for loss in question.losses:
+    for loss in selection.losses:
         for dtype in map(format_named, question.dtypes):
-            points = pair(question.logits, question.targets, dtype)
+            points = pair(question.points.logits, question.points.targets, dtype)
             check_domain(points, loss)
             params = loss.resolve_own(question.params, dtype)
             judge = Judge(question, loss, dtype, points, params)
-            for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
+            for subject in subjects(question, selection.of(loss)):
                 answers = _answers(judge, subject)
                 judged = [judge.row(subject, *key, answers[key]) for key in judge.asked()]
                 rows += with_effects(judged, loss, question.oracle) if question.reduction == "none" else judged
@@ -53,16 +54,8 @@ def evaluate(
     Raises:
         UserError: as :func:`compare`.
     """
-    question = Request(
-        losses=(registry.loss_named(loss),),
-        logits=(logit,),
-        targets=(target,),
-        impl=(impl,),
-        dtypes=(dtype,),
-        quantities=(quantity,),
-        **more,  # type: ignore[arg-type]
-    )
-    return compare(question)[0]
+    asked: dict[str, Any] = {"impl": (impl,), "dtypes": (dtype,), "quantities": (quantity,), **more}
+    return compare(listed((loss,), (logit,), (target,), **asked))[0]
 
 
 def differences(rows: Iterable[PointRow]) -> list[Difference]:
@@ -115,16 +108,6 @@ def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
         f"nothing that was selected runs on {' or '.join(devices)} in the mode {' or '.join(modes)}",
         f"{'; '.join(able)}; devices other than the cpu on {', '.join(ON_CUDA)}; see `losscheck list`",
     )
-
-
-def left_out(question: Request) -> dict[str, list[str]]:
-    """Extra to the implementations that nobody named and that would run if it were installed."""
-    found: dict[str, list[str]] = {}
-    if not question.impl and not question.backends:
-        for one in registry.registered(question.losses, (), ()):
-            if all(missing(one, name) for name in one.backends):
-                found.setdefault(one.backends[0], []).append(one.name)
-    return found
 
 
 def _answers(judge: Judge, subject: Subject) -> Answers:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from losscheck.callables.loading import reason_of, stdout_to_stderr
-from losscheck.callables.selection import loss_of, select
+from losscheck.callables.selection import Selection, select
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.loss import Loss
-from losscheck.core.request import Request, SweepQuestion
+from losscheck.core.request import Range, Request
 from losscheck.measure import task as tasks_module
 from losscheck.measure.compare import nothing_runs, subjects
 from losscheck.measure.scanners import count_nans, scanner_of
@@ -17,54 +17,52 @@ from losscheck.measure.summary import Summary
 from losscheck.measure.task import Chunk, Finding, Task
 from losscheck.points.grid import Grid, exhaustive_grid, sampled_grid
 
-__all__ = ["LAYOUTS", "run_tasks", "tasks_of", "total_points"]
-
-LAYOUTS = ("body", "tail", "both")
+__all__ = ["run_tasks", "tasks_of", "total_points"]
 
 
-def tasks_of(question: SweepQuestion) -> list[Task]:
+def tasks_of(question: Request, selection: Selection | None = None) -> list[Task]:
     """All tasks, in the order of the report.
 
     Raises:
         UserError: for a selection that matches nothing, an empty range, parameters or targets outside the domain.
     """
-    tasks = list(_tasks(question))
+    tasks = list(_tasks(question, selection or select(question)))
     if not tasks:
         raise nothing_runs(question.devices, question.modes)
     return tasks
 
 
-def _tasks(question: SweepQuestion) -> Iterator[Task]:
-    losses = [loss_of(name, question.call_spec) for name in question.losses]
-    selected = select(losses, question.impl, question.backends, question.call_spec)
-    if not question.impl and not question.backends:
-        # The definition by another route: right by construction and slow. It is swept when it is asked for.
-        selected = [one for one in selected if one.backends != ("mpmath",)]
-    chosen = Request(losses, (), impl=question.impl, devices=question.devices, backends=question.backends, modes=question.modes)
-    for loss in losses:
+def _tasks(question: Request, selection: Selection) -> Iterator[Task]:
+    points = question.points
+    assert isinstance(points, Range)
+    # The definition by another route: right by construction and slow. It is swept when it is asked for.
+    named = question.impl or question.backends
+    for loss in selection.losses:
         for dtype in (FORMATS[name] for name in question.dtypes):
             params = loss.resolve_own(question.params, dtype)
-            grid = _grid(question, dtype, loss)
-            for one in (each for each in selected if each.loss == loss.name):
-                for subject in subjects(chosen, [one], extras=False):
-                    for target in _targets(question, loss, dtype):
-                        for layout in ("body", "tail") if question.layout == "both" else (question.layout,):
+            grid = _grid(points, dtype, loss)
+            for implementation in selection.of(loss):
+                if not named and implementation.backends == ("mpmath",):
+                    continue
+                for subject in subjects(question, [implementation], extras=False):
+                    for target in _targets(points, loss, dtype):
+                        for layout in ("body", "tail") if points.layout == "both" else (points.layout,):
                             yield Task(loss, subject, params, grid, target, layout, question)
 
 
-def _targets(question: SweepQuestion, loss: Loss, dtype: Format) -> list[float]:
-    given = [dtype.parse(text, "target") for text in question.targets]
+def _targets(points: Range, loss: Loss, dtype: Format) -> list[float]:
+    given = [dtype.parse(text, "target") for text in points.targets]
     targets = list(dict.fromkeys(given or [dtype.round(each) for each in loss.targets]))
     for target in targets:
         loss.check_target(target)
     return targets
 
 
-def _grid(question: SweepQuestion, dtype: Format, loss: Loss) -> Grid:
-    low, high = dtype.parse(question.low, "range"), dtype.parse(question.high, "range")
-    if question.exhaustive or dtype.bits == 16:
+def _grid(points: Range, dtype: Format, loss: Loss) -> Grid:
+    low, high = dtype.parse(points.low, "range"), dtype.parse(points.high, "range")
+    if points.exhaustive or dtype.bits == 16:
         return exhaustive_grid(dtype, low, high)
-    return sampled_grid(dtype, low, high, question.points, question.spacing, [each.logit for each in loss.landmarks(dtype)])
+    return sampled_grid(dtype, low, high, points.points, points.spacing, [landmark.logit for landmark in loss.landmarks(dtype)])
 
 
 def run_tasks(
@@ -117,7 +115,7 @@ def _outcomes(tasks: Sequence[Task], todo: list[Chunk], jobs: int) -> Iterator[t
 _WORKER_TASKS: list[Task] = []
 
 
-def _begin(question: SweepQuestion) -> None:
+def _begin(question: Request) -> None:
     """A worker makes the tasks anew: implementations are functions, which do not travel."""
     import signal
 

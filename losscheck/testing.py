@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losscheck.gate.case import Case
+    from losscheck.gating.case import Case
 
 __all__ = ["assert_accurate"]
 
@@ -50,9 +50,9 @@ def assert_accurate(
     """
     from losscheck.api.arguments import specs_of
     from losscheck.core.verdict import Verdict
-    from losscheck.gate.case import CaseCallable, Expect
-    from losscheck.gate.judge import Session, judge_case
-    from losscheck.gate.load import LoadedCase, case_of
+    from losscheck.gating.case import CaseCallable, Expect
+    from losscheck.gating.judge import Session, judge_case
+    from losscheck.gating.load import LoadedCase, case_of
 
     (spec,) = specs_of(fn)
     dtypes, quantities, targets, allow = map(_several, (dtypes, quantities, targets, allow))

@@ -277,9 +277,12 @@ LIES = {
     "a shard of none": lambda data: data.update(shard=[0, 3]),
     "a shard beyond the last": lambda data: data.update(shard=[4, 3]),
     "a question of letters": lambda data: data["question"].update(losses="bce"),
-    "a question of numbers": lambda data: data["question"].update(points="1000"),
+    "a question of numbers": lambda data: data["question"]["points"].update(points="1000"),
     "a loss that is none": lambda data: data["question"].update(losses=["mse"]),
-    "a sample beyond all memory": lambda data: data["question"].update(dtypes=["float64"], points=10**15),
+    "a sample beyond all memory": lambda data: (
+        data["question"].update(dtypes=["float64"]),
+        data["question"]["points"].update(points=10**15),
+    ),
 }
 
 

@@ -197,7 +197,7 @@ FLOORS = (
     ("filter", "backends"),
     ("callables", "inventory"),
     ("measure",),
-    ("gate",),
+    ("gating",),
     ("api",),
     ("cli", "testing", "pytest_plugin"),
     ("__init__", "__main__"),
@@ -235,10 +235,10 @@ def test_an_arrow_up_is_named_with_file_line_and_rooms(tmp_path):
     """The control, at module level and inside a function."""
     path = tmp_path / "bad.py"
     path.write_text(
-        "from losscheck.core import dtypes\n\ndef late():\n    from losscheck.gate.judge import Session\nimport losscheck.cli\n"
+        "from losscheck.core import dtypes\n\ndef late():\n    from losscheck.gating.judge import Session\nimport losscheck.cli\n"
     )
 
-    assert sorted(arrows_up(path, "measure")) == ["bad.py:4: measure imports gate", "bad.py:5: measure imports cli"]
+    assert sorted(arrows_up(path, "measure")) == ["bad.py:4: measure imports gating", "bad.py:5: measure imports cli"]
 
 
 def test_the_house_has_nine_floors_and_no_other_room():

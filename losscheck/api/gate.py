@@ -15,8 +15,8 @@ from losscheck.core.report import Report
 
 if TYPE_CHECKING:
     from losscheck.core.verdict import CaseRow
-    from losscheck.gate.judge import Session
-    from losscheck.gate.load import LoadedCase
+    from losscheck.gating.judge import Session
+    from losscheck.gating.load import LoadedCase
 
 __all__ = ["gate"]
 
@@ -53,9 +53,9 @@ def gate(
     Raises:
         UserError: for case files with problems (all of them in its ``details``), and names there are none of.
     """
-    from losscheck.gate.judge import Session, judge_case
-    from losscheck.gate.load import case_files, load
-    from losscheck.gate.required import check_required, not_judged
+    from losscheck.gating.judge import Session, judge_case
+    from losscheck.gating.load import case_files, load
+    from losscheck.gating.required import check_required, not_judged
     from losscheck.inventory.environment import describe
 
     if allow_worse and not update_baseline:
@@ -96,7 +96,7 @@ def gate(
 
 
 def _record(report: Report, session: Session, chosen: Sequence[LoadedCase], complete: bool, listener: Listener) -> None:
-    from losscheck.gate.update import update_baselines
+    from losscheck.gating.update import update_baselines
 
     if report.exit_code:
         listener.note("the baseline was not updated, because not all cases hold")

@@ -59,7 +59,7 @@ def COMMAND(**given: Any) -> int:
 
 def _run(given: dict[str, Any]) -> int:
     from losscheck.api.gate import gate
-    from losscheck.gate.load import CaseError, case_files
+    from losscheck.gating.load import CaseError, case_files
     from losscheck.renderers import render
     from losscheck.renderers.github import problem_annotations
 

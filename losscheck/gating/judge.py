@@ -15,12 +15,12 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.request import Listed, Range
 from losscheck.core.results import PointRow
 from losscheck.core.verdict import CaseRow, Verdict
-from losscheck.gate.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
-from losscheck.gate.case import Case
-from losscheck.gate.load import LoadedCase
-from losscheck.gate.measured import Measured, asked_of, measure, place_of
-from losscheck.gate.properties import Breach, broken_properties, unequal_bits
-from losscheck.gate.values import differs_from_printed
+from losscheck.gating.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
+from losscheck.gating.case import Case
+from losscheck.gating.load import LoadedCase
+from losscheck.gating.measured import Measured, asked_of, measure, place_of
+from losscheck.gating.properties import Breach, broken_properties, unequal_bits
+from losscheck.gating.values import differs_from_printed
 from losscheck.measure.ask import Asked
 
 __all__ = ["Session", "judge_case"]

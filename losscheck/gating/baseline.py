@@ -20,8 +20,8 @@ from typing import Any
 
 from losscheck.core.errors import UserError
 from losscheck.core.files import write_atomically
-from losscheck.gate.case import Case
-from losscheck.gate.measured import Measured
+from losscheck.gating.case import Case
+from losscheck.gating.measured import Measured
 from losscheck.inventory.environment import describe
 
 __all__ = ["FOLDER", "Baseline", "Recorded", "environment_class", "key_of", "read_baseline", "recorded_of", "write_baseline"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from losscheck.gate.baseline import Baseline, Recorded, write_baseline
-from losscheck.gate.judge import Session
+from losscheck.gating.baseline import Baseline, Recorded, write_baseline
+from losscheck.gating.judge import Session
 
 __all__ = ["update_baselines"]
 

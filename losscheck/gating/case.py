@@ -16,7 +16,7 @@ from losscheck.core.call_spec import DEFAULT_CALL, PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.errors import UserError
 from losscheck.core.literals import read_value
-from losscheck.gate.tree import Number
+from losscheck.gating.tree import Number
 
 __all__ = [
     "DTYPES",

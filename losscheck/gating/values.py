@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from losscheck.core.dtypes import FLOAT64
-from losscheck.gate.measured import Measured
+from losscheck.gating.measured import Measured
 
 __all__ = ["agrees", "differs_from_printed"]
 

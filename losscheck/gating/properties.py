@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.core.dtypes import Format, short_hex
-from losscheck.gate.measured import Measured
-from losscheck.gate.segments import Segment, segments
+from losscheck.gating.measured import Measured
+from losscheck.gating.segments import Segment, segments
 
 __all__ = ["Breach", "broken_properties", "unequal_bits"]
 

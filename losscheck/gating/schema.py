@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from losscheck.core import registry
-from losscheck.gate.case import CaseFile
+from losscheck.gating.case import CaseFile
 
 __all__ = ["schema_text"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from losscheck.gate.measured import Measured
+from losscheck.gating.measured import Measured
 from losscheck.measure.scanners import call_of
 
 __all__ = ["Segment", "segments"]

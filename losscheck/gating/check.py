@@ -15,7 +15,7 @@ from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT64, FORMATS
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Implementation, Loss
-from losscheck.gate.case import DTYPES, MOST_POINTS, QUANTITIES, Case
+from losscheck.gating.case import DTYPES, MOST_POINTS, QUANTITIES, Case
 from losscheck.points.listed import check_domain, pair
 
 __all__ = ["Complaint", "problems_of"]

@@ -18,7 +18,7 @@ from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Listed, Points, Range, Request
 from losscheck.core.results import PointRow, SweepRow
-from losscheck.gate.case import Case
+from losscheck.gating.case import Case
 from losscheck.measure.ask import Asked, ask
 from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare

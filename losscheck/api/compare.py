@@ -165,7 +165,6 @@ def _tell(asked: Asked, listener: Listener) -> None:
 
 
 def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **found: Any) -> Report:
-    from losscheck.callables.notes import notes_on
     from losscheck.inventory.environment import describe
 
     request = asked.request
@@ -176,7 +175,7 @@ def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], *
         reduction=request.reduction,
         max_ulp=request.max_ulp,
         definitions=asked.selection.definitions(),
-        remarks=notes_on(request, asked.selection),
+        remarks=asked.remarks(),
         **found,
     )
     return replace(report, matched=rules[0].first_match(report))

@@ -167,7 +167,6 @@ def _one_thread_each(jobs: int) -> Iterator[None]:
 
 def _report(asked: Asked, state: State, tasks: Sequence[Task], command_line: str) -> Report:
     """The report of a finished state."""
-    from losscheck.callables.notes import notes_on
     from losscheck.inventory.environment import describe
     from losscheck.measure.sweep_rows import bit_differences, rows_of
 
@@ -179,7 +178,7 @@ def _report(asked: Asked, state: State, tasks: Sequence[Task], command_line: str
         bit_differences=tuple(bit_differences(tasks, state.findings)),
         max_ulp=asked.request.max_ulp,
         definitions=asked.selection.definitions(),
-        remarks=notes_on(asked.request, asked.selection),
+        remarks=asked.remarks(),
     )
 
 

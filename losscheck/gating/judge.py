@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from losscheck.callables.notes import notes_on
 from losscheck.core.dtypes import Format
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
@@ -53,7 +52,7 @@ class Session:
     def notes_on(self, loaded: LoadedCase) -> tuple[str, ...]:
         """What is said in words about the callables of a case, after it was judged."""
         asked = self.asked.get((loaded.file, loaded.case.name))
-        return notes_on(asked.request, asked.selection) if asked else ()
+        return asked.remarks() if asked else ()
 
 
 def judge_case(loaded: LoadedCase, session: Session) -> list[CaseRow]:

@@ -59,6 +59,14 @@ class Asked:
         request = replace(self.request, losses=tuple(loss.name for loss in taking))
         return replace(self, request=request, selection=self.selection.taking(taking), notes=self.notes + notes)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is said in words about callables of the user's, after they were judged."""
+        if not any(implementation.own for implementation in self.selection.implementations):
+            return ()
+        from losscheck.callables.notes import notes_on
+
+        return notes_on(self.request, self.selection)
+
     def autocast_notes(self) -> tuple[str, ...]:
         """Which autocast changes nothing, in words."""
         notes = []

@@ -37,7 +37,7 @@ def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
         "layout": task.layout,
         "params": task.params,
         "target": task.target,
-        "low": task.grid.low,
+        "low": task.grid.low + 0.0,  # a range from 0 begins at -0, and is not called so
         "high": task.grid.high,
         "points": task.grid.points,
         "exhaustive": task.grid.exhaustive,

@@ -222,7 +222,9 @@ def test_a_point_alone_has_the_bits_it_has_among_many(name, backend, dtype):
     one, kind = next(each for each in registry.implementations() if each.name == name and backend in each.backends), FORMATS[dtype]
     loss = registry.loss_named(one.loss)
     together = compare(listed((loss.name,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
-    alone = [row for x in LOGITS[::9] for row in compare(listed((loss.name,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))]
+    alone = [
+        row for x in LOGITS[::9] for row in compare(listed((loss.name,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
+    ]
     wide = np.array([kind.round(x) for x in LOGITS], np.float64 if kind.bits == 64 else np.float32)
     swept = Caller(loss, Subject(one, backend, "cpu"), params_of(one, kind), kind)(wide, 0.0)
 

@@ -236,8 +236,8 @@ def test_bare_losscheck_shows_a_first_command(call):
     ("words", "said"),
     [
         (("sweep", "--output", "x.xyz"), "known are .json"),
-        (("compare", "1", "--output", "x.html"), "compare has no format html"),
-        (("compare", "1", "--format", "html"), "is not one of"),
+        (("compare", "1", "--output", "x.xml"), "compare has no format junit"),
+        (("compare", "1", "--format", "junit"), "is not one of"),
         (("list", "--output", "x.csv"), "list has no format csv"),
         (("doctor", "--output", "x.xyz"), "names no format"),
         (("merge", "one.json", "--output", "x.xml"), "merge has no format junit"),

@@ -21,7 +21,6 @@ def COMMAND(**given: Any) -> int:
     format_name = chosen_format("doctor", given["format"], given["output"])
     from losscheck.core.report import Inventory
     from losscheck.inventory.diagnosis import diagnose
-
     from losscheck.renderers import render
 
     inventory = Inventory("doctor", diagnose())

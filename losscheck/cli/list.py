@@ -18,7 +18,6 @@ def COMMAND(**given: Any) -> int:
     format_name = chosen_format("list", given["format"], given["output"])
     from losscheck.core.report import Inventory
     from losscheck.inventory.catalogue import catalogue
-
     from losscheck.renderers import render
 
     write(render(format_name, Inventory("list", catalogue()), screen(given["output"])), given["output"])

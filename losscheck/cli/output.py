@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from losscheck.core.errors import UserError
 from losscheck.core.files import write_atomically
-from losscheck.renderers import FORMATS, GATE_FORMATS, SUFFIXES, Style
+from losscheck.renderers import SUFFIXES, Style, formats_for
 
 if TYPE_CHECKING:
     from losscheck.core.report import Report
@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["SERVED", "ClosedPipeError", "chosen_format", "finish", "note", "progress_bar", "screen", "write"]
 
 # Command -> the formats it can be written in: a format that a command has not is refused before any work.
-_POINTS = tuple(name for name in FORMATS if name != "html")
 SERVED = {
-    "compare": _POINTS,
-    "sweep": FORMATS,
-    "merge": FORMATS,
-    "gate": GATE_FORMATS,
-    "list": ("table", "json"),
-    "doctor": ("table", "json"),
+    "merge": formats_for("sweep"),
+    **{command: formats_for(command) for command in ("compare", "sweep", "gate", "list", "doctor")},
 }
 
 

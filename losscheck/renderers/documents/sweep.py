@@ -8,7 +8,7 @@ from heapq import nsmallest
 
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.report import Report
-from losscheck.core.results import BitDifference, Region, SweepRow
+from losscheck.core.results import BitDifference, SweepRow
 from losscheck.renderers.document import (
     Appendix,
     Block,
@@ -29,11 +29,12 @@ from losscheck.renderers.figures import end_text, exact_text, params_text, quant
 from losscheck.renderers.names import Names, label
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.strips import strip_of
+from losscheck.renderers.trends import Trend, trends
 
-__all__ = ["coverage", "document", "failing_text", "regions"]
+__all__ = ["coverage", "document", "failing_text"]
 
 _MOST_REGIONS = 16  # told on a screen
-_LISTED_REGIONS = 400  # in a document: a page has room
+_LISTED = 400  # in a document: a page has room
 _WORST = 3  # cases of each row
 
 
@@ -119,29 +120,31 @@ def _worst(report: Report, name: Names) -> Appendix:
 
 
 def _regions(report: Report) -> Listing:
-    count = sum(len(row.regions) for row in report.sweeps)
-    title = "Failures, severest and largest first" if count else "No failure was found."
-    return Listing(tuple(regions(report)), title, _MOST_REGIONS, count, "regions: --format json lists them all.")
+    """Regions of one trend are told as one; with -v each is told."""
+    told = [(row, trend) for row in report.sweeps for trend in (_each(row) if report.verbose else trends(row.regions))]
+    worst = nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
+    items = tuple(Sentence(_region(row, trend), severity_of(trend.outcome)) for row, trend in worst)
+    title = "Failures, severest and largest first" if told else "No failure was found."
+    return Listing(items, title, None if report.verbose else _MOST_REGIONS, len(told), "regions: --format json lists them all.")
 
 
-def regions(report: Report, most: int = _LISTED_REGIONS) -> list[Sentence]:
-    """Failures as regions with exact ends, severest and largest first."""
-    pairs = ((row, region) for row in report.sweeps for region in row.regions)
-    worst = nsmallest(most, pairs, key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
-    return [Sentence(_region(row, region), severity_of(region.outcome)) for row, region in worst]
+def _each(row: SweepRow) -> list[Trend]:
+    return [trend for region in row.regions for trend in trends([region])]
 
 
-def _region(row: SweepRow, region: Region) -> str:
-    ends = " to ".join(end_text(logit, row.given_dtype) for logit in (region.first, region.last))
-    count = f"{region.floats} floats" if region.floats > 1 else "1 float"
-    if region.points != region.floats:
-        count = f"{region.points} of {count}"
+def _region(row: SweepRow, trend: Trend) -> str:
+    ends = " to ".join(end_text(logit, row.given_dtype) for logit in (trend.first, trend.last))
+    count = f"{trend.floats} floats" if trend.floats > 1 else "1 float"
+    if trend.points != trend.floats:
+        count = f"{trend.points} of {count}"
+    if trend.regions > 1:
+        count += f" in {trend.regions} regions"
     where = f" {row.device}" if row.device != "cpu" else ""
     where += f" {row.layout}" if row.layout != "body" else ""
     where += f" {row.mode}" if row.mode != "eager" else ""
     return (
         f"{row.loss} {row.implementation} {row.backend}{where} {row.dtype} target {_target(row)}: "
-        f"{quantity_name(row)} {region.outcome.value} from {ends}, {count}."
+        f"{quantity_name(row)} {trend.outcome.value} from {ends}, {count}."
     )
 
 

@@ -78,6 +78,30 @@ def test_the_legend_explains_every_letter():
     assert set(LETTERS) == set(Outcome) - {Outcome.OK, Outcome.UNAVAILABLE}
 
 
+def test_the_strip_of_several_rows_shows_the_worst_of_each_part():
+    """A target that fails hidden behind one that does not."""
+    good = [(float(n), 0.1, Outcome.OK) for n in range(4)]
+    bad = [good[0], (1.0, 9.0, Outcome.INACCURATE), (2.0, math.inf, Outcome.NAN), (3.0, -1.0, None)]
+
+    assert draw(strip_of(sweep_row(profile=tuple(good)), sweep_row(profile=tuple(bad))), 4) == "▁xN▁"
+
+
+def test_a_line_an_implementation_shows_its_worst_target_and_backends_that_agree_share_it():
+    """Six rows that say one thing; a failing target that is not the one shown; numpy hidden behind torch where they differ."""
+    right = {"counts": {Outcome.OK: 480}, "max_ulp": 0.9, "regions": ()}
+    alike = [
+        sweep_row(backend=backend, target=target, **(right if target else {})) for backend in ("numpy", "torch") for target in (0.0, 1.0)
+    ]
+    apart = [sweep_row(implementation="two", backend="numpy", **right), sweep_row(implementation="two", backend="torch")]
+    made = sweep_report(*alike, *apart)
+    lines, every = (render("table", replace(made, verbose=verbose), STYLE).splitlines() for verbose in (False, True))
+    shown = [[line.split()[:4] for line in text if line.startswith(("  one", "  two"))] for text in (lines, every)]
+
+    assert shown[0] == [["one", "0", "5.0e+05", "50%"], ["two", "numpy", "0", "0.90"], ["two", "torch", "0", "5.0e+05"]]
+    assert len(shown[1]) == 6
+    assert "- 6 rows in 3 lines" in "\n".join(lines) and "rows in" not in "\n".join(every)
+
+
 # Words -----------------------------------------------------------------------------------------------------------------
 
 

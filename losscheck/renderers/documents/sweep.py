@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from heapq import nsmallest
 
 from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.effect import Effect
 from losscheck.core.report import Report
 from losscheck.core.results import BitDifference, SweepRow
 from losscheck.renderers.document import (
@@ -23,6 +24,7 @@ from losscheck.renderers.document import (
     Paragraph,
     Picture,
     Sentence,
+    Strip,
     Table,
 )
 from losscheck.renderers.figures import end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
@@ -46,8 +48,9 @@ def document(report: Report) -> Document:
         blocks.append(Heading(f"{loss}  {quantity}  {dtype}", params))
         if definition := definitions.pop(loss, ""):
             blocks.append(Paragraph(definition, quiet=True))
-        blocks.append(_table(rows, name))
-    blocks += [Legend(), _regions(report), Listing((*_missing(report), *map(Sentence, coverage(report)))), _worst(report, name)]
+        blocks.append((_table if report.verbose else _summary)(rows, name))
+    reach = (*_missing(report), *map(Sentence, coverage(report)), *_behind(report, blocks))
+    blocks += [Legend(), _regions(report), Listing(reach), _worst(report, name)]
     return Document("losscheck sweep", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 
@@ -61,7 +64,43 @@ def _tables(report: Report) -> list[tuple[tuple[str, str, str, str], list[SweepR
 
 
 def _table(rows: list[SweepRow], name: Names) -> Table:
-    columns = (
+    """Every row: each backend and target."""
+    return Table(_columns(rows), tuple(_line(row, name(row), strip_of(row)) for row in rows))
+
+
+def _summary(rows: list[SweepRow], name: Names) -> Table:
+    """A line for each implementation: its worst target, the worst of all in each part of its strip; backends that agree share it."""
+    lines = []
+    for backends in _by_implementation(rows):
+        alike = len({tuple(map(_found, group)) for group in backends}) == 1
+        for group in backends[:1] if alike else backends:
+            worst = min(group, key=_badness)
+            lines.append(_line(worst, name(worst, backend=not alike), strip_of(*group)))
+    return Table(_columns(rows), tuple(lines))
+
+
+def _by_implementation(rows: list[SweepRow]) -> list[list[list[SweepRow]]]:
+    """Rows of each implementation, device, layout and mode, and of these the rows of each backend."""
+    groups: dict[tuple[str, ...], dict[str, list[SweepRow]]] = {}
+    for row in rows:
+        key = (row.implementation, row.device, row.layout, row.mode)
+        groups.setdefault(key, {}).setdefault(row.backend, []).append(row)
+    return [list(backends.values()) for backends in groups.values()]
+
+
+def _found(row: SweepRow) -> tuple[object, ...]:
+    """What makes two backends worth two lines, where it differs."""
+    return row.target, tuple(row.counts.items()), row.max_ulp, row.reason
+
+
+def _badness(row: SweepRow) -> tuple[int, int, float]:
+    """By what it does to training where that is known, then by outcome, then by error."""
+    effect = row.effect.effect.severity if row.effect else len(Effect)
+    return effect, row.outcome.severity, -row.max_ulp
+
+
+def _columns(rows: list[SweepRow]) -> tuple[Column, ...]:
+    return (
         Column("implementation", Kind.NAME),
         Column("target"),
         Column("max ulp"),
@@ -69,19 +108,18 @@ def _table(rows: list[SweepRow], name: Names) -> Table:
         Column("severest", Kind.WORD, optional=True),
         Column("strip", Kind.STRIP, ends=(f"{rows[0].low:g}", f"{rows[0].high:g}")),
     )
-    return Table(columns, tuple(_line(row, name) for row in rows))
 
 
-def _line(row: SweepRow, name: Names) -> Line:
+def _line(row: SweepRow, name: str, strip: Strip) -> Line:
     severity = severity_of(row.outcome)
     share = row.failures / row.points if row.points else 0.0
     cells = (
-        Cell(name(row), severity),
+        Cell(name, severity),
         Cell(_target(row), severity, key=row.target),
         Cell("-" if row.reason else ulp_size(row.max_ulp), severity, key=row.max_ulp),
         Cell(failing_text(row), severity, key=share),
         Cell(row.outcome.value, severity, signed=True),
-        Cell(row.reason, severity) if row.reason else strip_of(row),
+        Cell(row.reason, severity) if row.reason else strip,
     )
     return Line(cells, severity)
 
@@ -151,6 +189,14 @@ def _region(row: SweepRow, trend: Trend) -> str:
 def _missing(report: Report) -> list[Sentence]:
     told = dict.fromkeys(f"{label(row)}: unavailable, {row.reason}." for row in report.sweeps if row.reason)
     return [Sentence(text, Severity.UNKNOWN) for text in told]
+
+
+def _behind(report: Report, blocks: list[Block]) -> list[Sentence]:
+    """How much of the tables is not shown."""
+    lines = sum(len(block.lines) for block in blocks if isinstance(block, Table))
+    if lines == len(report.sweeps):
+        return []
+    return [Sentence(f"{len(report.sweeps)} rows in {lines} lines, the worst target of each; -v shows every backend and target.")]
 
 
 def coverage(report: Report) -> list[str]:

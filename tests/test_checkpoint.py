@@ -273,6 +273,7 @@ LIES = {
     "a worst point elsewhere": lambda data: the_loss(data)["worst"][0].__setitem__(0, 10**6),
     "NaN logits of another shard": lambda data: data["findings"][0].update(nan_points=254),
     "wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=1),
+    "fewer than no wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=-1),
     "a quantity that was not asked": lambda data: data["findings"][0]["summaries"].update(grad=the_loss(data)),
     "a shard of none": lambda data: data.update(shard=[0, 3]),
     "a shard beyond the last": lambda data: data.update(shard=[4, 3]),

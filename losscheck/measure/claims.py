@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from losscheck.measure import task as task_module
-from losscheck.measure.summary import FAILING, MOST_BANDS, WORST, Summary
+from losscheck.measure.summary import FAILING, WORST, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["Covered", "contradictions", "covered", "shard_range", "whole_number"]
@@ -112,8 +112,6 @@ def _of_bands(task: Task, summary: Summary, first: int, last: int) -> Iterator[s
             if not 1 <= band.points <= band.last - band.first + 1:
                 yield f"a region of outcome {code} holds {band.points} of {band.last - band.first + 1} floats"
             end = band.last
-        if len(bands) > MOST_BANDS:
-            yield f"there are {len(bands)} regions of outcome {code}"
         inside = sum(band.points for band in bands)
         # The regions of a sample are bisected: they hold more floats than the sample.
         if inside != summary.counts[code] if task.grid.exhaustive else inside < summary.counts[code]:

@@ -130,7 +130,7 @@ CAUSES = (
         "that is left.",
         harm="The value stays finite and the gradient fades to nothing, just where the model is confidently wrong.",
         command="losscheck compare --loss bce --impl torch-sigmoid-bceloss --logit -50 --target 1",
-        seen="The gradient is `-1.92875e-10` where -1 is right: a deviation of `-100%`.",
+        seen="The gradient is -2e-10 where -1 is right: a deviation of `-100%`.",
         instead="logsigmoid and softplus need no eps.",
         code=BCE,
         also=("eps", "epsilon"),

@@ -31,7 +31,7 @@ EFFECTS = (
         "teach next to "
         "nothing; nothing looks broken.",
         command="losscheck compare --loss bce --impl torch-sigmoid-bceloss --logit -50 --target 1 --format json",
-        seen='The rows say `"effect": "misdirects"` and `"effect_truth": "deviation"`: the gradient is `-1.9287499375408856e-10` where '
+        seen='The rows say `"effect": "misdirects"` and `"effect_truth": "deviation"`: the gradient is -2e-10 where '
         "-1 is right, because the backward pass of BCELoss divides by at least 1e-12. Its own formula is met to the last bit.",
         instead="binary_cross_entropy_with_logits, or the line below.",
         code=BCE,

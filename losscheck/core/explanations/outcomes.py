@@ -100,7 +100,8 @@ OUTCOMES = (
         "what a careful implementation of these losses reaches.",
         harm="A relative error says nothing of training; the effect does. Half of all bits wrong in a gradient of 1e-09 harms nobody.",
         command="losscheck compare --loss bce --impl torch-sigmoid-bceloss --logit 16 --target 0",
-        seen="The loss is `15.942385` where `16.00000011` is right: 1 - p has two bits left. The outcome is `inaccurate`.",
+        seen="The loss is off by a third of a percent where `16.00000011` is right: 1 - p has one or two bits left. The outcome is "
+        "`inaccurate`.",
         instead="Look at the effect first. If it counts: logits in, one term of one sign for each class.",
         code=BCE,
     ),

@@ -174,7 +174,7 @@ class Promise:
         other: ``other(**params)``, the bound in float32 at any other parameters; None where nothing is promised.
     """
 
-    ulp: Mapping[str, float]
+    ulp: Mapping[str, float] = field(hash=False)  # implementations are keys of what is remembered
     why: str
     other: Callable[..., float] | None = None
 

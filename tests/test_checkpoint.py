@@ -376,7 +376,7 @@ def test_a_state_cut_anywhere_is_refused(tmp_path, state_text):
         lambda data: data["findings"][0].pop("covered"),
         lambda data: data.pop("complete"),
         lambda data: data["findings"].pop(),
-        lambda data: data["findings"][0]["summaries"]["loss"].pop("bands"),
+        lambda data: data["findings"][0]["summaries"]["loss"].pop("segments"),
         lambda data: data["findings"][0]["summaries"]["loss"].update(worst=[["a", 1]]),
         lambda data: data["question"].update(unheard_of=1),
         lambda data: data["question"].pop("low"),

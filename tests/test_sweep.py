@@ -17,12 +17,11 @@ from losscheck.core.loss import Implementation, logistic_landmarks
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.core.request import SweepQuestion
 from losscheck.filter.classify import BUCKETS, CODES
-from losscheck.measure import examine
-from losscheck.measure.compiled import CompiledScanner
-from losscheck.measure.device import DeviceScanner
-from losscheck.measure.exact_side import formula_of
-from losscheck.measure.scan import BlockScanner
-from losscheck.measure.scanners import call_of, examiner_of, prepared_of
+from losscheck.filter.running_error import RunningErrorArithmetic
+from losscheck.measure.compiled import CompiledEngine
+from losscheck.measure.engine import ArrayEngine
+from losscheck.measure.engines import References, call_of, prepared_of, streams_of
+from losscheck.measure.reference import formula_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import bit_differences, rows_of
@@ -277,8 +276,11 @@ def as_plain(summary, about=float):
         "points": summary.points,
         "counts": summary.counts,
         "histogram": summary.histogram,
-        "bands": {code: [(b.first, b.last, b.points) for b in bands] for code, bands in summary.bands.items()},
-        "worst": [narrow(each.ulp) for each in summary.worst],
+        "top": narrow(summary.top),
+        "segments": {code: segments.tolist() for code, segments in summary.segments.items()},
+        "gap": summary.gap,
+        "first": {code: (case.position, narrow(case.ulp)) for code, case in sorted(summary.first.items())},
+        "worst": [narrow(case.ulp) for case in summary.worst],
         "profile": [narrow(each) for each in summary.profile_ulp],
         "profile_code": summary.profile_code,
         "checked": summary.checked,
@@ -290,14 +292,14 @@ def to_float32(x):
     return pytest.approx(x, rel=2.0**-23)
 
 
-def three_scanners(task):
+def three_engines(task):
     from losscheck.backends.torch import BACKEND
 
-    examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
-    yield BlockScanner(call_of(task), examiners, task.grid)
-    yield CompiledScanner(call_of(task), examiners, task.grid)
+    streams = streams_of(task, References())
+    yield ArrayEngine(call_of(task), streams, task.grid)
+    yield CompiledEngine(call_of(task), streams, task.grid)
     if task.subject.backend == "torch":
-        yield DeviceScanner(BACKEND.prepare_tensors(prepared_of(task)), examiners, task.grid, "cpu", block=2**10)
+        yield ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, task.grid, "cpu", block=2**10)
 
 
 @pytest.mark.parametrize(
@@ -309,17 +311,17 @@ def three_scanners(task):
         ("centernet-heatmap", "centernet-neg-loss-clamped", "torch", "0"),
     ],
 )
-def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
+def test_the_three_engines_agree(monkeypatch, loss, impl, backend, target):
     """Compiled code, arrays and tensors that judge, count or join one float differently."""
     monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**11)
     question = SweepQuestion((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
     (task,) = tasks_of(question)
     found = []
-    for scanner in three_scanners(task):
+    for engine in three_engines(task):
         total = {}
         for low, _ in STRETCHES:
             first = FLOAT32.ordinal(FLOAT32.round(low))
-            for quantity, summary in scanner.scan(first, first + OF_EACH - 1).items():
+            for quantity, summary in engine.scan(first, first + OF_EACH - 1).items():
                 total[quantity] = total[quantity].merge(summary) if quantity in total else summary
         found.append(total)
 
@@ -333,7 +335,7 @@ def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
     assert len(outcomes) >= (5 if impl == "naive" else 2) and found[0]["loss"].points == OF_EACH * len(STRETCHES)
 
 
-def test_the_three_scanners_agree_about_infinities_beside_nans():
+def test_the_three_engines_agree_about_infinities_beside_nans():
     """A list of worst cases that prefers NaN in one scanner and the first in another; ulp too large for float32."""
 
     def broken(xp, logit, target, *, pos_weight):
@@ -343,12 +345,12 @@ def test_the_three_scanners_agree_about_infinities_beside_nans():
     one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=tiny)
     (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.005", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
-    found = [scanner.scan(task.grid.first, task.grid.last)["loss"] for scanner in three_scanners(task)]
+    found = [engine.scan(task.grid.first, task.grid.last)["loss"] for engine in three_engines(task)]
 
     assert found[0].counts[0] > 1000 and found[0].counts[1] > 1000
     for other in found[1:]:
         assert as_plain(other) == as_plain(found[0], to_float32)
-        assert [each.ordinal for each in other.worst] == [each.ordinal for each in found[0].worst]
+        assert [each.position for each in other.worst] == [each.position for each in found[0].worst]
 
 
 def tiny(m, logit, target, *, pos_weight):
@@ -362,9 +364,9 @@ def test_the_worst_cases_are_found_wherever_they_lie(monkeypatch):
     rising = Implementation("bce", "rising", lambda xp, x, z, **_: x + (x - 1) / 8, source="a test", backends=("torch",), formula=identity)
     (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(rising, "torch", "cpu")})
-    for scanner in three_scanners(task):
-        worst = scanner.scan(task.grid.first, task.grid.last)["loss"].worst
-        assert [task.grid.last - each.ordinal < 10 + 8 for each in worst] == [True] * 10
+    for engine in three_engines(task):
+        worst = engine.scan(task.grid.first, task.grid.last)["loss"].worst
+        assert [task.grid.last - case.position < 10 + 8 for case in worst] == [True] * 10
 
 
 def test_an_error_just_below_half_an_ulp_is_counted_below_it():
@@ -376,7 +378,7 @@ def test_an_error_just_below_half_an_ulp_is_counted_below_it():
     one = Implementation("bce", "almost", lambda xp, x, z, **_: x + 0 * z, source="a test", backends=("torch",), formula=almost)
     (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.00001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
-    found = [scanner.scan(task.grid.first, task.grid.first)["loss"] for scanner in three_scanners(task)]
+    found = [engine.scan(task.grid.first, task.grid.first)["loss"] for engine in three_engines(task)]
 
     assert [each.histogram[0] for each in found] == [1, 1, 1]
 
@@ -428,19 +430,18 @@ def test_a_wrong_float_at_the_seam_of_chunks_is_found_once(register, monkeypatch
 # The filter is checked while it works ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, compiled):
-    """A check of the run against the oracle that compares the filter with itself."""
-    honest = examine.filter_arrays
+@pytest.mark.parametrize("engine", ["arrays", "compiled", "sample"])
+def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, engine):
+    """A check of the run against the oracle that compares the filter with itself, or a sample that is not checked."""
+    honest = RunningErrorArithmetic.softplus
 
-    def off(*given, **more):
-        value, bound = honest(*given, **more)
-        return value * (1 + 2.0**-22), bound
+    def off(m, x):
+        return honest(m, x) * m.number(1 + 2.0**-22)
 
-    monkeypatch.setattr(examine, "filter_arrays", off)
-    if compiled:
+    monkeypatch.setattr(RunningErrorArithmetic, "softplus", off)
+    if engine == "compiled":
         monkeypatch.setattr("losscheck.measure.compiled.WORTHWHILE", 2**12)
-    (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=True)
+    (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=engine != "sample")
 
     assert row.wrong > row.checked / 4 > 0
 
@@ -451,6 +452,14 @@ def test_every_exhaustive_sweep_checks_some_five_hundred_points_spread_over_it()
 
     assert row.points > 400_000
     assert 512 <= row.checked <= 520 and row.wrong == 0
+
+
+@pytest.mark.parametrize(("points", "checked"), [(2000, 512), (20, 512)])
+def test_a_sample_is_checked_at_as_many_points(points, checked):
+    """A promise to check some 512 points in any case that a sampled sweep does not keep."""
+    (row,) = rows(**TORCH_BCE, low="1", high="2", points=points)
+
+    assert (row.checked, row.wrong) == (min(checked, row.points), 0)
 
 
 def test_a_formula_without_a_filter_is_judged_by_the_oracle_alone(register):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from losscheck.callables.selection import select
@@ -13,14 +13,14 @@ from losscheck.core.dtypes import format_named
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, Subject
-from losscheck.filter.classify import CODE, CODES
+from losscheck.filter.classify import CODE, CODES, UNDECIDED
 from losscheck.filter.pairs import filter_pairs, part
 from losscheck.measure.batch_call import BLOCK, Caller, RefusedError
-from losscheck.measure.batch_resolve import UNASKED, Budget, Claim, Oracle, disagreements, settle
-from losscheck.measure.batch_summary import Farthest, Hit, Tally
 from losscheck.measure.compare import subjects
-from losscheck.measure.exact_side import Judge, definition_of, formula_of
+from losscheck.measure.point_rows import PointRows
 from losscheck.measure.reduced import Wholes
+from losscheck.measure.reference import Budget, Claim, Judged, Reference, definition_of, formula_of
+from losscheck.measure.summary import Case, Summary, summarise
 from losscheck.points.batch import Elements, elements_of, index_of
 from losscheck.points.listed import Points
 from losscheck.points.load import Dump
@@ -61,8 +61,12 @@ def work(question: Request, dump: Dump) -> int:
 
 def _subjects(question: Request, loss: Loss) -> list[Subject]:
     """All that the loss has here; the definition by another route, which is slow, only where it is asked for by its name."""
-    chosen = [one for one in select(question.losses, question.impl, question.backends, question.call_spec) if one.loss == loss.name]
-    fast = [one for one in chosen if one.backends != ("mpmath",)]
+    chosen = [
+        implementation
+        for implementation in select(question.losses, question.impl, question.backends, question.call_spec)
+        if implementation.loss == loss.name
+    ]
+    fast = [implementation for implementation in chosen if implementation.backends != ("mpmath",)]
     named = "mpmath" in (*question.impl, *question.backends)
     return list(subjects(question, chosen if named or not fast else fast, extras=False))
 
@@ -76,13 +80,13 @@ class _Run:
         self.question, self.loss, self.elements, self.dtype = question, loss, elements, elements.dtype
         self.params = loss.resolve_own(question.params, elements.dtype)
         self.places = np.arange(len(elements)) if elements.inside is None else np.flatnonzero(elements.inside)
-        self.oracle = Oracle(self.params, self.dtype, question.oracle, question.max_ulp)
-        self.wholes = Wholes(question, loss, elements, self.params, self.oracle)
+        self.reference = Reference(self.params, self.dtype, question.oracle, question.max_ulp)
+        self.wholes = Wholes(question, loss, elements, self.params, self.reference)
         self.callers = [Caller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
         self.reasons = {caller.subject: caller.why_not() for caller in self.callers}
         self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
         keys = [(caller.subject, quantity) for caller in self.callers for quantity in question.quantities]
-        self.tallies = {key: Tally() for key in keys}
+        self.summaries = {key: Summary(by_severity=True) for key in keys}
         self.budgets = {key: Budget(len(self.places)) for key in keys}
         self.farthest: dict[tuple[Claim, str], Farthest] = {}
         self.stride = max(1, len(self.places) // CHECKED)
@@ -92,7 +96,7 @@ class _Run:
         """Judge the elements at some places of the flattened batch."""
         import numpy as np
 
-        logits, targets = (each[places].astype(np.float64) for each in (self.elements.logits, self.elements.targets))
+        logits, targets = (values[places].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
         block, parted = (places, logits, targets), part(targets)
         filtered: dict[Claim, tuple[Any, Any]] = {}
 
@@ -101,7 +105,7 @@ class _Run:
                 filtered[claim] = filter_pairs(claim[0], logits, targets, parted, self.params, self.dtype, claim[1])
             return filtered[claim]
 
-        chosen = range(-self.done % self.stride, len(places), self.stride)
+        chosen = slice(-self.done % self.stride, len(places), self.stride)
         for caller in self.callers:
             if not self.reasons[caller.subject]:
                 try:
@@ -131,34 +135,39 @@ class _Run:
     def _judge_some(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         kept = self.only[caller.subject][block[0]]
         if kept.any():
-            places, logits, targets = (each[kept] for each in block)
+            places, logits, targets = (values[kept] for values in block)
             self._judge(
                 caller,
                 (places, logits, targets),
                 lambda claim: (seen(claim)[0][kept], seen(claim)[1][kept]),
-                range(0, len(places), self.stride),
+                slice(0, len(places), self.stride),
             )
 
-    def _judge(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: range) -> None:
+    def _judge(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: slice) -> None:
+        import numpy as np
+
         places, logits, targets = block
         loss, gradient, refused = caller.elements(logits, targets)
         subject, kept = caller.subject, ~refused
         if refused.any():
-            chosen = range(0)
-        for quantity, values in (("loss", loss), ("grad", gradient)):
+            chosen = slice(0)
+        results = tuple(None if values is None else values[kept] for values in (loss, gradient))
+        logits, targets, places = logits[kept], targets[kept], places[kept]
+        for quantity, values in zip(("loss", "grad"), results, strict=True):
             key = (subject, quantity)
-            if key not in self.tallies or values is None:
+            if key not in self.summaries or values is None:
                 continue
             claim = formula_of(self.loss, subject.implementation, quantity)
             value, bound = seen(claim)
-            settled = settle(self.oracle, claim, logits[kept], targets[kept], values[kept], (value[kept], bound[kept]), self.budgets[key])
-            tally = self.tallies[key]
-            tally.add(settled, places[kept], [None if each is None else each[kept] for each in (loss, gradient)])
-            tally.refuse(CODE[Outcome.UNAVAILABLE], int(refused.sum()))
-            checked, wrong = disagreements(self.oracle, claim, logits, targets, values, settled, chosen)
-            tally.checked, tally.wrong = tally.checked + checked, tally.wrong + wrong
+            judged = self.reference.classify(np, values, (value[kept], bound[kept]))
+            self.reference.settle(np, judged, claim, logits, targets, values, self.budgets[key])
+            summary = summarise(np, judged, places, results, by_severity=True)
+            summary.counts[CODE[Outcome.UNAVAILABLE]] += int(refused.sum())
+            some = Judged(judged.codes[chosen], judged.ulps[chosen])
+            summary.checked, summary.wrong = self.reference.check(claim, logits[chosen], targets[chosen], values[chosen], some)
+            self.summaries[key] = self.summaries[key].merge(summary)
         if self.wholes.asked and subject not in self.only:
-            self.wholes.add_computed(subject, places, loss)
+            self.wholes.add_computed(subject, block[0], loss)
 
     def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         import numpy as np
@@ -175,10 +184,10 @@ class _Run:
 
     def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:
         done = set()
-        for claim, one in sums:
-            name, _ = self.wholes.weights(one)
+        for claim, implementation in sums:
+            name, _ = self.wholes.weights(implementation)
             if (claim, name) not in done and not self.wholes.small:
-                self.wholes.add_exact(claim, one, block, seen(claim))
+                self.wholes.add_exact(claim, implementation, block, seen(claim))
             done.add((claim, name))
 
     # Rows ---------------------------------------------------------------------------------------------------------
@@ -200,52 +209,67 @@ class _Run:
         )
         if reason := self.reasons[subject]:
             return replace(row, reason=reason)
-        tally = self.tallies[subject, quantity]
-        if not sum(tally.counts):
+        summary = self.summaries[subject, quantity]
+        if not sum(summary.counts):
             return replace(row, reason="it has no gradient on this backend")
-        counts = {CODES[code]: n for code, n in enumerate(tally.counts[:UNASKED]) if n}
-        if unasked := tally.counts[UNASKED]:
-            counts[Outcome.UNDECIDED] = counts.get(Outcome.UNDECIDED, 0) + unasked
-        worst = sorted((self._element(subject, quantity, hit) for hit in tally.worst), key=_badness)
+        counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
+        worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
         far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())
         return replace(
             row,
             judged=sum(counts.values()),
             sampled=subject in self.only and sum(counts.values()) < len(self.places),
             counts=counts,
-            max_ulp=tally.top,
-            first=tuple(self._element(subject, quantity, tally.first[code]) for code in sorted(tally.first)),
+            max_ulp=summary.top,
+            first=tuple(self._element(subject, quantity, summary.first[code]) for code in sorted(summary.first)),
             worst=tuple(worst[:SHOWN]),
             deviating=far.count,
             deviation=self._farthest(caller, quantity, far.place) if far.count else None,
-            settled=tally.settled,
-            unasked=unasked,
-            checked=tally.checked,
-            wrong=tally.wrong,
+            settled=summary.settled,
+            unasked=summary.unasked,
+            checked=summary.checked,
+            wrong=summary.wrong,
             whole=self._whole(caller) if quantity == "loss" and self.wholes.asked else None,
             reason=caller.reason,
         )
 
-    def _element(self, subject: Subject, quantity: str, hit: Hit) -> Element:
-        value = hit.loss if quantity == "loss" else hit.gradient
+    def _element(self, subject: Subject, quantity: str, case: Case) -> Element:
+        value = case.loss if quantity == "loss" else case.grad
         assert value is not None
-        logit, target = (float(each[hit.place]) for each in (self.elements.logits, self.elements.targets))
-        judge = Judge(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
-        point = judge.row(subject, quantity, 0, (value, self.dtype))
-        return Element(index_of(hit.place, self.elements.shape), point, hit.loss, hit.gradient)
+        logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
+        points = PointRows(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
+        point = points.row(subject, quantity, 0, (value, self.dtype))
+        return Element(index_of(case.position, self.elements.shape), point, case.loss, case.grad)
 
     def _farthest(self, caller: Caller, quantity: str, place: int) -> Element:
         import numpy as np
 
-        logits, targets = (each[place : place + 1].astype(np.float64) for each in (self.elements.logits, self.elements.targets))
+        logits, targets = (values[place : place + 1].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
         loss, gradient, _ = caller.elements(logits, targets)
-        return self._element(
-            caller.subject, quantity, Hit(place, 0, 0.0, *(None if each is None else float(each[0]) for each in (loss, gradient)))
-        )
+        returned = (None if values is None else float(values[0]) for values in (loss, gradient))
+        return self._element(caller.subject, quantity, Case(place, UNDECIDED, 0.0, *returned))
 
     def _whole(self, caller: Caller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
+
+
+@dataclass
+class Farthest:
+    """How many elements deviate, and where the most."""
+
+    count: int = 0
+    size: float = 0.0
+    place: int = -1
+
+    def add(self, size: Any, places: Any) -> None:
+        """|own / definition - 1| of a block, 0 where it is not known to deviate."""
+        import numpy as np
+
+        self.count += int((size > 0).sum())
+        n = int(np.argmax(size)) if len(size) else 0
+        if len(size) and size[n] > self.size:
+            self.size, self.place = float(size[n]), int(places[n])
 
 
 def _badness(element: Element) -> tuple[int, float, tuple[int, ...]]:

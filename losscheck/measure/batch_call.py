@@ -14,7 +14,7 @@ from losscheck.callables.loading import reason_of, stdout_to_stderr
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.batch_resolve import distinct
+from losscheck.measure.reference import distinct
 
 __all__ = ["BLOCK", "Caller", "RefusedError"]
 

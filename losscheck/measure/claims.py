@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from losscheck.measure import task as task_module
-from losscheck.measure.summary import FAILING, MOST_BANDS, WORST, Summary
+from losscheck.filter.classify import FAILING
+from losscheck.measure.summary import MOST_SEGMENTS, WORST, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["Covered", "contradictions", "covered", "shard_range", "whole_number"]
@@ -94,27 +95,27 @@ def _of_summary(task: Task, summary: Summary, first: int, last: int) -> Iterator
             yield f"the {name} add up to {total} and not to the {summary.points} points"
     if not summary.wrong <= summary.checked <= summary.points or summary.settled > summary.points:
         yield f"{summary.wrong} of {summary.checked} checked points are wrong, and {summary.settled} of {summary.points} settled"
-    if len(summary.worst) > WORST or not all(type(worst.ordinal) is int and first <= worst.ordinal <= last for worst in summary.worst):
+    if len(summary.worst) > WORST or not all(first <= case.position <= last for case in summary.worst):
         yield "the worst points lie outside its chunks"
-    yield from _of_bands(task, summary, first, last)
+    yield from _of_segments(task, summary, first, last)
 
 
-def _of_bands(task: Task, summary: Summary, first: int, last: int) -> Iterator[str]:
-    if not set(summary.bands) <= FAILING:
+def _of_segments(task: Task, summary: Summary, first: int, last: int) -> Iterator[str]:
+    if not set(summary.segments) <= FAILING:
         yield "there are regions of an outcome that is none"
         return
     for code in sorted(FAILING):
-        bands, end = summary.bands.get(code, []), first - 1
-        for band in bands:
-            if not (type(band.first) is type(band.last) is int and whole_number(band.points) and end < band.first <= band.last <= last):
+        segments, end = summary.segments[code].tolist() if code in summary.segments else [], first - 1
+        for start, stop, points in segments:
+            if not end < start <= stop <= last:
                 yield f"the regions of outcome {code} overlap or lie outside its chunks"
                 return
-            if not 1 <= band.points <= band.last - band.first + 1:
-                yield f"a region of outcome {code} holds {band.points} of {band.last - band.first + 1} floats"
-            end = band.last
-        if len(bands) > MOST_BANDS:
-            yield f"there are {len(bands)} regions of outcome {code}"
-        inside = sum(band.points for band in bands)
+            if not 1 <= points <= stop - start + 1:
+                yield f"a region of outcome {code} holds {points} of {stop - start + 1} floats"
+            end = stop
+        if len(segments) > MOST_SEGMENTS:
+            yield f"there are {len(segments)} regions of outcome {code}"
+        inside = sum(points for _, _, points in segments)
         # The regions of a sample are bisected: they hold more floats than the sample.
         if inside != summary.counts[code] if task.grid.exhaustive else inside < summary.counts[code]:
             yield f"the regions of outcome {code} hold {inside} points, and {summary.counts[code]} are counted"

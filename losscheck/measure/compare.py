@@ -17,12 +17,12 @@ from losscheck.core.loss import Implementation
 from losscheck.core.request import Request, Subject
 from losscheck.core.results import Difference, PointRow
 from losscheck.measure.effects import with_effects
-from losscheck.measure.exact_side import Answer, Judge
+from losscheck.measure.point_rows import Answer, PointRows
 from losscheck.points.listed import Points, check_domain, pair
 
 __all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
 
-# An answer for every quantity and index (see Judge).
+# An answer for every quantity and index (see PointRows).
 Answers = dict[tuple[str, int | None], Answer]
 
 
@@ -39,10 +39,10 @@ def compare(question: Request) -> list[PointRow]:
             points = pair(question.logits, question.targets, dtype)
             check_domain(points, loss)
             params = loss.resolve_own(question.params, dtype)
-            judge = Judge(question, loss, dtype, points, params)
-            for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
-                answers = _answers(judge, subject)
-                judged = [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+            point_rows = PointRows(question, loss, dtype, points, params)
+            for subject in subjects(question, [implementation for implementation in selected if implementation.loss == loss.name]):
+                answers = _answers(point_rows, subject)
+                judged = [point_rows.row(subject, *key, answers[key]) for key in point_rows.asked()]
                 rows += with_effects(judged, loss, question.oracle) if question.reduction == "none" else judged
     return rows
 
@@ -94,19 +94,21 @@ def subjects(question: Request, implementations: Sequence[Implementation], *, ex
 
     Without ``extras``, TensorFlow and JAX run what is named and runs nowhere else.
     """
-    for one in implementations:
-        for backend in _backends(question, one, extras):
+    for implementation in implementations:
+        for backend in _backends(question, implementation, extras):
             for device in question.devices:
                 if device == "cpu" or backend in ON_CUDA:
-                    yield from (Subject(one, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes)
+                    yield from (
+                        Subject(implementation, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes
+                    )
 
 
-def _backends(question: Request, one: Implementation, extras: bool) -> list[str]:
+def _backends(question: Request, implementation: Implementation, extras: bool) -> list[str]:
     """Where an implementation is run. What is not installed is a row of its own only when it was asked for by name."""
-    able = [name for name in BACKENDS if name in one.backends]
+    able = [name for name in BACKENDS if name in implementation.backends]
     if question.backends:
         return [name for name in able if name in question.backends]
-    ready = [name for name in able if not missing(one, name) and (extras or name not in EXTRAS)]
+    ready = [name for name in able if not missing(implementation, name) and (extras or name not in EXTRAS)]
     return ready or (able if question.impl else [])
 
 
@@ -123,27 +125,27 @@ def left_out(question: Request) -> dict[str, list[str]]:
     """Extra to the implementations that nobody named and that would run if it were installed."""
     found: dict[str, list[str]] = {}
     if not question.impl and not question.backends:
-        for one in registry.registered(question.losses, (), ()):
-            if all(missing(one, name) for name in one.backends):
-                found.setdefault(one.backends[0], []).append(one.name)
+        for implementation in registry.registered(question.losses, (), ()):
+            if all(missing(implementation, name) for name in implementation.backends):
+                found.setdefault(implementation.backends[0], []).append(implementation.name)
     return found
 
 
-def _answers(judge: Judge, subject: Subject) -> Answers:
-    asked = judge.asked()
-    if reason := _why_not(judge, subject):
+def _answers(point_rows: PointRows, subject: Subject) -> Answers:
+    asked = point_rows.asked()
+    if reason := _why_not(point_rows, subject):
         return dict.fromkeys(asked, reason)
-    together = _attempt(judge, subject, judge.points)
+    together = _attempt(point_rows, subject, point_rows.points)
     if isinstance(together, Result):
-        return {key: _value(judge.dtype, together, *key) for key in asked}
-    if judge.question.reduction != "none":
+        return {key: _value(point_rows.dtype, together, *key) for key in asked}
+    if point_rows.question.reduction != "none":
         return dict.fromkeys(asked, together)
     # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
-    alone = [_alone(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
+    alone = [_alone(point_rows, subject, Points((x,), (z,))) for x, z in point_rows.points.pairs()]
     answers: Answers = {}
     for quantity, index in asked:
-        one = alone[index or 0]
-        answers[quantity, index] = _value(judge.dtype, one, quantity, 0) if isinstance(one, Result) else one
+        result = alone[index or 0]
+        answers[quantity, index] = _value(point_rows.dtype, result, quantity, 0) if isinstance(result, Result) else result
     return answers
 
 
@@ -154,11 +156,11 @@ def _value(asked: Format, result: Result, quantity: str, index: int | None) -> A
     return values[index or 0], FORMATS[result.dtypes.get(quantity, asked.name)]
 
 
-def _why_not(judge: Judge, subject: Subject) -> str:
+def _why_not(point_rows: PointRows, subject: Subject) -> str:
     """Why the subject cannot answer at all; empty when it can."""
-    for each in judge.loss.parameters:
-        if each.name in subject.implementation.ignores and judge.params[each.name] != each.default:
-            return f"{subject.implementation.name} takes no {each.name}"
+    for parameter in point_rows.loss.parameters:
+        if parameter.name in subject.implementation.ignores and point_rows.params[parameter.name] != parameter.default:
+            return f"{subject.implementation.name} takes no {parameter.name}"
     return missing(subject.implementation, subject.backend) or backend_named(subject.backend).why_unavailable(subject.device, subject.mode)
 
 
@@ -167,27 +169,27 @@ def _lanes(subject: Subject) -> int:
     return SMALL if subject.backend in EXTRAS or subject.mode.startswith("compile") else LANES
 
 
-def _alone(judge: Judge, subject: Subject, point: Points) -> Result | str:
+def _alone(point_rows: PointRows, subject: Subject, point: Points) -> Result | str:
     """What it returned at one point; a gradient that cannot be taken does not take the loss with it."""
-    found = _attempt(judge, subject, point)
-    if isinstance(found, Result) or not subject.implementation.own or judge.question.quantities == ("loss",):
+    found = _attempt(point_rows, subject, point)
+    if isinstance(found, Result) or not subject.implementation.own or point_rows.question.quantities == ("loss",):
         return found
-    bare = _attempt(judge, subject, point, gradient=False)
+    bare = _attempt(point_rows, subject, point, gradient=False)
     return replace(bare, why_no_grad=found) if isinstance(bare, Result) else found
 
 
-def _attempt(judge: Judge, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
+def _attempt(point_rows: PointRows, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
     """What the implementation returned, or what it raised."""
-    question = judge.question
+    question = point_rows.question
     elementwise = question.reduction == "none"
     padding = -len(points) % _lanes(subject) if elementwise else 0
     batch = Batch(
-        loss=judge.loss,
+        loss=point_rows.loss,
         implementation=subject.implementation,
         logits=points.logits + points.logits[-1:] * padding,
         targets=points.targets + points.targets[-1:] * padding,
-        params=judge.params,
-        dtype=judge.dtype,
+        params=point_rows.params,
+        dtype=point_rows.dtype,
         device=subject.device,
         shape=() if elementwise else question.shape,
         reduction=question.reduction,

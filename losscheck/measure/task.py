@@ -36,13 +36,13 @@ class Task:
         return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)
 
     def why_unavailable(self) -> str:
-        one = self.subject.implementation
-        for each in self.loss.parameters:
-            if each.name in one.ignores and self.params[each.name] != each.default:
-                return f"{one.name} takes no {each.name}"
-        if "grad" in self.quantities and self.subject.backend == "numpy" and one.gradient is None:
-            return f"{one.name} has no gradient on numpy; use --quantity loss"
-        return missing(one, self.subject.backend) or backend_named(self.subject.backend).why_unavailable(
+        implementation = self.subject.implementation
+        for parameter in self.loss.parameters:
+            if parameter.name in implementation.ignores and self.params[parameter.name] != parameter.default:
+                return f"{implementation.name} takes no {parameter.name}"
+        if "grad" in self.quantities and self.subject.backend == "numpy" and implementation.gradient is None:
+            return f"{implementation.name} has no gradient on numpy; use --quantity loss"
+        return missing(implementation, self.subject.backend) or backend_named(self.subject.backend).why_unavailable(
             self.subject.device, self.subject.mode
         )
 

@@ -1,0 +1,127 @@
+"""Engines: what fills the summaries of a task's floats, by arrays on numpy or torch. See edges.py and compiled.py for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from losscheck.backends import Call
+from losscheck.measure.reference import Claim, Judged, Reference, on_host
+from losscheck.measure.summary import Summary, summarise
+from losscheck.points.grid import Grid, decode_ordinals
+
+__all__ = ["CHECKED", "ArrayEngine", "Engine", "Stream", "judge"]
+
+CHECKED = 512  # points of a whole sweep that are checked against the exact oracle, evenly spread over its ordinals
+ARRAY_BLOCK = 2**16
+TENSOR_BLOCK = 2**22  # float64 temporaries of 32 MiB each, on a device
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One quantity of a task: what it claims to be at a target, and what finds exact values of that."""
+
+    reference: Reference
+    claim: Claim
+    target: float
+
+
+def judge(xp: Any, stream: Stream, logits: Any, values: Any) -> Judged:
+    """Codes and signed ulp of float64 arrays of ``xp``: by the filter, and by the oracle where it leaves them open."""
+    reference, claim, target = stream.reference, stream.claim, stream.target
+    judged = reference.classify(xp, values, reference.filter(xp, claim, logits, target))
+    reference.settle(xp, judged, claim, logits, target, values)
+    return judged
+
+
+def check(summary: Summary, stream: Stream, logits: Any, values: Any, judged: Judged) -> None:
+    """Count points of the stratified sample (numpy arrays), and those where the oracle sees otherwise."""
+    import numpy as np
+
+    checked, wrong = stream.reference.check(stream.claim, logits, np.full(len(logits), stream.target), values, judged)
+    summary.checked, summary.wrong = summary.checked + checked, summary.wrong + wrong
+
+
+class Engine:
+    """Scans stretches of a grid block by block."""
+
+    block = ARRAY_BLOCK
+
+    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid) -> None:
+        self.call, self.streams, self.grid = call, streams, grid
+        self.cells = grid.cell_starts
+        self.stride = max(1, grid.points // CHECKED)
+        self.totals: dict[str, Summary] = {}
+
+    def scan(self, first: int, last: int) -> dict[str, Summary]:
+        """The summaries of the floats from ordinal ``first`` to ``last``, both included."""
+        self.begin()
+        for start in range(first, last + 1, self.block):
+            self.add(start, min(self.block, last + 1 - start))
+        return self.end()
+
+    def begin(self) -> None:
+        self.totals = {quantity: Summary() for quantity in self.streams}
+
+    def add(self, first: int, count: int) -> None:
+        raise NotImplementedError
+
+    def end(self) -> dict[str, Summary]:
+        return self.totals
+
+    def to_check(self, first: int, count: int) -> slice:
+        """Which of ``count`` floats from an ordinal on belong to the stratified sample: every stride-th of the range."""
+        return slice(-(first - self.grid.first) % self.stride, count, self.stride)
+
+
+class ArrayEngine(Engine):
+    """By operations on numpy arrays, or on torch tensors of a device; ``call`` takes and returns what the engine works on.
+    Of a device only the few points leave that the oracle is asked about."""
+
+    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid, device: str = "", block: int = 0) -> None:
+        super().__init__(call, streams, grid)
+        self.device = device
+        self.block = block or (TENSOR_BLOCK if device else ARRAY_BLOCK)
+        self.xp: Any
+        if device:
+            import torch
+
+            self.xp, self.cells = torch, torch.tensor(self.cells, dtype=torch.int64, device=device)
+        else:
+            import numpy as np
+
+            self.xp = np
+
+    def add(self, first: int, count: int) -> None:
+        xp, chosen = self.xp, self.to_check(first, count)
+        on_device = {"device": self.device} if self.device else {}
+        ordinals = xp.arange(first, first + count, dtype=xp.int64, **on_device)
+        logits = _tensor(self.grid, ordinals) if self.device else decode_ordinals(self.grid.dtype, ordinals)
+        results: list[Any] = [None if result is None else _wide(result) for result in self.call(logits)]
+        logits = _wide(logits)
+        for quantity, stream in self.streams.items():
+            values = results[quantity == "grad"]
+            judged = judge(xp, stream, logits, values)
+            summary = summarise(xp, judged, ordinals, results, cells=self.cells)
+            some = Judged(on_host(judged.codes[chosen]), on_host(judged.ulps[chosen]))
+            check(summary, stream, on_host(logits[chosen]), on_host(values[chosen]), some)
+            self.totals[quantity] = self.totals[quantity].merge(summary)
+
+
+def _wide(values: Any) -> Any:
+    return values.double() if hasattr(values, "double") else values.astype("float64")
+
+
+def _tensor(grid: Grid, ordinals: Any) -> Any:
+    """As :func:`losscheck.points.grid.decode_ordinals`, on a device."""
+    import torch
+
+    dtype = grid.dtype
+    bits = torch.where(ordinals < 0, (-1 - ordinals) | (1 << (dtype.bits - 1)), ordinals)
+    if dtype.name == "float16":
+        return bits.to(torch.int16).view(torch.float16).float()
+    if dtype.name == "bfloat16":
+        bits = bits << 16
+    # Values of 2^31 and more wrap to negative, which are the bits meant.
+    return bits.to(torch.int32).view(torch.float32)

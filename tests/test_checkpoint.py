@@ -200,6 +200,17 @@ def test_nan_logits_and_samples_are_in_one_shard_only(tmp_path):
     assert rows_of(tasks_of(question), merge_states(shards(tmp_path, 2, question)).findings)[0].nan_points == 254
 
 
+def test_nan_logits_that_came_out_as_numbers_are_counted_in_the_whole(tmp_path):
+    """A merge that adds up the NaN logits and loses those that came out wrong."""
+    (tmp_path / "hides.py").write_text("import torch\n\ndef hides(x, z):\n    return torch.where(x > 0, x, torch.zeros_like(x))\n")
+    question = SweepQuestion(
+        ("bce",), "-inf", "inf", impl=(f"{tmp_path}/hides.py:hides",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",)
+    )
+    (whole,), (merged,) = finish(begun(question)).findings, merge_states(shards(tmp_path, 3, question)).findings
+
+    assert (whole.nan_points, whole.nan_wrong) == (merged.nan_points, merged.nan_wrong) == (254, 254)
+
+
 def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     """A report that is missing a part, or has one twice, or is of two questions."""
     one, two, three = shards(tmp_path, 3)

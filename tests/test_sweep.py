@@ -353,6 +353,24 @@ def test_the_three_engines_agree_about_infinities_beside_nans():
         assert [each.position for each in other.worst] == [each.position for each in found[0].worst]
 
 
+def test_the_engines_join_close_segments_alike(monkeypatch):
+    """A gap that grows by another factor where millions of floats are summarised."""
+
+    def broken(xp, logit, target, *, pos_weight):
+        position = (logit - 1) * 2**23
+        return xp.where((position % 5 == 0) | (position % 17 == 3), xp.zeros_like(logit), logit)
+
+    one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=identity)
+    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.0005", exhaustive=True))
+    task = replace(task, subject=replace(task.subject, implementation=one))
+    monkeypatch.setattr("losscheck.measure.summary.MOST_SEGMENTS", 40)
+    monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**8)
+    found = [engine.scan(task.grid.first, task.grid.last)["loss"] for engine in three_engines(task)]
+
+    assert {summary.gap for summary in found} == {4}
+    assert all(as_plain(summary) == as_plain(found[0], to_float32) for summary in found)
+
+
 def tiny(m, logit, target, *, pos_weight):
     """A formula whose values are subnormal, so that an ordinary result is off by more ulp than float32 can say."""
     return logit * m.number(2.0**-140)
@@ -500,6 +518,19 @@ def test_nan_logits_are_counted_where_everything_is_swept(register, dtype, nans)
     assert (hidden.nan_points, hidden.nan_wrong) == (nans, nans // 2)
     assert (honest.nan_points, honest.nan_wrong) == (nans, 0)
     assert (part.nan_points, part.nan_wrong) == (0, 0)
+
+
+def test_a_nan_logit_is_wrong_where_one_of_two_quantities_is_a_number(register):
+    """A loss that hides a NaN, excused because its gradient is NaN."""
+
+    def hides(xp, logit, target, *, pos_weight):
+        return xp.where(xp.isnan(logit), xp.zeros_like(logit), logit)
+
+    register(replace(planted(hides), gradient=lambda xp, logit, target, *, pos_weight: logit - logit + 1))
+    asked = {"losses": ("bce",), "targets": ("0",), "dtypes": ("bfloat16",), "low": "-inf", "high": "inf", "impl": ("planted",)}
+
+    assert {(row.nan_points, row.nan_wrong) for row in rows(**asked)} == {(254, 254)}
+    assert {row.nan_wrong for row in rows(**asked, quantities=("grad",))} == {0}
 
 
 def test_layouts_that_give_other_bits_are_reported(register):

@@ -233,6 +233,17 @@ def test_a_sum_is_within_its_bound(terms):
     assert error <= sum(map(abs, terms)) * 2.0**-80 + 1
 
 
+@pytest.mark.parametrize("spread", [0, 40])
+def test_a_long_sum_is_within_its_bound(spread):
+    """A bound of 2^-120 would do for a few terms: only among thousands do the errors of the errors show."""
+    rng = np.random.default_rng(6)
+    terms = rng.standard_normal(2**15) * 2.0 ** rng.integers(-spread, spread + 1, 2**15)
+    total, error = sum_exactly(terms)
+    off = abs(total - sum(map(Fraction, terms.tolist())))
+
+    assert off <= Fraction(error) <= Fraction(float(abs(terms).sum())) / 2**89
+
+
 def test_sums_in_float64_are_bounded_where_a_plain_sum_is_not():
     """The control: 1 + 2^-60 ten thousand times loses every small term without TwoSum."""
     terms = np.array([1.0] + [2.0**-60] * 10000)

@@ -87,12 +87,6 @@ class Expression:
     def __le__(self, other: Any) -> Expression:
         return self._binary("<=", other)
 
-    def __lt__(self, other: Any) -> Expression:
-        return self._binary("<", other)
-
-    def __ge__(self, other: Any) -> Expression:
-        return self._binary(">=", other)
-
     def __eq__(self, other: Any) -> Expression:  # type: ignore[override]
         return self._binary("==", other)
 

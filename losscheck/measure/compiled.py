@@ -8,9 +8,10 @@ from typing import Any
 from losscheck.backends import Call
 from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, decide
 from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop, trace
+from losscheck.measure import summary
 from losscheck.measure.engine import Engine, Stream, check
 from losscheck.measure.reference import Judged
-from losscheck.measure.summary import MOST_SEGMENTS, WORST, Case, Summary, largest, segments_of
+from losscheck.measure.summary import WORST, Case, Summary, largest, segments_of
 from losscheck.points.grid import Grid
 
 __all__ = ["WORTHWHILE", "CompiledEngine"]
@@ -140,7 +141,7 @@ class _Filler:
         """Whole arrays of runs: where failing and sound floats interleave a block has thousands of them."""
         self.parts.append(part)
         self.pending += sum(map(len, part.values()))
-        if self.pending > 8 * MOST_SEGMENTS:
+        if self.pending > 8 * summary.MOST_SEGMENTS:
             self.total.add_segments(self.parts)
             self.parts, self.pending = [], 0
 

@@ -253,9 +253,9 @@ def the_loss(data):
     return data["findings"][0]["summaries"]["loss"]
 
 
-def shift(bands):
+def shift(segments):
     """Every region a million floats further up."""
-    for runs in bands.values():
+    for runs in segments.values():
         for run in runs:
             run[0] += 10**6
             run[1] += 10**6
@@ -278,9 +278,9 @@ LIES = {
     "a histogram of other buckets": lambda data: the_loss(data)["histogram"].append(0),
     "more wrong than checked": lambda data: the_loss(data).update(wrong=the_loss(data)["checked"] + 1),
     "more checked than there are": lambda data: the_loss(data).update(checked=10**9),
-    "regions elsewhere": lambda data: shift(the_loss(data)["bands"]),
-    "a region more": lambda data: the_loss(data)["bands"].setdefault("0", []).append([30000, 30000, 1]),
-    "no regions": lambda data: the_loss(data).update(bands={}),
+    "regions elsewhere": lambda data: shift(the_loss(data)["segments"]),
+    "a region more": lambda data: the_loss(data)["segments"].setdefault("0", []).append([30000, 30000, 1]),
+    "no regions": lambda data: the_loss(data).update(segments={}),
     "a worst point elsewhere": lambda data: the_loss(data)["worst"][0].__setitem__(0, 10**6),
     "NaN logits of another shard": lambda data: data["findings"][0].update(nan_points=254),
     "wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=1),

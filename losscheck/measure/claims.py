@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from losscheck.measure import task as task_module
 from losscheck.filter.classify import FAILING
+from losscheck.measure import task as task_module
 from losscheck.measure.summary import MOST_SEGMENTS, WORST, Summary
 from losscheck.measure.task import Finding, Task
 

@@ -20,7 +20,7 @@ from losscheck.filter.classify import BUCKETS, CODES
 from losscheck.filter.running_error import RunningErrorArithmetic
 from losscheck.measure.compiled import CompiledEngine
 from losscheck.measure.engine import ArrayEngine
-from losscheck.measure.engines import References, call_of, prepared_of, streams_of
+from losscheck.measure.engines import References, call_of, effects_of, prepared_of, streams_of
 from losscheck.measure.reference import formula_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -279,6 +279,7 @@ def as_plain(summary, about=float):
         "top": narrow(summary.top),
         "segments": {code: segments.tolist() for code, segments in summary.segments.items()},
         "gap": summary.gap,
+        "errors": [narrow(summary.loss_error), narrow(summary.grad_error)],
         "first": {code: (case.position, narrow(case.ulp)) for code, case in sorted(summary.first.items())},
         "worst": [narrow(case.ulp) for case in summary.worst],
         "profile": [narrow(each) for each in summary.profile_ulp],
@@ -295,11 +296,12 @@ def to_float32(x):
 def three_engines(task):
     from losscheck.backends.torch import BACKEND
 
-    streams = streams_of(task, References())
-    yield ArrayEngine(call_of(task), streams, task.grid)
-    yield CompiledEngine(call_of(task), streams, task.grid)
+    references = References()
+    streams, effects = streams_of(task, references), effects_of(task, references)
+    yield ArrayEngine(call_of(task), streams, task.grid, effects)
+    yield CompiledEngine(call_of(task), streams, task.grid, effects)
     if task.subject.backend == "torch":
-        yield ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, task.grid, "cpu", block=2**10)
+        yield ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, task.grid, effects, device="cpu", block=2**10)
 
 
 @pytest.mark.parametrize(
@@ -325,9 +327,9 @@ def test_the_three_engines_agree(monkeypatch, loss, impl, backend, target):
                 total[quantity] = total[quantity].merge(summary) if quantity in total else summary
         found.append(total)
 
-    assert len(found) == 3 and set(found[0]) == {"loss", "grad"}
+    assert len(found) == 3 and set(found[0]) == {"loss", "grad", "effect"}
     for other in found[1:]:
-        for quantity in ("loss", "grad"):
+        for quantity in ("loss", "grad", "effect"):
             expected = as_plain(found[0][quantity], to_float32)
             for name, shown in as_plain(other[quantity]).items():
                 assert shown == expected[name], (quantity, name)

@@ -48,6 +48,9 @@ class Expression:
         a, b = (_text(other), self.name) if swapped else (self.name, _text(other))
         return self.code.name(f"{a} {sign} {b}")
 
+    def __abs__(self) -> Expression:
+        return self.code.name(f"abs({self.name})")
+
     def __neg__(self) -> Expression:
         return self.code.name(f"-{self.name}")
 

@@ -6,11 +6,12 @@ each of them once: so every figure that another one decides is worked out anew a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from losscheck.filter.classify import FAILING
 from losscheck.measure import task as task_module
+from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
 from losscheck.measure.summary import MOST_SEGMENTS, WORST, Summary
 from losscheck.measure.task import Finding, Task
 
@@ -52,9 +53,9 @@ def contradictions(task: Task, finding: Finding, shard: tuple[int, int], *, comp
         return
     yield from _nan_counts(task, finding, chunks, complete=complete)
     span = covered(task, shard, finding.done)
-    if unknown := set(finding.summaries) - set(task.quantities):
+    if unknown := set(finding.summaries) - {*task.quantities, EFFECT}:
         yield f"it has results of {', '.join(sorted(unknown))}, which was not asked"
-    for quantity in task.quantities:
+    for quantity in (*task.quantities, EFFECT):
         summary = finding.summaries.get(quantity)
         points = span[2] if span else 0
         if summary is None:
@@ -65,7 +66,10 @@ def contradictions(task: Task, finding: Finding, shard: tuple[int, int], *, comp
         if not whole_number(summary.points) or summary.points > points or (summary.points < points and not finding.reason):
             yield f"it has {summary.points} points of the {quantity}, and its chunks hold {points}"
         elif span:
-            yield from (f"{what} of the {quantity}" for what in _of_summary(task, summary, *span[:2]))
+            yield from (
+                f"{what} of the {quantity}"
+                for what in _of_summary(task, summary, *span[:2], EFFECT_KEPT if quantity == EFFECT else FAILING)
+            )
 
 
 def _nan_counts(task: Task, finding: Finding, chunks: range, *, complete: bool) -> Iterator[str]:
@@ -81,7 +85,7 @@ def _nan_counts(task: Task, finding: Finding, chunks: range, *, complete: bool) 
         yield f"{finding.nan_wrong} of {finding.nan_points} NaN logits are wrong"
 
 
-def _of_summary(task: Task, summary: Summary, first: int, last: int) -> Iterator[str]:
+def _of_summary(task: Task, summary: Summary, first: int, last: int, kept: Collection[int]) -> Iterator[str]:
     blank = Summary()
     for name in ("counts", "histogram", "profile_ulp", "profile_code"):
         if len(getattr(summary, name)) != len(getattr(blank, name)):
@@ -97,14 +101,14 @@ def _of_summary(task: Task, summary: Summary, first: int, last: int) -> Iterator
         yield f"{summary.wrong} of {summary.checked} checked points are wrong, and {summary.settled} of {summary.points} settled"
     if len(summary.worst) > WORST or not all(first <= case.position <= last for case in summary.worst):
         yield "the worst points lie outside its chunks"
-    yield from _of_segments(task, summary, first, last)
+    yield from _of_segments(task, summary, first, last, kept)
 
 
-def _of_segments(task: Task, summary: Summary, first: int, last: int) -> Iterator[str]:
-    if not set(summary.segments) <= FAILING:
+def _of_segments(task: Task, summary: Summary, first: int, last: int, kept: Collection[int]) -> Iterator[str]:
+    if not set(summary.segments) <= set(kept):
         yield "there are regions of an outcome that is none"
         return
-    for code in sorted(FAILING):
+    for code in sorted(kept):
         segments, end = summary.segments[code].tolist() if code in summary.segments else [], first - 1
         for start, stop, points in segments:
             if not end < start <= stop <= last:

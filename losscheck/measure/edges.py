@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from losscheck.backends.blocks import LANES
 from losscheck.filter.classify import FAILING
-from losscheck.measure.engine import CHECKED, Engine, check, judge
+from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
+from losscheck.measure.engine import CHECKED, Engine, check, judge_all, summarise_stream
 from losscheck.measure.reference import Judged
-from losscheck.measure.summary import Summary, segments_of, summarise
+from losscheck.measure.summary import Summary, segments_of
 from losscheck.points.grid import decode_ordinals
 
 __all__ = ["SampleEngine"]
@@ -28,29 +29,29 @@ class SampleEngine(Engine):
         ordinals = np.array(sample, np.int64)
         logits, results = self.values(ordinals)
         self.begin()
-        codes, edges = {}, []
+        edges = []
         checked = np.unique(np.linspace(0, len(sample) - 1, CHECKED).astype(np.int64))
-        for quantity, stream in self.streams.items():
-            values = results[quantity == "grad"]
-            judged = judge(np, stream, logits, values)
-            summary = self.totals[quantity] = summarise(np, judged, ordinals, results, cells=self.cells)
-            check(summary, stream, logits[checked], values[checked], Judged(judged.codes[checked], judged.ulps[checked]))
-            codes[quantity] = judged.codes
+        found = judge_all(np, self.streams, self.effects, logits, results)
+        for quantity, judged in found.items():
+            summary = self.totals[quantity] = summarise_stream(np, quantity, judged, ordinals, results, self.cells)
+            if quantity in self.streams:
+                some = Judged(judged.codes[checked], judged.ulps[checked])
+                check(summary, self.streams[quantity], logits[checked], results[quantity][checked], some)
             edges += _edges(quantity, judged.codes, sample)
         _bisect(edges, self.codes)
         for quantity, summary in self.totals.items():
-            summary.segments = _segments(codes[quantity], sample, [edge for edge in edges if edge.quantity == quantity])
+            mine = [edge for edge in edges if edge.quantity == quantity]
+            summary.segments = _segments(found[quantity].codes, sample, mine, EFFECT_KEPT if quantity == EFFECT else FAILING)
         return self.end()
 
-    def values(self, ordinals: Any) -> tuple[Any, tuple[Any, Any]]:
+    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any]]:
         """Logits and results at any ordinals; padded to whole vectors, so that every point goes through the same code."""
         import numpy as np
 
         count = len(ordinals)
         logits = decode_ordinals(self.grid.dtype, ordinals)
-        loss, grad = self.call(np.concatenate([logits, np.repeat(logits[-1:], -count % LANES)]))
-        wide = [None if result is None else result[:count].astype(np.float64) for result in (loss, grad)]
-        return logits.astype(np.float64), (wide[0], wide[1])
+        results = self.results(self.call(np.concatenate([logits, np.repeat(logits[-1:], -count % LANES)])))
+        return logits.astype(np.float64), {quantity: values[:count] for quantity, values in results.items()}
 
     def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
         """The code at one ordinal for each edge; the implementation is called once for all."""
@@ -58,10 +59,13 @@ class SampleEngine(Engine):
 
         logits, results = self.values(np.array(ordinals, np.int64))
         found = np.zeros(len(edges), np.int64)
-        for quantity, stream in self.streams.items():
+        for quantity in self.totals:
             mine = np.flatnonzero([edge.quantity == quantity for edge in edges])
             if len(mine):
-                found[mine] = judge(np, stream, logits[mine], results[quantity == "grad"][mine]).codes
+                streams = self.streams if quantity == EFFECT else {quantity: self.streams[quantity]}
+                some = {name: results[name][mine] for name in streams}
+                judged = judge_all(np, streams, self.effects if quantity == EFFECT else None, logits[mine], some)
+                found[mine] = judged[quantity].codes
         return found.tolist()
 
 
@@ -100,7 +104,7 @@ def _bisect(edges: list[_Edge], code_at: Callable[[list[_Edge], list[int]], list
                 edge.outside = middle
 
 
-def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge]) -> dict[int, Any]:
+def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge], kept: Collection[int]) -> dict[int, Any]:
     """Runs of the sample as segments, their ends moved to where bisection found them."""
     import numpy as np
 
@@ -108,4 +112,4 @@ def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge]) -> dict[i
     code_of = codes[starts]
     firsts = np.array([sample[0], *(edge.inside for edge in edges[1::2])])
     lasts = np.array([*(edge.inside for edge in edges[0::2]), sample[-1]])
-    return {int(code): segments_of(firsts[code_of == code], lasts[code_of == code]) for code in np.unique(code_of) if code in FAILING}
+    return {int(code): segments_of(firsts[code_of == code], lasts[code_of == code]) for code in np.unique(code_of) if code in kept}

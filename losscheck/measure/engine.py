@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.backends import Call
+from losscheck.filter.classify import FAILING
+from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, Effects
 from losscheck.measure.reference import Claim, Judged, Reference, on_host
 from losscheck.measure.summary import Summary, summarise
 from losscheck.points.grid import Grid, decode_ordinals
@@ -27,12 +29,28 @@ class Stream:
     target: float
 
 
-def judge(xp: Any, stream: Stream, logits: Any, values: Any) -> Judged:
+def judge(xp: Any, stream: Stream, logits: Any, values: Any, filtered: tuple[Any, Any]) -> Judged:
     """Codes and signed ulp of float64 arrays of ``xp``: by the filter, and by the oracle where it leaves them open."""
-    reference, claim, target = stream.reference, stream.claim, stream.target
-    judged = reference.classify(xp, values, reference.filter(xp, claim, logits, target))
-    reference.settle(xp, judged, claim, logits, target, values)
+    judged = stream.reference.classify(xp, values, filtered)
+    stream.reference.settle(xp, judged, stream.claim, logits, stream.target, values)
     return judged
+
+
+def judge_all(
+    xp: Any, streams: Mapping[str, Stream], effects: Effects | None, logits: Any, results: Mapping[str, Any]
+) -> dict[str, Judged]:
+    """The outcomes of each quantity and, with ``effects``, what loss and gradient together do to training."""
+    found, filtered = {}, {}
+    for quantity, stream in streams.items():
+        filtered[quantity] = stream.reference.filter(xp, stream.claim, logits, stream.target)
+        found[quantity] = judge(xp, stream, logits, results[quantity], filtered[quantity])
+    if effects:
+        target = next(iter(streams.values())).target
+        for quantity, stream in streams.items():
+            if effects.definition(quantity) != stream.claim:
+                filtered[quantity] = stream.reference.filter(xp, effects.definition(quantity), logits, target)
+        found[EFFECT] = effects.judge(xp, logits, target, results, found, filtered)
+    return found
 
 
 def check(summary: Summary, stream: Stream, logits: Any, values: Any, judged: Judged) -> None:
@@ -48,8 +66,8 @@ class Engine:
 
     block = ARRAY_BLOCK
 
-    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid) -> None:
-        self.call, self.streams, self.grid = call, streams, grid
+    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None) -> None:
+        self.call, self.streams, self.grid, self.effects = call, streams, grid, effects
         self.cells = grid.cell_starts
         self.stride = max(1, grid.points // CHECKED)
         self.totals: dict[str, Summary] = {}
@@ -62,13 +80,17 @@ class Engine:
         return self.end()
 
     def begin(self) -> None:
-        self.totals = {quantity: Summary() for quantity in self.streams}
+        self.totals = {quantity: Summary() for quantity in (*self.streams, *([EFFECT] if self.effects else []))}
 
     def add(self, first: int, count: int) -> None:
         raise NotImplementedError
 
     def end(self) -> dict[str, Summary]:
         return self.totals
+
+    def results(self, returned: tuple[Any, Any]) -> dict[str, Any]:
+        """What a call returned, as float64, by the quantities asked."""
+        return {name: _wide(values) for name, values in zip(("loss", "grad"), returned, strict=True) if name in self.streams}
 
     def to_check(self, first: int, count: int) -> slice:
         """Which of ``count`` floats from an ordinal on belong to the stratified sample: every stride-th of the range."""
@@ -79,8 +101,10 @@ class ArrayEngine(Engine):
     """By operations on numpy arrays, or on torch tensors of a device; ``call`` takes and returns what the engine works on.
     Of a device only the few points leave that the oracle is asked about."""
 
-    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid, device: str = "", block: int = 0) -> None:
-        super().__init__(call, streams, grid)
+    def __init__(
+        self, call: Call, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None, *, device: str = "", block: int = 0
+    ) -> None:
+        super().__init__(call, streams, grid, effects)
         self.device = device
         self.block = block or (TENSOR_BLOCK if device else ARRAY_BLOCK)
         self.xp: Any
@@ -98,15 +122,22 @@ class ArrayEngine(Engine):
         on_device = {"device": self.device} if self.device else {}
         ordinals = xp.arange(first, first + count, dtype=xp.int64, **on_device)
         logits = _tensor(self.grid, ordinals) if self.device else decode_ordinals(self.grid.dtype, ordinals)
-        results: list[Any] = [None if result is None else _wide(result) for result in self.call(logits)]
+        results = self.results(self.call(logits))
         logits = _wide(logits)
-        for quantity, stream in self.streams.items():
-            values = results[quantity == "grad"]
-            judged = judge(xp, stream, logits, values)
-            summary = summarise(xp, judged, ordinals, results, cells=self.cells)
-            some = Judged(on_host(judged.codes[chosen]), on_host(judged.ulps[chosen]))
-            check(summary, stream, on_host(logits[chosen]), on_host(values[chosen]), some)
+        for quantity, judged in judge_all(xp, self.streams, self.effects, logits, results).items():
+            summary = summarise_stream(xp, quantity, judged, ordinals, results, self.cells)
+            if quantity in self.streams:
+                some = Judged(on_host(judged.codes[chosen]), on_host(judged.ulps[chosen]))
+                check(summary, self.streams[quantity], on_host(logits[chosen]), on_host(results[quantity][chosen]), some)
             self.totals[quantity] = self.totals[quantity].merge(summary)
+
+
+def summarise_stream(xp: Any, quantity: str, judged: Judged, ordinals: Any, results: Mapping[str, Any], cells: Any) -> Summary:
+    """The summary of a quantity, or of the effects, which are ordered by severity."""
+    effect = quantity == EFFECT
+    kept = EFFECT_KEPT if effect else FAILING
+    both = (results.get("loss"), results.get("grad"))
+    return summarise(xp, judged, ordinals, both, cells=cells, kept=kept, by_severity=effect)
 
 
 def _wide(values: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 
 from losscheck.backends import Call, Prepared, backend_named
 from losscheck.core.dtypes import FORMATS, Format
+from losscheck.measure.effect_stream import Effects
 from losscheck.measure.engine import ArrayEngine, Engine, Stream
 from losscheck.measure.reference import Reference, formula_of
 from losscheck.measure.task import Task
 
-__all__ = ["References", "call_of", "count_nans", "engine_of", "judged_dtype", "prepared_of", "streams_of"]
+__all__ = ["References", "call_of", "count_nans", "effects_of", "engine_of", "judged_dtype", "prepared_of", "streams_of"]
 
 TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
 
@@ -40,6 +41,12 @@ def streams_of(task: Task, references: References) -> dict[str, Stream]:
     }
 
 
+def effects_of(task: Task, references: References) -> Effects:
+    """What finds the effects of a task's implementation."""
+    asked = {quantity: references.of(task, quantity) for quantity in task.quantities}
+    return Effects(task.loss, task.subject.implementation, asked)
+
+
 def engine_of(task: Task, references: References) -> Engine:
     """What scans a task. Compiled filters are worth keeping from chunk to chunk."""
     from losscheck.filter.running_error import NoFilterError
@@ -48,20 +55,21 @@ def engine_of(task: Task, references: References) -> Engine:
 
     streams: Mapping[str, Stream] = streams_of(task, references)
     subject, grid = task.subject, task.grid
+    effects = effects_of(task, references)
     if grid.sample is not None:
-        return SampleEngine(call_of(task), streams, grid)
+        return SampleEngine(call_of(task), streams, grid, effects)
     if grid.points >= WORTHWHILE and subject.device != "cpu" and (subject.backend, subject.mode) == ("torch", "eager"):
         from losscheck.backends.torch import BACKEND
 
-        return ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, grid, subject.device)
+        return ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, grid, effects, device=subject.device)
     call = call_of(task)
     if grid.points >= WORTHWHILE and all(stream.reference.dtype is grid.dtype for stream in streams.values()):
         try:
-            return CompiledEngine(call, streams, grid)
+            return CompiledEngine(call, streams, grid, effects)
         except (NoFilterError, ImportError):
             # No compiled filter for this formula, or no numba: the same rules on arrays, only slower.
             pass
-    return ArrayEngine(call, streams, grid)
+    return ArrayEngine(call, streams, grid, effects)
 
 
 def judged_dtype(task: Task, quantity: str) -> Format:

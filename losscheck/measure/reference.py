@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from losscheck.core.dtypes import Format
-from losscheck.core.error import classify, ulp_error
+from losscheck.core.error import as_float64, classify, ulp_error
 from losscheck.core.exact import Exact
 from losscheck.core.loss import Formula, Implementation, Loss
 from losscheck.core.outcome import Outcome
@@ -17,11 +17,12 @@ from losscheck.filter.classify import CODE, CODES, UNDECIDED, Limits, buckets, d
 from losscheck.filter.running_error import NoFilterError
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["MOST_ASKED", "UNASKED", "Budget", "Claim", "Judged", "Reference", "definition_of", "distinct", "formula_of"]
+__all__ = ["ENOUGH", "MOST_ASKED", "UNASKED", "Budget", "Claim", "Judged", "Reference", "definition_of", "distinct", "formula_of"]
 
 # Different (logit, target, value) of one row that the oracle is asked about: some seconds of work. All of a narrow dtype's
 # undecided elements are far fewer; of float64, which no filter decides to the last bit, it is a sample beyond that.
 MOST_ASKED = 2**15
+ENOUGH = 2.0**-30  # the bound with which a value serves for an effect: its thresholds are conventions
 KEPT = 200_000  # exact values remembered
 UNASKED = len(CODES)  # the code of an undecided element that the oracle was not asked about
 OK, INACCURATE, MISSED_INF = (CODE[outcome] for outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.MISSED_INF))
@@ -72,6 +73,7 @@ class Judged:
     codes: Any
     ulps: Any
     settled: int = 0
+    errors: dict[str, float] = field(default_factory=dict)  # of effects: the largest absolute error of each quantity
 
 
 class Reference:
@@ -121,15 +123,31 @@ class Reference:
         """
         if self.dtype.bits < 64:
             try:
-                with _quiet(xp):
+                with quiet(xp):
                     return filter_arrays(xp, claim.formula, logits, target, self.params, self.dtype, claim.differentiate)
             except NoFilterError:
                 pass
         return xp.full_like(logits, math.nan), xp.full_like(logits, math.inf)
 
+    def values(self, xp: Any, claim: Claim, logits: Any, targets: Any, filtered: tuple[Any, Any]) -> Any:
+        """Exact values to about 2^-30 of themselves as float64: the filter's, and the oracle's where it does not know so much."""
+        import numpy as np
+
+        value, bound = filtered
+        # What is held at exp(-700) is nothing, whatever its bound.
+        unknown = xp.where(~(bound <= ENOUGH) & ~(abs(value) < 2.0**-900) & (logits == logits))[0]
+        if not len(unknown):
+            return value
+        xs = on_host(logits[unknown]).tolist()
+        zs = [targets] * len(xs) if isinstance(targets, float) else on_host(targets[unknown]).tolist()
+        exacts = [self.at(claim, x, z) for x, z in zip(xs, zs, strict=True)]
+        value = value + 0.0  # a copy
+        value[unknown] = like(value, np.array([as_float64(exact) for exact in exacts]))
+        return value
+
     def classify(self, xp: Any, values: Any, filtered: tuple[Any, Any]) -> Judged:
         """What the filter's values and bounds decide about values returned; the rest is UNDECIDED."""
-        with _quiet(xp):
+        with quiet(xp):
             codes, ulps = decide_arrays(xp, values, *filtered, self.limits)
             if self.dtype.bits == 64:
                 # Beyond these sizes the ulp of float64 leaves its own range; between them the filter sees gross failures alone.
@@ -177,7 +195,7 @@ class Reference:
         return len(known), int((apart | (judged.codes[known] != exactly[:, 0])).sum())
 
 
-def _quiet(xp: Any) -> Any:
+def quiet(xp: Any) -> Any:
     """numpy without its warnings; torch has none."""
     import contextlib
 

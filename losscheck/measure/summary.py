@@ -48,6 +48,7 @@ class Summary:
         first: the first case of each failing code.
         worst: the WORST cases by |ulp|, or by_severity by code first; ties by position.
         profile_ulp, profile_code: for each of CELLS cells of the range the largest |ulp| and the severest code.
+        loss_error, grad_error: of effects, the largest |value - definition|.
         settled: points that the exact oracle had to settle.
         checked, wrong: points of the stratified sample, and how many of them the filter had misjudged.
     """
@@ -62,6 +63,8 @@ class Summary:
     first: dict[int, Case] = field(default_factory=dict)
     worst: list[Case] = field(default_factory=list)
     by_severity: bool = False
+    loss_error: float = 0.0
+    grad_error: float = 0.0
     profile_ulp: list[float] = field(default_factory=lambda: [-1.0] * CELLS)
     profile_code: list[int] = field(default_factory=lambda: [len(CODES)] * CELLS)
     settled: int = 0
@@ -76,6 +79,8 @@ class Summary:
             histogram=_added(self.histogram, after.histogram),
             top=max(self.top, after.top),
             gap=max(self.gap, after.gap),
+            loss_error=max(self.loss_error, after.loss_error),
+            grad_error=max(self.grad_error, after.grad_error),
             first=after.first | self.first,
             by_severity=self.by_severity or after.by_severity,
             profile_ulp=list(map(max, self.profile_ulp, after.profile_ulp)),
@@ -106,7 +111,7 @@ class Summary:
         """Plain lists, for a state file."""
         return {
             **{name: getattr(self, name) for name in _PLAIN},
-            "top": self.top.hex(),
+            **{name: getattr(self, name).hex() for name in _FLOATS},
             "segments": {str(code): segments.tolist() for code, segments in self.segments.items()},
             "first": [_case_to_json(case) for case in self.first.values()],
             "worst": [_case_to_json(case) for case in self.worst],
@@ -116,9 +121,9 @@ class Summary:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Summary:
         """The inverse of :meth:`to_json`; KeyError, TypeError or ValueError for anything else."""
+        plain: dict[str, Any] = {name: data[name] for name in _PLAIN} | {name: float.fromhex(data[name]) for name in _FLOATS}
         return cls(
-            **{name: data[name] for name in _PLAIN},
-            top=float.fromhex(data["top"]),
+            **plain,
             segments={int(code): _segments_from_json(segments) for code, segments in data["segments"].items()},
             first={case[1]: _case_from_json(case) for case in data["first"]},
             worst=[_case_from_json(case) for case in data["worst"]],
@@ -126,6 +131,7 @@ class Summary:
         )
 
 
+_FLOATS = ("top", "loss_error", "grad_error")
 _PLAIN = ("points", "counts", "unasked", "histogram", "gap", "by_severity", "profile_code", "settled", "checked", "wrong")
 
 
@@ -202,6 +208,7 @@ def summarise(
     summary.unasked = counts.pop()
     summary.counts = counts
     summary.top = max(0.0, float(size.max()))
+    summary.loss_error, summary.grad_error = (judged.errors.get(quantity, 0.0) for quantity in ("loss", "grad"))
 
     def cases(where: Any) -> list[Case]:
         columns = [positions, codes, judged.ulps, *results]

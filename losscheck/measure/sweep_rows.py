@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from losscheck.core.effect import EffectFinding
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
 from losscheck.filter.classify import CODES, bucket_name
-from losscheck.measure.engines import References, call_of
+from losscheck.measure.effect_stream import EFFECT
+from losscheck.measure.engines import References, call_of, effects_of
 from losscheck.measure.point_rows import point_row
 from losscheck.measure.reference import Reference, definition_of, formula_of
 from losscheck.measure.summary import Case, Summary
@@ -49,6 +52,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
     reference = references.of(task, quantity)
     if reference.dtype is not task.grid.dtype:
         base |= {"dtype": reference.dtype.name, "logit_dtype": task.grid.dtype.name}
+    base["effect"] = _effect(task, finding.summaries.get(EFFECT), references)
     worst = tuple(_point(task, quantity, reference, case) for case in summary.worst)
     return SweepRow(
         **base,
@@ -64,6 +68,22 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
         nan_points=finding.nan_points,
         nan_wrong=finding.nan_wrong,
     )
+
+
+def _effect(task: Task, summary: Summary | None, references: References) -> EffectFinding | None:
+    """The effect of the worst point, and the regions of that effect."""
+    if summary is None or not summary.worst:
+        return None
+    case, value = summary.worst[0], task.grid.dtype.from_ordinal
+    errors = {"loss": summary.loss_error, "grad": summary.grad_error}
+    asked = {quantity: errors[quantity] for quantity in task.quantities}
+    found = effects_of(task, references).finding(case, value(case.position), task.target, asked)
+    if case.code not in summary.segments:
+        return found
+    ends = [(value(first), value(last)) for first, last, _ in summary.segments[case.code].tolist()]
+    width = task.grid.high - task.grid.low
+    share = min(1.0, sum(last - first for first, last in ends) / width) if 0 < width < math.inf else None
+    return replace(found, first=ends[0][0], last=ends[-1][1], share=share)
 
 
 def _point(task: Task, quantity: str, reference: Reference, case: Case) -> PointRow:

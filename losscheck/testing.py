@@ -88,7 +88,7 @@ def _several(value: Any) -> Any:
 
 def _told(spec: str, case: Case, bad: Sequence[Any]) -> str:
     from losscheck.gate.measured import remarks
-    from losscheck.renderers.gate_words import worst_point
+    from losscheck.renderers.verdicts import worst_point
 
     if not bad:
         return f"{spec}: nothing could be judged"

@@ -330,7 +330,7 @@ def test_a_broken_budget_exits_1_with_everything_needed(call, tmp_path):
         "reproduce: losscheck compare --logit -15 --target 0 --loss bce --impl torch-bce-with-logits --backend torch --dtype float32",
     ):  # fmt: skip
         assert words in said
-    assert out.splitlines()[-1].startswith("gate broken: ")
+    assert out.splitlines()[-1].startswith("✗ gate broken: ")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_an_undecided_row_exits_2(call, monkeypatch, register, tmp_path):
 
     assert code == 2
     assert "could not run: NotImplementedError: no kernel for this dtype" in " ".join(out.split())
-    assert out.splitlines()[-1].startswith("gate could not judge: ")
+    assert out.splitlines()[-1].startswith("✗ gate could not judge: ")
 
 
 def test_a_crash_exits_2(call, monkeypatch, tmp_path):

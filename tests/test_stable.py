@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from losscheck.backends import Batch, backend_named
+from losscheck.backends import Invocation, backend_named
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import ulp_error
 from losscheck.core.outcome import Outcome
@@ -90,7 +90,7 @@ def run(loss_name, name, backend, dtype_name, xs, z, params=None):
     resolved = loss.resolve(params or {}, dtype)
     padding = -len(xs) % 64
     logits = (*xs, *xs[-1:] * padding)
-    result = backend_named(backend).run(Batch(loss, one, logits, (z,) * len(logits), resolved, dtype, "cpu"))
+    result = backend_named(backend).prepare(Invocation(loss, one, resolved, dtype))(logits, z)
     return np.array(result.loss[: len(xs)]), np.array(result.grad[: len(xs)]), resolved
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from losscheck.backends import Batch, backend_named
+from losscheck.backends import Invocation, backend_named
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import classify, ulp_error
@@ -20,7 +20,7 @@ from losscheck.filter.classify import BUCKETS, CODES
 from losscheck.filter.running_error import RunningErrorArithmetic
 from losscheck.measure.compiled import CompiledEngine
 from losscheck.measure.engine import ArrayEngine
-from losscheck.measure.engines import References, call_of, effects_of, prepared_of, streams_of
+from losscheck.measure.engines import References, call_of, device_call_of, effects_of, streams_of
 from losscheck.measure.reference import formula_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -111,9 +111,9 @@ def brute_force(task, quantity):
     """Counts, histogram and regions, one float at a time: the values of `compare`, judged by the oracle alone."""
     dtype, subject = task.grid.dtype, task.subject
     logits = tuple(dtype.between(task.grid.low, task.grid.high))
-    batch = Batch(task.loss, subject.implementation, logits, (task.target,) * len(logits), task.params, dtype, "cpu")
-    result = backend_named(subject.backend).run(batch)
-    values = result.loss if quantity == "loss" else result.grad
+    invocation = Invocation(task.loss, subject.implementation, task.params, dtype)
+    result = backend_named(subject.backend).prepare(invocation)(logits, task.target)
+    values = (result.loss if quantity == "loss" else result.grad).tolist()
     formula, differentiate = formula_of(task.loss, subject.implementation, quantity)
     params = tuple(task.params.items())
     exacts = exact_table(formula, differentiate, task.target, params, dtype.name, task.grid.low, task.grid.high)
@@ -294,14 +294,12 @@ def to_float32(x):
 
 
 def three_engines(task):
-    from losscheck.backends.torch import BACKEND
-
     references = References()
     streams, effects = streams_of(task, references), effects_of(task, references)
     yield ArrayEngine(call_of(task), streams, task.grid, effects)
     yield CompiledEngine(call_of(task), streams, task.grid, effects)
     if task.subject.backend == "torch":
-        yield ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, task.grid, effects, device="cpu", block=2**10)
+        yield ArrayEngine(device_call_of(task), streams, task.grid, effects, device="cpu", block=2**10)
 
 
 @pytest.mark.parametrize(

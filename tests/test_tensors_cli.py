@@ -292,8 +292,8 @@ def test_csv_and_markdown_read_back(call, batch):
     assert len(lines) == 4 and {line["quantity"] for line in lines} == {"loss", "grad"}
     assert lines[0]["first"].split()[0] == "lost:[2,3,1]" and "lost=1" in lines[0]["counts"]
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {7, 9}
-    assert "**lost**" in text and "element [2, 3, 1]" in text and "Reproduce: `losscheck compare --tensors batch.pt" in text
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {8, 9}
+    assert "**✗ lost**" in text and "element [2, 3, 1]" in text and "Reproduce: `losscheck compare --tensors batch.pt" in text
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -365,8 +365,6 @@ MISTAKES = {
     "no file": (("--tensors", "batsh.pt"), "cannot read batsh.pt: No such file", "check the name"),
     "a folder": (("--tensors", "."), "it is a folder", "name a file"),
     "three files": (("--tensors", "a.npy", "--tensors", "b.npy", "--tensors", "c.npy"), "3 files", "two with one tensor each"),
-    "html": (("--tensors", "batch.pt", "--format", "html"), "--format html shows sweeps", "markdown or json"),
-    "html by suffix": (("--tensors", "batch.pt", "--output", "a.html"), "--format html shows sweeps", "markdown or json"),
     "unknown loss": (("--tensors", "no.pt", "--loss", "bec"), "unknown loss 'bec'", "did you mean bce"),
     "unknown dtype": (("--tensors", "no.pt", "--dtype", "flaot32"), "unknown dtype 'flaot32'", "did you mean float32"),
     "unknown rule": (("--tensors", "no.pt", "--fail-on", "nna"), "--fail-on 'nna'", "nan"),

@@ -10,20 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from losscheck.backends import backend_named
-from losscheck.backends.extras import missing
 from losscheck.callables.loading import is_spec, load
 from losscheck.callables.notes import notes_on
-from losscheck.callables.selection import select
 from losscheck.core import registry
-from losscheck.core.call_spec import PLAIN_CALL
+from losscheck.core.absence import Absence
 from losscheck.core.dtypes import FLOAT64, FORMATS, Format
 from losscheck.core.error import deviation
-from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, SweepQuestion
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.gate.case import Case
+from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
 from losscheck.measure.reference import definition_of, formula_of
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -31,7 +28,7 @@ from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding, Task
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["Measured", "implementation_of", "measure", "place_of", "remarks"]
+__all__ = ["Measured", "measure", "place_of", "remarks"]
 
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
 
@@ -146,13 +143,9 @@ def _has_no_gradient(measured: Measured) -> bool:
     """numpy cannot differentiate: without a gradient of its own an implementation has none there, and nothing is judged."""
     if measured.quantity != "grad" or measured.backend != "numpy":
         return False
-    return implementation_of(measured.case, measured.implementation).gradient is None
-
-
-def implementation_of(case: Case, name: str) -> Implementation:
-    """The implementation that a row of a case is about."""
-    loss = registry.loss_named(case.loss)
-    return select([loss], [name], case.backends, case.call_spec() if is_spec(name) else PLAIN_CALL)[0]
+    return any(row.absence is Absence.NO_GRADIENT for row in measured.rows) or any(
+        task.subject.implementation.gradient is None for task in measured.tasks
+    )
 
 
 def place_of(case: Case, name: str) -> tuple[str, int]:
@@ -165,13 +158,6 @@ def place_of(case: Case, name: str) -> tuple[str, int]:
         # As editors and CI open it: from here, when it lies below.
         file = file.relative_to(Path.cwd())
     return (str(file), own.line) if own.file else ("", 0)
-
-
-def _missing(case: Case, name: str, backend: str, device: str, mode: str) -> str:
-    """Why the framework or the device of a row is not here; empty when both are."""
-    if reason := backend_named(backend).why_unavailable(device, mode):
-        return reason
-    return "" if is_spec(name) else missing(implementation_of(case, name), backend)
 
 
 def _params(case: Case) -> dict[str, float]:
@@ -210,7 +196,7 @@ def _points(case: Case, dtype: Format, **of: Any) -> list[Measured]:
             *key[:4],
             dtype,
             key[4],
-            missing=_missing(case, *key[:4]),
+            missing=next((row.reason for row in rows if row.absence is Absence.NOT_HERE), ""),
             counts=Counter(row.outcome for row in rows),
             max_ulp=max((math.inf if math.isnan(row.ulp) else abs(row.ulp) for row in rows if row.ulp is not None), default=0.0),
             rows=tuple(rows),
@@ -239,7 +225,7 @@ def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], swept
         *key[:4],
         dtype,
         key[4],
-        missing=_missing(case, *key[:4]),
+        missing=missing.reason if (missing := not_here(swept[0][0].subject)) else "",
         counts=counts,
         max_ulp=max(row.max_ulp for _, row in swept),
         rows=tuple(worst for _, row in swept for worst in row.worst),

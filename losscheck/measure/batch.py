@@ -9,13 +9,14 @@ from typing import Any
 
 from losscheck.callables.selection import select
 from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
-from losscheck.core.dtypes import format_named
+from losscheck.core.dtypes import FORMATS, format_named
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, Subject
 from losscheck.filter.classify import CODE, CODES, UNDECIDED
 from losscheck.filter.pairs import filter_pairs, part
-from losscheck.measure.batch_call import BLOCK, Caller, RefusedError
+from losscheck.measure.batch_call import BLOCK, BatchCaller, RefusedError
+from losscheck.measure.call import no_gradient
 from losscheck.measure.compare import subjects
 from losscheck.measure.point_rows import PointRows
 from losscheck.measure.reduced import Wholes
@@ -80,11 +81,13 @@ class _Run:
         self.question, self.loss, self.elements, self.dtype = question, loss, elements, elements.dtype
         self.params = loss.resolve_own(question.params, elements.dtype)
         self.places = np.arange(len(elements)) if elements.inside is None else np.flatnonzero(elements.inside)
-        self.reference = Reference(self.params, self.dtype, question.oracle, question.max_ulp)
-        self.wholes = Wholes(question, loss, elements, self.params, self.reference)
-        self.callers = [Caller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
-        self.reasons = {caller.subject: caller.why_not() for caller in self.callers}
+        self.references = {dtype: Reference(self.params, dtype, question.oracle, question.max_ulp) for dtype in FORMATS.values()}
+        self.wholes = Wholes(question, loss, elements, self.params, self.references[self.dtype])
+        self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
+        self.reasons = {caller.subject: refusal.reason if (refusal := caller.why_not()) else "" for caller in self.callers}
         self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
+        # The dtypes that came out, in which the elements are judged.
+        self.dtypes = {(caller.subject, quantity): self.dtype for caller in self.callers for quantity in question.quantities}
         keys = [(caller.subject, quantity) for caller in self.callers for quantity in question.quantities]
         self.summaries = {key: Summary(by_severity=True) for key in keys}
         self.budgets = {key: Budget(len(self.places)) for key in keys}
@@ -132,7 +135,7 @@ class _Run:
         telling[self.places[:: max(1, len(self.places) // most)]] = True
         return telling
 
-    def _judge_some(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
+    def _judge_some(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         kept = self.only[caller.subject][block[0]]
         if kept.any():
             places, logits, targets = (values[kept] for values in block)
@@ -143,31 +146,32 @@ class _Run:
                 slice(0, len(places), self.stride),
             )
 
-    def _judge(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: slice) -> None:
+    def _judge(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: slice) -> None:
         import numpy as np
 
         places, logits, targets = block
-        loss, gradient, refused = caller.elements(logits, targets)
-        subject, kept = caller.subject, ~refused
-        if refused.any():
-            chosen = slice(0)
-        results = tuple(None if values is None else values[kept] for values in (loss, gradient))
-        logits, targets, places = logits[kept], targets[kept], places[kept]
-        for quantity, values in zip(("loss", "grad"), results, strict=True):
+        computed, subject = caller.elements(logits, targets), caller.subject
+        for quantity, values in (("loss", computed.loss), ("grad", computed.gradient)):
             key = (subject, quantity)
             if key not in self.summaries or values is None:
                 continue
+            refused, dtype = computed.refused[quantity], computed.dtypes[quantity]
+            self.dtypes[key], reference, kept = dtype, self.references[dtype], ~refused
             claim = formula_of(self.loss, subject.implementation, quantity)
             value, bound = seen(claim)
-            judged = self.reference.classify(np, values, (value[kept], bound[kept]))
-            self.reference.settle(np, judged, claim, logits, targets, values, self.budgets[key])
-            summary = summarise(np, judged, places, results, by_severity=True)
+            judged = reference.classify(np, values[kept], (value[kept], bound[kept]))
+            points = logits[kept], targets[kept], values[kept]
+            reference.settle(np, judged, claim, *points, self.budgets[key])
+            both = [None if returned is None else returned[kept] for returned in (computed.loss, computed.gradient)]
+            summary = summarise(np, judged, places[kept], both, by_severity=True)
             summary.counts[CODE[Outcome.UNAVAILABLE]] += int(refused.sum())
-            some = Judged(judged.codes[chosen], judged.ulps[chosen])
-            summary.checked, summary.wrong = self.reference.check(claim, logits[chosen], targets[chosen], values[chosen], some)
+            if not refused.any():
+                some = Judged(judged.codes[chosen], judged.ulps[chosen])
+                xs, zs, ys = (column[chosen] for column in points)
+                summary.checked, summary.wrong = reference.check(claim, xs, zs, ys, some)
             self.summaries[key] = self.summaries[key].merge(summary)
         if self.wholes.asked and subject not in self.only:
-            self.wholes.add_computed(subject, block[0], loss)
+            self.wholes.add_computed(subject, places, computed.loss)
 
     def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         import numpy as np
@@ -195,23 +199,24 @@ class _Run:
     def rows(self) -> list[TensorRow]:
         return [self._row(caller, quantity) for caller in self.callers for quantity in self.question.quantities]
 
-    def _row(self, caller: Caller, quantity: str) -> TensorRow:
-        subject = caller.subject
+    def _row(self, caller: BatchCaller, quantity: str) -> TensorRow:
+        subject, dtype = caller.subject, self.dtypes[caller.subject, quantity]
         row = TensorRow(
             loss=self.loss.name,
             implementation=subject.implementation.name,
             backend=subject.backend,
             device=subject.device,
-            dtype=self.dtype.name,
+            dtype=dtype.name,
             quantity=quantity,
             params=self.params,
             judged=len(self.places),
+            logit_dtype="" if dtype is self.dtype else self.dtype.name,
         )
         if reason := self.reasons[subject]:
             return replace(row, reason=reason)
         summary = self.summaries[subject, quantity]
         if not sum(summary.counts):
-            return replace(row, reason="it has no gradient on this backend")
+            return replace(row, reason=no_gradient(subject).reason)
         counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
         worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
         far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())
@@ -238,18 +243,18 @@ class _Run:
         assert value is not None
         logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
         points = PointRows(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
-        point = points.row(subject, quantity, 0, (value, self.dtype))
+        point = points.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
         return Element(index_of(case.position, self.elements.shape), point, case.loss, case.grad)
 
-    def _farthest(self, caller: Caller, quantity: str, place: int) -> Element:
+    def _farthest(self, caller: BatchCaller, quantity: str, place: int) -> Element:
         import numpy as np
 
         logits, targets = (values[place : place + 1].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
-        loss, gradient, _ = caller.elements(logits, targets)
-        returned = (None if values is None else float(values[0]) for values in (loss, gradient))
+        computed = caller.elements(logits, targets)
+        returned = (None if values is None else float(values[0]) for values in (computed.loss, computed.gradient))
         return self._element(caller.subject, quantity, Case(place, UNDECIDED, 0.0, *returned))
 
-    def _whole(self, caller: Caller) -> Any:
+    def _whole(self, caller: BatchCaller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
 

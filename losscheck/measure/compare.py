@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
-from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
-from losscheck.backends.blocks import LANES, SMALL
+from losscheck.backends import BACKENDS, ON_CUDA, backend_named
 from losscheck.backends.extras import EXTRAS, missing
-from losscheck.callables.loading import reason_of, stdout_to_stderr
 from losscheck.callables.selection import select
 from losscheck.core import registry
-from losscheck.core.dtypes import FORMATS, Format, format_named
+from losscheck.core.dtypes import format_named
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 from losscheck.core.request import Request, Subject
 from losscheck.core.results import Difference, PointRow
+from losscheck.measure.call import Caller, Piece, no_gradient, why_not
 from losscheck.measure.effects import with_effects
 from losscheck.measure.point_rows import Answer, PointRows
-from losscheck.points.listed import Points, check_domain, pair
+from losscheck.points.listed import check_domain, pair
 
 __all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
 
@@ -96,11 +94,10 @@ def subjects(question: Request, implementations: Sequence[Implementation], *, ex
     """
     for implementation in implementations:
         for backend in _backends(question, implementation, extras):
+            modes = [mode for mode in question.modes if mode in backend_named(backend).modes]
             for device in question.devices:
                 if device == "cpu" or backend in ON_CUDA:
-                    yield from (
-                        Subject(implementation, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes
-                    )
+                    yield from (Subject(implementation, backend, device, mode) for mode in modes)
 
 
 def _backends(question: Request, implementation: Implementation, extras: bool) -> list[str]:
@@ -132,73 +129,38 @@ def left_out(question: Request) -> dict[str, list[str]]:
 
 
 def _answers(point_rows: PointRows, subject: Subject) -> Answers:
+    """An answer for everything that is asked of a subject."""
     asked = point_rows.asked()
-    if reason := _why_not(point_rows, subject):
-        return dict.fromkeys(asked, reason)
-    together = _attempt(point_rows, subject, point_rows.points)
-    if isinstance(together, Result):
-        return {key: _value(point_rows.dtype, together, *key) for key in asked}
-    if point_rows.question.reduction != "none":
-        return dict.fromkeys(asked, together)
-    # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
-    alone = [_alone(point_rows, subject, Points((x,), (z,))) for x, z in point_rows.points.pairs()]
+    if refusal := why_not(point_rows.loss, subject, point_rows.params):
+        return dict.fromkeys(asked, refusal)
+    question = point_rows.question
+    gradient = "grad" in question.quantities
+    caller = Caller(point_rows.loss, subject, point_rows.params, point_rows.dtype, gradient=gradient, digits=question.digits)
     answers: Answers = {}
-    for quantity, index in asked:
-        result = alone[index or 0]
-        answers[quantity, index] = _value(point_rows.dtype, result, quantity, 0) if isinstance(result, Result) else result
+    elementwise, points = question.reduction == "none", point_rows.points
+    for piece in caller.pieces(points.logits, points.targets) if elementwise else [_whole(point_rows, caller)]:
+        for quantity, index in asked:
+            if index is None or piece.start <= index < piece.stop:
+                answers[quantity, index] = _answer(piece, quantity, (index or 0) - piece.start)
     return answers
 
 
-def _value(asked: Format, result: Result, quantity: str, index: int | None) -> Answer:
-    values = result.loss if quantity == "loss" else result.grad
-    if not values:
-        return result.why_no_grad or f"it has no {quantity} on this backend"
-    return values[index or 0], FORMATS[result.dtypes.get(quantity, asked.name)]
-
-
-def _why_not(point_rows: PointRows, subject: Subject) -> str:
-    """Why the subject cannot answer at all; empty when it can."""
-    for parameter in point_rows.loss.parameters:
-        if parameter.name in subject.implementation.ignores and point_rows.params[parameter.name] != parameter.default:
-            return f"{subject.implementation.name} takes no {parameter.name}"
-    return missing(subject.implementation, subject.backend) or backend_named(subject.backend).why_unavailable(subject.device, subject.mode)
-
-
-def _lanes(subject: Subject) -> int:
-    """What compiles for the shape it is given gets that of a sweep: XLA's code for another has been seen to have other bits."""
-    return SMALL if subject.backend in EXTRAS or subject.mode.startswith("compile") else LANES
-
-
-def _alone(point_rows: PointRows, subject: Subject, point: Points) -> Result | str:
-    """What it returned at one point; a gradient that cannot be taken does not take the loss with it."""
-    found = _attempt(point_rows, subject, point)
-    if isinstance(found, Result) or not subject.implementation.own or point_rows.question.quantities == ("loss",):
-        return found
-    bare = _attempt(point_rows, subject, point, gradient=False)
-    return replace(bare, why_no_grad=found) if isinstance(bare, Result) else found
-
-
-def _attempt(point_rows: PointRows, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
-    """What the implementation returned, or what it raised."""
-    question = point_rows.question
-    elementwise = question.reduction == "none"
-    padding = -len(points) % _lanes(subject) if elementwise else 0
-    batch = Batch(
-        loss=point_rows.loss,
-        implementation=subject.implementation,
-        logits=points.logits + points.logits[-1:] * padding,
-        targets=points.targets + points.targets[-1:] * padding,
-        params=point_rows.params,
-        dtype=point_rows.dtype,
-        device=subject.device,
-        shape=() if elementwise else question.shape,
-        reduction=question.reduction,
-        digits=question.digits,
-        gradient=gradient and "grad" in question.quantities,
-        mode=subject.mode,
-    )
+def _whole(point_rows: PointRows, caller: Caller) -> Piece:
+    """The reduced loss of all points, and the gradient of it to each."""
+    points, question = point_rows.points, point_rows.question
     try:
-        with stdout_to_stderr():
-            return backend_named(subject.backend).run(batch)
+        output = caller.whole(points.logits, points.targets, question.reduction, question.shape)
     except Exception as error:
-        return reason_of(error, subject.implementation)
+        refusal = caller.refusal(error)
+        return Piece(0, len(points), None, refusal, refusal)
+    return Piece(0, len(points), output, no_gradient=no_gradient(caller.subject) if output.grad is None else None)
+
+
+def _answer(piece: Piece, quantity: str, index: int) -> Answer:
+    lacking = piece.no_gradient if quantity == "grad" else piece.refusal
+    if lacking or piece.output is None:
+        assert lacking
+        return lacking
+    if quantity == "grad":
+        return float(piece.output.grad[index]), piece.output.grad_dtype
+    return float(piece.output.loss[index]), piece.output.loss_dtype

@@ -7,12 +7,11 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from losscheck.backends import Call
 from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, decide
 from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop, trace
 from losscheck.measure import summary
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, Effects
-from losscheck.measure.engine import Engine, Stream, check
+from losscheck.measure.engine import Call, Engine, Stream, check
 from losscheck.measure.reference import ENOUGH, Claim, Judged
 from losscheck.measure.summary import WORST, Case, Summary, largest, segments_of
 from losscheck.points.grid import Grid

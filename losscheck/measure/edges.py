@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.backends.blocks import LANES
 from losscheck.filter.classify import FAILING
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
 from losscheck.measure.engine import CHECKED, Engine, check, judge_all, summarise_stream
@@ -45,13 +44,11 @@ class SampleEngine(Engine):
         return self.end()
 
     def values(self, ordinals: Any) -> tuple[Any, dict[str, Any]]:
-        """Logits and results at any ordinals; padded to whole vectors, so that every point goes through the same code."""
+        """Logits and results at any ordinals."""
         import numpy as np
 
-        count = len(ordinals)
         logits = decode_ordinals(self.grid.dtype, ordinals)
-        results = self.results(self.call(np.concatenate([logits, np.repeat(logits[-1:], -count % LANES)])))
-        return logits.astype(np.float64), {quantity: values[:count] for quantity, values in results.items()}
+        return logits.astype(np.float64), self.results(self.call(logits))
 
     def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
         """The code at one ordinal for each edge; the implementation is called once for all."""

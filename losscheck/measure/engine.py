@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.backends import Call
 from losscheck.filter.classify import FAILING
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, Effects
 from losscheck.measure.reference import Claim, Judged, Reference, on_host
 from losscheck.measure.summary import Summary, summarise
 from losscheck.points.grid import Grid, decode_ordinals
 
-__all__ = ["CHECKED", "ArrayEngine", "Engine", "Stream", "judge"]
+__all__ = ["CHECKED", "ArrayEngine", "Call", "Engine", "Stream", "judge"]
 
+Call = Callable[[Any], tuple[Any, Any]]  # losses and gradients (None where none are asked) at logits
 CHECKED = 512  # points of a whole sweep that are checked against the exact oracle, evenly spread over its ordinals
 ARRAY_BLOCK = 2**16
 TENSOR_BLOCK = 2**22  # float64 temporaries of 32 MiB each, on a device

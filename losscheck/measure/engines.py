@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from losscheck.backends import Call, Prepared, backend_named
 from losscheck.core.dtypes import FORMATS, Format
+from losscheck.core.loss import Loss
+from losscheck.core.request import Subject
+from losscheck.measure.call import Caller
 from losscheck.measure.effect_stream import Effects
 from losscheck.measure.engine import ArrayEngine, Engine, Stream
 from losscheck.measure.reference import Reference, formula_of
 from losscheck.measure.task import Task
 
-__all__ = ["References", "call_of", "count_nans", "effects_of", "engine_of", "judged_dtype", "prepared_of", "streams_of"]
-
-TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
+__all__ = ["References", "call_of", "caller_of", "count_nans", "device_call_of", "effects_of", "engine_of", "streams_of"]
 
 
 class References:
@@ -25,7 +25,7 @@ class References:
         self._known: dict[tuple[object, ...], Reference] = {}
 
     def of(self, task: Task, quantity: str) -> Reference:
-        dtype, question = judged_dtype(task, quantity), task.question
+        dtype, question = caller_of(task).dtypes()[quantity], task.question
         key = (task.loss.name, tuple(sorted(task.params.items())), dtype.name, question.oracle, question.max_ulp)
         if key not in self._known:
             self._known[key] = Reference(task.params, dtype, question.oracle, question.max_ulp)
@@ -59,9 +59,7 @@ def engine_of(task: Task, references: References) -> Engine:
     if grid.sample is not None:
         return SampleEngine(call_of(task), streams, grid, effects)
     if grid.points >= WORTHWHILE and subject.device != "cpu" and (subject.backend, subject.mode) == ("torch", "eager"):
-        from losscheck.backends.torch import BACKEND
-
-        return ArrayEngine(BACKEND.prepare_tensors(prepared_of(task)), streams, grid, effects, device=subject.device)
+        return ArrayEngine(device_call_of(task), streams, grid, effects, device=subject.device)
     call = call_of(task)
     if grid.points >= WORTHWHILE and all(stream.reference.dtype is grid.dtype for stream in streams.values()):
         try:
@@ -72,64 +70,67 @@ def engine_of(task: Task, references: References) -> Engine:
     return ArrayEngine(call, streams, grid, effects)
 
 
-def judged_dtype(task: Task, quantity: str) -> Format:
-    """The dtype that comes out, in which it is judged: that of the logits but for autocast."""
-    if not task.subject.mode.startswith("autocast"):
-        return task.grid.dtype
+# A caller holds what was compiled for it; those of the tasks at hand are kept.
+@functools.lru_cache(maxsize=8)
+def _shared_caller(loss: Loss, subject: Subject, params: tuple[tuple[str, float], ...], dtype: str, more: tuple[bool, int, str]) -> Caller:
+    gradient, digits, layout = more
+    return Caller(loss, subject, dict(params), FORMATS[dtype], gradient=gradient, digits=digits, layout=layout)
+
+
+def caller_of(task: Task) -> Caller:
+    """The caller of a task's subject; tasks that differ in their targets alone share it."""
+    more = "grad" in task.quantities, task.question.digits, task.layout
+    return _shared_caller(task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more)
+
+
+def call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
+    """``call(logits)``: losses and gradients (None where none are asked) at the task's target, as arrays."""
+    caller, target = caller_of(task), task.target
+
+    def call(logits: Any) -> tuple[Any, Any]:
+        output = caller(logits, target)
+        return output.loss, output.grad
+
+    return call
+
+
+def device_call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
+    """The same on torch tensors that live on a device and stay there, filled up to whole vectors as well."""
+    import torch
+
     from losscheck.backends.torch import BACKEND
 
-    return FORMATS[BACKEND.came_out(prepared_of(task))[quantity]]
+    call = BACKEND.prepare_tensors(caller_of(task).invocation)
 
+    def on_device(logits: Any) -> tuple[Any, Any]:
+        count, filled = len(logits), -len(logits) % BACKEND.lanes
+        loss, grad = call(torch.cat([logits, logits[-1:].expand(filled)]) if filled else logits, task.target)
+        return loss[:count], None if grad is None else grad[:count]
 
-def prepared_of(task: Task) -> Prepared:
-    return Prepared(
-        loss=task.loss,
-        implementation=task.subject.implementation,
-        params=task.params,
-        dtype=task.grid.dtype,
-        device=task.subject.device,
-        target=task.target,
-        gradient="grad" in task.quantities,
-        digits=task.question.digits,
-        mode=task.subject.mode,
-    )
-
-
-def call_of(task: Task) -> Call:
-    call = backend_named(task.subject.backend).prepare(prepared_of(task))
-    return call if task.layout == "body" else _in_tails(call)
-
-
-def _in_tails(call: Call) -> Call:
-    """The same call, a few elements at a time."""
-    import numpy as np
-
-    def pieces(logits: Any) -> tuple[Any, Any]:
-        parts = [call(np.ascontiguousarray(logits[n : n + TAIL])) for n in range(0, len(logits), TAIL)]
-        grads = [grad for _, grad in parts]
-        return np.concatenate([loss for loss, _ in parts]), None if grads[0] is None else np.concatenate(grads)
-
-    return pieces
+    return on_device
 
 
 def count_nans(task: Task) -> tuple[int, int]:
-    """All NaN logits of the dtype, and for how many of them some quantity is a number."""
+    """All NaN logits of the dtype, and for how many of them the loss or the gradient, where it is asked, is a number."""
     import numpy as np
 
-    dtype, call = task.grid.dtype, call_of(task)
+    dtype, caller = task.grid.dtype, caller_of(task)
     payloads = 2 ** (dtype.precision - 1) - 1
     wrong = 0
     for sign in (0, 1 << (dtype.bits - 1)):
         for start in range(1, payloads + 1, 2**20):
             count = min(2**20, payloads + 1 - start)
             bits = np.arange(start, start + count, dtype=np.int64) + (sign | dtype.infinity_ordinal)
-            logits = _nan_logits(dtype, bits)
             try:
-                results = call(logits)
-            except (RuntimeError, ValueError):
+                output = caller(_nan_logits(dtype, bits), task.target)
+            except Exception as error:
+                caller.refusal(error)  # a bug of ours goes on
                 continue  # it refuses NaN, which is no wrong number
-            numbers = [~np.isnan(values) for name, values in zip(("loss", "grad"), results, strict=True) if name in task.quantities]
-            wrong += int(functools.reduce(np.logical_or, numbers).sum())
+            number = np.zeros(count, bool)
+            for quantity, values in (("loss", output.loss), ("grad", output.grad)):
+                if quantity in task.quantities:
+                    number |= ~np.isnan(values)
+            wrong += int(number.sum())
     return 2 * payloads, wrong
 
 

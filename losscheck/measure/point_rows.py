@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.error import absolute_error, deviation, relative_error
 from losscheck.core.exact import Exact
@@ -21,7 +22,7 @@ from losscheck.points.listed import Points
 __all__ = ["Answer", "PointRows", "point_row"]
 
 # What came out, with its dtype, or the reason why nothing did.
-Answer = tuple[float, Format] | str
+Answer = tuple[float, Format] | Unavailable
 
 
 def point_row(
@@ -31,14 +32,16 @@ def point_row(
     reference: Reference,
     logits: tuple[float, ...],
     targets: tuple[float, ...],
-    value: float | str,
+    value: float | Unavailable,
     exact: Exact,
     definition: Exact,
     **more: Any,
 ) -> PointRow:
     """The row of a value, judged in the reference's dtype, or of the reason why there is none."""
-    measured: dict[str, Any] = {"outcome": Outcome.UNAVAILABLE, "reason": value}
-    if not isinstance(value, str):
+    measured: dict[str, Any]
+    if isinstance(value, Unavailable):
+        measured = {"outcome": Outcome.UNAVAILABLE, "reason": value.reason, "absence": value.absence}
+    else:
         outcome, ulp = reference.judge(value, exact)
         errors = {"absolute_error": absolute_error(value, exact), "relative_error": relative_error(value, exact)}
         measured = {"outcome": outcome, "value": value, "ulp": ulp, **errors}
@@ -81,7 +84,7 @@ class PointRows:
 
     def row(self, subject: Subject, quantity: str, index: int | None, answer: Answer) -> PointRow:
         """The row of a value, or of the reason why there is none. A value is judged in the dtype that came out."""
-        value, dtype = (answer, self.dtype) if isinstance(answer, str) else answer
+        value, dtype = (answer, self.dtype) if isinstance(answer, Unavailable) else answer
         chosen = slice(None) if index is None else slice(index, index + 1)
         return point_row(
             self.loss,

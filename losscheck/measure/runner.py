@@ -30,8 +30,8 @@ class Runner:
     def scan(self, chunk: Chunk) -> Results:
         """The summaries of one chunk, or the reason why it cannot run."""
         task = self.tasks[chunk.task]
-        if reason := task.why_unavailable():
-            return reason
+        if unavailable := task.why_unavailable():
+            return unavailable.reason
         first = task.grid.first + chunk.number * tasks_module.CHUNK
         try:
             with stdout_to_stderr():

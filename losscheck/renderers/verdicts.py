@@ -1,4 +1,4 @@
-"""Verdicts of the gate in words: what its text formats share."""
+"""Verdicts of the gate in words: what the document, JUnit and the annotations for GitHub share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
-from losscheck.renderers.words import exact_text, point_text, ulp_text, value_text
+from losscheck.renderers.figures import counted, exact_text, point_text, ulp_text, value_text
 
-__all__ = ["asides", "in_one_word", "message", "not_holding", "places", "totals", "worst_point"]
+__all__ = ["asides", "holds", "limit_text", "message", "not_holding", "places", "totals", "why", "worst_point"]
 
 _NAMES = {
     Verdict.PASS: "hold",
@@ -29,7 +29,8 @@ def not_holding(report: Report) -> list[CaseRow]:
     return sorted(bad, key=lambda row: row.badness)
 
 
-def in_one_word(report: Report) -> str:
+def holds(report: Report) -> str:
+    """In one word: holds, broken, or could not judge."""
     return ("holds", "broken", "could not judge")[exit_code(report.cases, report.strict)]
 
 
@@ -38,23 +39,28 @@ def totals(report: Report) -> str:
     counts = Counter(row.verdict for row in report.cases)
     cases, files = {(row.file, row.case) for row in report.cases}, {row.file for row in report.cases}
     parts = ", ".join(f"{counts[verdict]} {_NAMES[verdict]}" for verdict in reversed(Verdict) if counts[verdict])
-    return f"{_number(len(report.cases), 'row')} of {_number(len(cases), 'case')} in {_number(len(files), 'file')}: {parts or 'nothing'}."
+    return f"{counted(len(report.cases), 'row')} of {counted(len(cases), 'case')} in {counted(len(files), 'file')}: {parts or 'nothing'}."
 
 
 def asides(report: Report) -> list[str]:
     """What explains callables of the user's; why rows were skipped, not compared, or are better than recorded."""
-    said = list(report.remarks)
+    told = list(report.remarks)
     for verdict in (Verdict.SKIPPED, Verdict.NOT_COMPARABLE, Verdict.BETTER):
         if verdict.exit_code(report.strict):
             continue
         reasons = Counter(row.reason for row in report.cases if row.verdict is verdict)
-        said += [f"{n} {_NAMES[verdict]}: {reason}" for reason, n in reasons.most_common(3)]
-    return said
+        told += [f"{count} {_NAMES[verdict]}: {reason}" for reason, count in reasons.most_common(3)]
+    return told
+
+
+def why(row: CaseRow) -> list[str]:
+    """Why a row does not hold, a sentence a line: its reason and the worst point."""
+    return [line for line in (row.reason, worst_point(row)) if line]
 
 
 def message(row: CaseRow) -> list[str]:
     """Everything about a row that does not hold, a sentence a line: why, the worst point, the command."""
-    return [line for line in (row.reason, worst_point(row), f"reproduce: {row.reproduce}") if line]
+    return [*why(row), f"reproduce: {row.reproduce}"]
 
 
 def worst_point(row: CaseRow) -> str:
@@ -75,7 +81,3 @@ def limit_text(row: CaseRow) -> str:
 def places(row: CaseRow) -> tuple[tuple[str, int], str]:
     """The file and line where a reader mends it: the callable of theirs, else the case; and where the case is, when that is elsewhere."""
     return (row.source, f"case: {row.file}:{row.line}") if row.source[0] else ((row.file, row.line), "")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

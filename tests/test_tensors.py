@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from strategies import finite_floats, floats, formats, logits, losses, params, targets
 
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.core.effect import Effect
 from losscheck.core.error import ulp_error
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
@@ -500,6 +501,29 @@ def test_distinct_survives_colliding_numbers(monkeypatch):
     unique, inverse = distinct(array)
 
     assert len(unique) == 2 and (unique[inverse] == array).all()
+
+
+@pytest.mark.parametrize(
+    ("impl", "effect", "shown"),
+    [
+        ("torch-sigmoid-bceloss", Effect.DEAD, (0.0, 1.0)),
+        ("torch-bce-with-logits", Effect.TAILS, (0.0, 3.059e-7)),
+        ("naive", Effect.POISONS, (math.inf, 17.0)),
+    ],
+)
+def test_the_effect_of_a_batch_is_that_of_its_worst_element(impl, effect, shown):
+    """Loss and gradient of each element judged together; NaN and infinite logits, and what is refused, have no effect."""
+    x = [0.5, 17.0, -3.0, 16.9, math.nan, math.inf, -15.0]
+    loss, grad = judged("bce", x, [0.0, 0, 1, 0, 0, 1, 0], FLOAT32, impl=(impl,), backends=("torch",), reduction="none")[1]
+    (point,) = alone(named(impl), FLOAT32, [loss.effect.logit], [loss.effect.target], "torch", "loss")
+
+    assert loss.effect == grad.effect and loss.effect.effect is effect
+    assert loss.effect.effect is point.effect.effect or point.effect.effect.severity > effect.severity
+    assert (loss.effect.value, loss.effect.exact) == (shown[0], pytest.approx(shown[1], rel=1e-3))
+
+
+def named(name):
+    return next(one for one in RUNNING if (one.loss, one.name) == ("bce", name))
 
 
 def test_a_wrong_filter_is_caught(monkeypatch):

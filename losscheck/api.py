@@ -198,7 +198,7 @@ def exact(
         UserError: for an unknown name, and a point or parameters outside the domain.
     """
     from losscheck.core import registry
-    from losscheck.measure.exact_side import definition_of
+    from losscheck.measure.reference import definition_of
     from losscheck.oracle.refine import Term, exact_value
     from losscheck.points.listed import check_domain, pair
 

@@ -47,7 +47,6 @@ def COMMAND(**given: Any) -> int:
 
 def run(**given: Any) -> int:
     from losscheck.measure.checkpoint import Checkpoint, save_state, shard_range
-    from losscheck.measure.summary import Summary  # noqa: F401  (numpy-free: a bad option is refused before torch loads)
     from losscheck.measure.sweep import run_tasks, tasks_of, total_points
 
     rules = fail_on(given["fail_on"])

@@ -12,8 +12,8 @@ from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.batch_resolve import distinct
 from losscheck.measure.call import Caller, Piece, why_not
+from losscheck.measure.reference import distinct
 
 __all__ = ["BLOCK", "BatchCaller", "Computed", "RefusedError"]
 

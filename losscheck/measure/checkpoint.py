@@ -18,14 +18,14 @@ from losscheck.core.request import SweepQuestion
 from losscheck.core.version import __version__
 from losscheck.measure import task as task_module
 from losscheck.measure.claims import contradictions, covered, shard_range, whole_number
+from losscheck.measure.plan import LAYOUTS, tasks_of
 from losscheck.measure.summary import Summary
-from losscheck.measure.sweep import LAYOUTS, tasks_of
 from losscheck.measure.task import Finding, Task
 from losscheck.points.grid import SPACINGS
 
 __all__ = ["Checkpoint", "State", "load_state", "merge_states", "save_state", "shard_range"]
 
-FORMAT = 2
+FORMAT = 3
 MOST_BYTES = 2**29  # of a state file; a sweep of everything in float16 with half its floats failing has a tenth
 GIVE = "give the file that --resume or --shard wrote"
 AGAIN = "it was changed since it was written: sweep that part again, into another file"

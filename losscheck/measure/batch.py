@@ -210,7 +210,7 @@ class _Run:
             return replace(row, reason=reason)
         tally = self.tallies[subject, quantity]
         if not sum(tally.counts):
-            return replace(row, reason=no_gradient(subject).reason)
+            return replace(row, reason=caller.no_gradient or no_gradient(subject).reason)
         counts = {CODES[code]: n for code, n in enumerate(tally.counts[:UNASKED]) if n}
         if unasked := tally.counts[UNASKED]:
             counts[Outcome.UNDECIDED] = counts.get(Outcome.UNDECIDED, 0) + unasked

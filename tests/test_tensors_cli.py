@@ -53,7 +53,7 @@ WHOLE = thing(
 )  # fmt: skip
 ROW = thing(
     loss=TEXT, implementation=TEXT, backend=TEXT, device=TEXT, dtype=TEXT, quantity={"enum": ["loss", "grad"]},
-    params={"type": "object", "additionalProperties": NUMBER}, elements=COUNT, sampled={"type": "boolean"},
+    params={"type": "object", "additionalProperties": NUMBER}, logit_dtype=TEXT, elements=COUNT, sampled={"type": "boolean"},
     counts={"type": "object", "propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": COUNT},
     max_ulp=NUMBER, first={"type": "array", "items": ELEMENT}, worst={"type": "array", "items": ELEMENT, "maxItems": 5}, deviating=COUNT,
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},

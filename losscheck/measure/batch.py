@@ -260,7 +260,7 @@ class _Run:
             return replace(row, reason=reason)
         summary = self.summaries[subject, quantity]
         if not sum(summary.counts):
-            return replace(row, reason=no_gradient(subject).reason)
+            return replace(row, reason=caller.no_gradient or no_gradient(subject).reason)
         counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
         worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
         far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())

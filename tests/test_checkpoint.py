@@ -261,6 +261,13 @@ def shift(segments):
             run[1] += 10**6
 
 
+def move_a_float(segments):
+    """From one region to the next: their sum is what it was."""
+    runs = max(segments.values(), key=len)
+    runs[0][2] -= 1
+    runs[1][2] += 1
+
+
 LIES = {
     "relabelled": lambda data: data.update(shard=[3, 3]),
     "relabelled as the first": lambda data: data.update(shard=[1, 3]),
@@ -280,10 +287,13 @@ LIES = {
     "more checked than there are": lambda data: the_loss(data).update(checked=10**9),
     "regions elsewhere": lambda data: shift(the_loss(data)["segments"]),
     "a region more": lambda data: the_loss(data)["segments"].setdefault("0", []).append([30000, 30000, 1]),
+    "regions of an outcome that is none": lambda data: the_loss(data)["segments"].update({"99": [[0, 0, 1]]}),
+    "a float of one region in another": lambda data: move_a_float(the_loss(data)["segments"]),
     "no regions": lambda data: the_loss(data).update(segments={}),
     "a worst point elsewhere": lambda data: the_loss(data)["worst"][0].__setitem__(0, 10**6),
     "NaN logits of another shard": lambda data: data["findings"][0].update(nan_points=254),
     "wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=1),
+    "fewer than no wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=-1),
     "a quantity that was not asked": lambda data: data["findings"][0]["summaries"].update(grad=the_loss(data)),
     "a shard of none": lambda data: data.update(shard=[0, 3]),
     "a shard beyond the last": lambda data: data.update(shard=[4, 3]),

@@ -74,7 +74,9 @@ def loaded_after(*words, code=None):
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("--version",), ("compare", "--help"), ("list", "--help"), ("doctor", "--help")], ids=" ".join
+    "words",
+    [("--help",), ("--version",), ("compare", "--help"), ("list", "--help"), ("doctor", "--help"), ("explain", "lost")],
+    ids=" ".join,
 )
 def test_help_loads_no_framework_and_no_rich(words):
     """Bare --help costs click and nothing more."""

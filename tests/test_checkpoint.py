@@ -261,9 +261,9 @@ def shift(segments):
             run[1] += 10**6
 
 
-def move_a_float(bands):
+def move_a_float(segments):
     """From one region to the next: their sum is what it was."""
-    runs = max(bands.values(), key=len)
+    runs = max(segments.values(), key=len)
     runs[0][2] -= 1
     runs[1][2] += 1
 

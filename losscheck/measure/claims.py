@@ -12,7 +12,7 @@ from typing import Any
 from losscheck.filter.classify import FAILING
 from losscheck.measure import task as task_module
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
-from losscheck.measure.summary import MOST_SEGMENTS, WORST, Summary
+from losscheck.measure.summary import WORST, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["Covered", "contradictions", "covered", "shard_range", "whole_number"]
@@ -117,8 +117,6 @@ def _of_segments(task: Task, summary: Summary, first: int, last: int, kept: Coll
             if not 1 <= points <= stop - start + 1:
                 yield f"a region of outcome {code} holds {points} of {stop - start + 1} floats"
             end = stop
-        if len(segments) > MOST_SEGMENTS:
-            yield f"there are {len(segments)} regions of outcome {code}"
         inside = sum(points for _, _, points in segments)
         # The regions of a sample are bisected: they hold more floats than the sample.
         if inside != summary.counts[code] if task.grid.exhaustive else inside < summary.counts[code]:

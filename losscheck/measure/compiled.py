@@ -212,13 +212,16 @@ class _Filler:
         import numpy as np
 
         total = self.total
+        full = len(total.worst) == WORST
+        if full and total.by_severity and least > total.worst[-1].code:
+            return
         mine = np.arange(len(code))
-        if total.by_severity:
+        if total.by_severity and not (code == least).all():
             mine, top = np.flatnonzero(code == least), int(size[code == least].max())
-        if len(total.worst) == WORST:
+        if full:
             last = total.worst[-1]
             floor = int(np.float32(last.size).view(np.int32))
-            if (total.by_severity and least > last.code) or ((not total.by_severity or least == last.code) and top <= floor):
+            if (not total.by_severity or least == last.code) and top <= floor:
                 return
         chosen = mine[largest(np, size[mine], WORST)]
         if total.by_severity and len(chosen) < WORST:  # a block may hold few of its worst and more of the next

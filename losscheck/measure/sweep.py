@@ -21,17 +21,19 @@ def run_tasks(
     within: Callable[[Task], range] = lambda task: range(task.chunks()),
     progress: Callable[[int], None] = lambda points: None,
     checkpoint: Callable[[], None] = lambda: None,
+    runner: Runner | None = None,
 ) -> None:
     """Fill the findings, one for each task, going on where they stand.
 
-    Chunks are merged in order, so that however many jobs and interruptions there were, the result is the same.
+    Chunks are merged in order, so that however many jobs and interruptions there were, the result is the same. A ``runner``
+    of the same tasks keeps what it has compiled from one call to the next.
     """
     todo = []
     for number, (task, finding) in enumerate(zip(tasks, findings, strict=True)):
         wanted = within(task)
         todo += [Chunk(number, chunk) for chunk in wanted[finding.done :]]
     many = jobs > 1 and len(todo) > 1
-    found = run_in_processes(tasks, todo, jobs) if many else map(Runner(tasks).scan, todo)
+    found = run_in_processes(tasks, todo, jobs) if many else map((runner or Runner(tasks)).scan, todo)
     for chunk, results in zip(todo, found, strict=True):
         finding, task = findings[chunk.task], tasks[chunk.task]
         finding.done += 1

@@ -13,6 +13,7 @@ from paired import command, paired, shown
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.request import swept
 from losscheck.measure.compiled import BLOCK
+from losscheck.measure.runner import Runner
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.task import Finding
 
@@ -51,7 +52,8 @@ def bare(floats: int, gradient: bool, device: str):
 
 
 def engine(tasks):
-    return lambda: run_tasks(tasks, [Finding() for _ in tasks])
+    runner = Runner(tasks)  # compiled once, as a sweep of billions does
+    return lambda: run_tasks(tasks, [Finding() for _ in tasks], runner=runner)
 
 
 def ratios(device: str, floats: int) -> None:

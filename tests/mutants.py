@@ -213,7 +213,7 @@ def _promoted(xp, x, value):
 
 # The mutants --------------------------------------------------------------------------------------------------------
 
-LOG1P = "xp.log1p(_decay(xp, x))"
+LOG1P = "xp.log1p(decay(xp, x))"
 EVERYWHERE = "bce", "weighted-focal", "centernet-heatmap"
 BCE, FOCAL, HEATMAP = EVERYWHERE
 ALPHA = "xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha)"
@@ -226,12 +226,12 @@ def _in_softplus(loss):
     def mutant(name, what, old, new, within="softplus"):
         return Mutant(loss, name, what, edited(old, new, within))
 
-    yield mutant("no-log1p", "log(1 + e) for log1p(e)", LOG1P, "xp.log(1 + _decay(xp, x))")
-    yield mutant("eps-in-the-log", "1e-7 added inside the logarithm", LOG1P, "xp.log1p(_decay(xp, x) + xp.full_like(x, 1e-7))")
+    yield mutant("no-log1p", "log(1 + e) for log1p(e)", LOG1P, "xp.log(1 + decay(xp, x))")
+    yield mutant("eps-in-the-log", "1e-7 added inside the logarithm", LOG1P, "xp.log1p(decay(xp, x) + xp.full_like(x, 1e-7))")
     yield mutant("exp-unguarded", "log1p(exp(x)), which overflows", SOFTPLUS, "xp.log1p(_exp(xp, x))")
     relu = "xp.clip(x, 0, None)"
     yield mutant("relu-subgradient", "max(x, 0) as clip, with slope 1 at exactly 0", "xp.where(x > 0, x, xp.zeros_like(x))", relu)
-    yield mutant("abs-subgradient", "the modulus as abs, with slope 0 at exactly 0", "xp.where(x > 0, -x, x)", "-abs(x)", "_decay")
+    yield mutant("abs-subgradient", "the modulus as abs, with slope 0 at exactly 0", "xp.where(x > 0, -x, x)", "-abs(x)", "decay")
     both = "xp.where(x > 0, x + xp.log1p(xp.exp(-x)), xp.log1p(xp.exp(x)))"
     yield mutant("where-after-exp", "both branches of a where, one overflowing: the gradient is NaN", SOFTPLUS, both)
     yield mutant("identity-above-20", "softplus(x) = x above 20, which float64 sees", SOFTPLUS, f"xp.where(x > 20, x, {SOFTPLUS})")

@@ -200,6 +200,17 @@ def test_nan_logits_and_samples_are_in_one_shard_only(tmp_path):
     assert rows_of(tasks_of(question), merge_states(shards(tmp_path, 2, question)).findings)[0].nan_points == 254
 
 
+def test_nan_logits_that_came_out_as_numbers_are_counted_in_the_whole(tmp_path):
+    """A merge that adds up the NaN logits and loses those that came out wrong."""
+    (tmp_path / "hides.py").write_text("import torch\n\ndef hides(x, z):\n    return torch.where(x > 0, x, torch.zeros_like(x))\n")
+    question = swept(
+        ("bce",), "-inf", "inf", impl=(f"{tmp_path}/hides.py:hides",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",)
+    )
+    (whole,), (merged,) = finish(begun(question)).findings, merge_states(shards(tmp_path, 3, question)).findings
+
+    assert (whole.nan_points, whole.nan_wrong) == (merged.nan_points, merged.nan_wrong) == (254, 254)
+
+
 def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     """A report that is missing a part, or has one twice, or is of two questions."""
     one, two, three = shards(tmp_path, 3)
@@ -242,12 +253,19 @@ def the_loss(data):
     return data["findings"][0]["summaries"]["loss"]
 
 
-def shift(bands):
+def shift(segments):
     """Every region a million floats further up."""
-    for runs in bands.values():
+    for runs in segments.values():
         for run in runs:
             run[0] += 10**6
             run[1] += 10**6
+
+
+def move_a_float(segments):
+    """From one region to the next: their sum is what it was."""
+    runs = max(segments.values(), key=len)
+    runs[0][2] -= 1
+    runs[1][2] += 1
 
 
 LIES = {
@@ -267,12 +285,15 @@ LIES = {
     "a histogram of other buckets": lambda data: the_loss(data)["histogram"].append(0),
     "more wrong than checked": lambda data: the_loss(data).update(wrong=the_loss(data)["checked"] + 1),
     "more checked than there are": lambda data: the_loss(data).update(checked=10**9),
-    "regions elsewhere": lambda data: shift(the_loss(data)["bands"]),
-    "a region more": lambda data: the_loss(data)["bands"].setdefault("0", []).append([30000, 30000, 1]),
-    "no regions": lambda data: the_loss(data).update(bands={}),
+    "regions elsewhere": lambda data: shift(the_loss(data)["segments"]),
+    "a region more": lambda data: the_loss(data)["segments"].setdefault("0", []).append([30000, 30000, 1]),
+    "regions of an outcome that is none": lambda data: the_loss(data)["segments"].update({"99": [[0, 0, 1]]}),
+    "a float of one region in another": lambda data: move_a_float(the_loss(data)["segments"]),
+    "no regions": lambda data: the_loss(data).update(segments={}),
     "a worst point elsewhere": lambda data: the_loss(data)["worst"][0].__setitem__(0, 10**6),
     "NaN logits of another shard": lambda data: data["findings"][0].update(nan_points=254),
     "wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=1),
+    "fewer than no wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=-1),
     "a quantity that was not asked": lambda data: data["findings"][0]["summaries"].update(grad=the_loss(data)),
     "a shard of none": lambda data: data.update(shard=[0, 3]),
     "a shard beyond the last": lambda data: data.update(shard=[4, 3]),
@@ -379,7 +400,7 @@ def test_a_state_cut_anywhere_is_refused(tmp_path, state_text):
         lambda data: data["findings"][0].pop("covered"),
         lambda data: data.pop("complete"),
         lambda data: data["findings"].pop(),
-        lambda data: data["findings"][0]["summaries"]["loss"].pop("bands"),
+        lambda data: data["findings"][0]["summaries"]["loss"].pop("segments"),
         lambda data: data["findings"][0]["summaries"]["loss"].update(worst=[["a", 1]]),
         lambda data: data["question"].update(unheard_of=1),
         lambda data: data["question"]["points"].pop("low"),

@@ -263,7 +263,7 @@ def test_list_names_every_loss_implementation_and_source(call):
         assert f"{loss.name}: " in out
         assert all(f"--param {each.name}=" in out for each in loss.parameters)
     for one in registry.implementations():
-        assert f"  {one.name}  (" in out
+        assert f"\n{one.name} (" in out
         assert " ".join(one.source.split())[:40] in " ".join(out.split())
     assert [each["name"] for each in found["losses"]] == list(registry.losses())
     assert [each["name"] for each in found["backends"]] == list(BACKENDS)
@@ -330,15 +330,15 @@ def test_csv_is_the_json_rows_as_text(call):
 
 
 def test_markdown_tables_have_as_many_cells_in_every_line(call):
-    """Header, rule and rows; the reproduce line comes last."""
+    """Header, rule and rows, a table for each quantity; the reproduce line comes last."""
     out = call("compare", *NUMPY, "--logit", "-104", "--target", "0", "--format", "markdown")[1]
     lines = [line for line in out.splitlines() if line.startswith("|")]
 
-    assert out.startswith("### bce, float32 (pos_weight=1)\n")
-    assert len(lines) == 2 + 2 * 6
+    assert out.startswith("### bce, float32 (pos\\_weight=1)\n")
+    assert len(lines) == 2 * (2 + 6)
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
-    assert lines[1] == "| --- " * 10 + "|"
-    assert "**nan**" in out
+    assert lines[1] == "| --- | ---: | ---: | ---: | --- |"
+    assert "**✗ nan**" in out
     assert out.splitlines()[-1].startswith("Reproduce: `losscheck compare --logit -104")
 
 

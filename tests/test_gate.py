@@ -383,7 +383,7 @@ def test_an_undecided_row_exits_2(call, monkeypatch, register, tmp_path):
 
     assert code == 2
     assert "could not run: NotImplementedError: no kernel for this dtype" in " ".join(out.split())
-    assert out.splitlines()[-1].startswith("✗ gate could not judge: ")
+    assert out.splitlines()[-1].startswith("? gate could not judge: ")
 
 
 def test_a_crash_exits_2(call, monkeypatch, tmp_path):

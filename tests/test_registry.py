@@ -66,8 +66,9 @@ def test_every_file_of_losses_defines_a_loss_that_is_found():
     """A file in losses/ that the scan passes over."""
     files = {info.name for info in pkgutil.iter_modules(losscheck.losses.__path__)}
 
-    assert {each.formula.__module__.rpartition(".")[2] for each in LOSSES} == files
-    assert {each.name for each in LOSSES} >= {"bce", "weighted-focal", "centernet-heatmap"}
+    # A package beside ours may add losses of its own.
+    homes = [loss.formula.__module__.rpartition(".") for loss in LOSSES]
+    assert {name for package, _, name in homes if package == losscheck.losses.__name__} == files
     assert all(name == each.name for name, each in registry.losses().items())
 
 

@@ -10,6 +10,7 @@ import pytest
 from reports import ODD, UNDECIDED, compare_report
 
 from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import Effect
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.core.registry import loss_named, losses
 from losscheck.core.report import Report
@@ -137,7 +138,7 @@ def test_what_is_wrong_stands_out_without_colour(report):
             assert (severity_of(outcome).fails) == (outcome in FAILURES), outcome
 
 
-@pytest.mark.parametrize("kind", [Outcome, Verdict], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Outcome, Verdict, Effect], ids=lambda kind: kind.__name__)
 def test_every_judgement_has_a_severity(kind):
     """One that has none would be a crash in every format."""
     assert {severity_of(judgement) for judgement in kind} <= set(Severity)

@@ -17,12 +17,11 @@ from losscheck.core.loss import Implementation, logistic_landmarks
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.core.request import swept as asked_over
 from losscheck.filter.classify import BUCKETS, CODES
-from losscheck.measure import examine
-from losscheck.measure.compiled import CompiledScanner
-from losscheck.measure.device import DeviceScanner
-from losscheck.measure.exact_side import formula_of
-from losscheck.measure.scan import BlockScanner
-from losscheck.measure.scanners import call_of, device_call_of, examiner_of
+from losscheck.filter.running_error import RunningErrorArithmetic
+from losscheck.measure.compiled import CompiledEngine
+from losscheck.measure.engine import ArrayEngine
+from losscheck.measure.engines import References, call_of, device_call_of, effects_of, streams_of
+from losscheck.measure.reference import formula_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import bit_differences, rows_of
@@ -30,7 +29,7 @@ from losscheck.measure.task import Finding
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.points.grid import Grid
 
-LOSSES = ("bce", "weighted-focal", "centernet-heatmap")
+LOSSES = tuple(registry.losses())
 BCE = registry.loss_named("bce")
 
 
@@ -277,8 +276,12 @@ def as_plain(summary, about=float):
         "points": summary.points,
         "counts": summary.counts,
         "histogram": summary.histogram,
-        "bands": {code: [(b.first, b.last, b.points) for b in bands] for code, bands in summary.bands.items()},
-        "worst": [narrow(each.ulp) for each in summary.worst],
+        "top": narrow(summary.top),
+        "segments": {code: segments.tolist() for code, segments in summary.segments.items()},
+        "gap": summary.gap,
+        "errors": [narrow(summary.loss_error), narrow(summary.grad_error)],
+        "first": {code: (case.position, narrow(case.ulp)) for code, case in sorted(summary.first.items())},
+        "worst": [narrow(case.ulp) for case in summary.worst],
         "profile": [narrow(each) for each in summary.profile_ulp],
         "profile_code": summary.profile_code,
         "checked": summary.checked,
@@ -290,12 +293,13 @@ def to_float32(x):
     return pytest.approx(x, rel=2.0**-23)
 
 
-def three_scanners(task):
-    examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
-    yield BlockScanner(call_of(task), examiners, task.grid)
-    yield CompiledScanner(call_of(task), examiners, task.grid)
+def three_engines(task):
+    references = References()
+    streams, effects = streams_of(task, references), effects_of(task, references)
+    yield ArrayEngine(call_of(task), streams, task.grid, effects)
+    yield CompiledEngine(call_of(task), streams, task.grid, effects)
     if task.subject.backend == "torch":
-        yield DeviceScanner(device_call_of(task), examiners, task.grid, "cpu", block=2**10)
+        yield ArrayEngine(device_call_of(task), streams, task.grid, effects, device="cpu", block=2**10)
 
 
 @pytest.mark.parametrize(
@@ -307,23 +311,23 @@ def three_scanners(task):
         ("centernet-heatmap", "centernet-neg-loss-clamped", "torch", "0"),
     ],
 )
-def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
+def test_the_three_engines_agree(monkeypatch, loss, impl, backend, target):
     """Compiled code, arrays and tensors that judge, count or join one float differently."""
     monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**11)
     question = asked_over((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
     (task,) = tasks_of(question)
     found = []
-    for scanner in three_scanners(task):
+    for engine in three_engines(task):
         total = {}
         for low, _ in STRETCHES:
             first = FLOAT32.ordinal(FLOAT32.round(low))
-            for quantity, summary in scanner.scan(first, first + OF_EACH - 1).items():
+            for quantity, summary in engine.scan(first, first + OF_EACH - 1).items():
                 total[quantity] = total[quantity].merge(summary) if quantity in total else summary
         found.append(total)
 
-    assert len(found) == 3 and set(found[0]) == {"loss", "grad"}
+    assert len(found) == 3 and set(found[0]) == {"loss", "grad", "effect"}
     for other in found[1:]:
-        for quantity in ("loss", "grad"):
+        for quantity in ("loss", "grad", "effect"):
             expected = as_plain(found[0][quantity], to_float32)
             for name, shown in as_plain(other[quantity]).items():
                 assert shown == expected[name], (quantity, name)
@@ -331,7 +335,7 @@ def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
     assert len(outcomes) >= (5 if impl == "naive" else 2) and found[0]["loss"].points == OF_EACH * len(STRETCHES)
 
 
-def test_the_three_scanners_agree_about_infinities_beside_nans():
+def test_the_three_engines_agree_about_infinities_beside_nans():
     """A list of worst cases that prefers NaN in one scanner and the first in another; ulp too large for float32."""
 
     def broken(xp, logit, target, *, pos_weight):
@@ -341,12 +345,30 @@ def test_the_three_scanners_agree_about_infinities_beside_nans():
     one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=tiny)
     (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.005", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
-    found = [scanner.scan(task.grid.first, task.grid.last)["loss"] for scanner in three_scanners(task)]
+    found = [engine.scan(task.grid.first, task.grid.last)["loss"] for engine in three_engines(task)]
 
     assert found[0].counts[0] > 1000 and found[0].counts[1] > 1000
     for other in found[1:]:
         assert as_plain(other) == as_plain(found[0], to_float32)
-        assert [each.ordinal for each in other.worst] == [each.ordinal for each in found[0].worst]
+        assert [each.position for each in other.worst] == [each.position for each in found[0].worst]
+
+
+def test_the_engines_join_close_segments_alike(monkeypatch):
+    """A gap that grows by another factor where millions of floats are summarised."""
+
+    def broken(xp, logit, target, *, pos_weight):
+        position = (logit - 1) * 2**23
+        return xp.where((position % 5 == 0) | (position % 17 == 3), xp.zeros_like(logit), logit)
+
+    one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=identity)
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.0005", exhaustive=True))
+    task = replace(task, subject=replace(task.subject, implementation=one))
+    monkeypatch.setattr("losscheck.measure.summary.MOST_SEGMENTS", 40)
+    monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**8)
+    found = [engine.scan(task.grid.first, task.grid.last)["loss"] for engine in three_engines(task)]
+
+    assert {summary.gap for summary in found} == {4}
+    assert all(as_plain(summary) == as_plain(found[0], to_float32) for summary in found)
 
 
 def tiny(m, logit, target, *, pos_weight):
@@ -360,9 +382,9 @@ def test_the_worst_cases_are_found_wherever_they_lie(monkeypatch):
     rising = Implementation("bce", "rising", lambda xp, x, z, **_: x + (x - 1) / 8, source="a test", backends=("torch",), formula=identity)
     (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(rising, "torch", "cpu")})
-    for scanner in three_scanners(task):
-        worst = scanner.scan(task.grid.first, task.grid.last)["loss"].worst
-        assert [task.grid.last - each.ordinal < 10 + 8 for each in worst] == [True] * 10
+    for engine in three_engines(task):
+        worst = engine.scan(task.grid.first, task.grid.last)["loss"].worst
+        assert [task.grid.last - case.position < 10 + 8 for case in worst] == [True] * 10
 
 
 def test_an_error_just_below_half_an_ulp_is_counted_below_it():
@@ -374,7 +396,7 @@ def test_an_error_just_below_half_an_ulp_is_counted_below_it():
     one = Implementation("bce", "almost", lambda xp, x, z, **_: x + 0 * z, source="a test", backends=("torch",), formula=almost)
     (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.00001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
-    found = [scanner.scan(task.grid.first, task.grid.first)["loss"] for scanner in three_scanners(task)]
+    found = [engine.scan(task.grid.first, task.grid.first)["loss"] for engine in three_engines(task)]
 
     assert [each.histogram[0] for each in found] == [1, 1, 1]
 
@@ -426,19 +448,18 @@ def test_a_wrong_float_at_the_seam_of_chunks_is_found_once(register, monkeypatch
 # The filter is checked while it works ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, compiled):
-    """A check of the run against the oracle that compares the filter with itself."""
-    honest = examine.filter_arrays
+@pytest.mark.parametrize("engine", ["arrays", "compiled", "sample"])
+def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, engine):
+    """A check of the run against the oracle that compares the filter with itself, or a sample that is not checked."""
+    honest = RunningErrorArithmetic.softplus
 
-    def off(*given, **more):
-        value, bound = honest(*given, **more)
-        return value * (1 + 2.0**-22), bound
+    def off(m, x):
+        return honest(m, x) * m.number(1 + 2.0**-22)
 
-    monkeypatch.setattr(examine, "filter_arrays", off)
-    if compiled:
+    monkeypatch.setattr(RunningErrorArithmetic, "softplus", off)
+    if engine == "compiled":
         monkeypatch.setattr("losscheck.measure.compiled.WORTHWHILE", 2**12)
-    (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=True)
+    (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=engine != "sample")
 
     assert row.wrong > row.checked / 4 > 0
 
@@ -449,6 +470,14 @@ def test_every_exhaustive_sweep_checks_some_five_hundred_points_spread_over_it()
 
     assert row.points > 400_000
     assert 512 <= row.checked <= 520 and row.wrong == 0
+
+
+@pytest.mark.parametrize(("points", "checked"), [(2000, 512), (20, 512)])
+def test_a_sample_is_checked_at_as_many_points(points, checked):
+    """A promise to check some 512 points in any case that a sampled sweep does not keep."""
+    (row,) = rows(**TORCH_BCE, low="1", high="2", points=points)
+
+    assert (row.checked, row.wrong) == (min(checked, row.points), 0)
 
 
 def test_a_formula_without_a_filter_is_judged_by_the_oracle_alone(register):
@@ -491,6 +520,19 @@ def test_nan_logits_are_counted_where_everything_is_swept(register, dtype, nans)
     assert (part.nan_points, part.nan_wrong) == (0, 0)
 
 
+def test_a_nan_logit_is_wrong_where_one_of_two_quantities_is_a_number(register):
+    """A loss that hides a NaN, excused because its gradient is NaN."""
+
+    def hides(xp, logit, target, *, pos_weight):
+        return xp.where(xp.isnan(logit), xp.zeros_like(logit), logit)
+
+    register(replace(planted(hides), gradient=lambda xp, logit, target, *, pos_weight: logit - logit + 1))
+    asked = {"losses": ("bce",), "targets": ("0",), "dtypes": ("bfloat16",), "low": "-inf", "high": "inf", "impl": ("planted",)}
+
+    assert {(row.nan_points, row.nan_wrong) for row in rows(**asked)} == {(254, 254)}
+    assert {row.nan_wrong for row in rows(**asked, quantities=("grad",))} == {0}
+
+
 def test_layouts_that_give_other_bits_are_reported(register):
     """A vector body and a scalar tail compared with themselves."""
     split = 1.5
@@ -528,8 +570,9 @@ def test_a_tail_is_swept_three_elements_at_a_time(register):
 def test_targets_and_parameters_are_each_losss_own():
     """A soft target given to a hard loss, or the heatmap's cell beside the centre left out."""
     asked = {"low": "1", "high": "2", "impl": ("stable",), "backends": ("numpy",), "quantities": ("loss",), "points": 2}
-    found = rows(losses=LOSSES, **asked, params={"gamma": 1.5})
-    targets = {name: [row.target for row in found if row.loss == name] for name in LOSSES}
+    asked_about = ("bce", "weighted-focal", "centernet-heatmap")
+    found = rows(losses=asked_about, **asked, params={"gamma": 1.5})
+    targets = {name: [row.target for row in found if row.loss == name] for name in asked_about}
     params = {row.loss: dict(row.params) for row in found}
 
     assert targets["bce"] == [0.0, 0.5, 1.0] and targets["weighted-focal"] == [0.0, 1.0]

@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from reports import LAST, lost_point, sweep_report, sweep_row
 
 import losscheck
@@ -15,9 +17,10 @@ from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, Region
 from losscheck.renderers import FORMATS, Style, render
-from losscheck.renderers.documents.sweep import coverage, failing_text, regions
+from losscheck.renderers.documents.sweep import coverage, document, failing_text
 from losscheck.renderers.names import Names
 from losscheck.renderers.strips import LETTERS, axis, draw, legend, strip_of
+from losscheck.renderers.trends import trends
 
 STYLE = Style(width=80)
 
@@ -26,9 +29,9 @@ def strip(row, width, unicode):
     return draw(strip_of(row), width, unicode)
 
 
-def region_lines(report, most):
-    """The sentences of the regions."""
-    return [sentence.text for sentence in regions(report, most)]
+def region_lines(report):
+    """The sentences about regions: the first listing with a title."""
+    return [sentence.text for sentence in next(block for block in document(report).blocks if getattr(block, "title", "")).shown()]
 
 
 # The strip -------------------------------------------------------------------------------------------------------------
@@ -75,36 +78,88 @@ def test_the_legend_explains_every_letter():
     assert set(LETTERS) == set(Outcome) - {Outcome.OK, Outcome.UNAVAILABLE}
 
 
+def test_the_strip_of_several_rows_shows_the_worst_of_each_part():
+    """A target that fails hidden behind one that does not."""
+    good = [(float(n), 0.1, Outcome.OK) for n in range(4)]
+    bad = [good[0], (1.0, 9.0, Outcome.INACCURATE), (2.0, math.inf, Outcome.NAN), (3.0, -1.0, None)]
+
+    assert draw(strip_of(sweep_row(profile=tuple(good)), sweep_row(profile=tuple(bad))), 4) == "▁xN▁"
+
+
+def test_a_line_an_implementation_shows_its_worst_target_and_backends_that_agree_share_it():
+    """Six rows that say one thing; a failing target that is not the one shown; numpy hidden behind torch where they differ."""
+    right = {"counts": {Outcome.OK: 480}, "max_ulp": 0.9, "regions": ()}
+    alike = [
+        sweep_row(backend=backend, target=target, **(right if target else {})) for backend in ("numpy", "torch") for target in (0.0, 1.0)
+    ]
+    apart = [sweep_row(implementation="two", backend="numpy", **right), sweep_row(implementation="two", backend="torch")]
+    made = sweep_report(*alike, *apart)
+    lines, every = (render("table", replace(made, verbose=verbose), STYLE).splitlines() for verbose in (False, True))
+    shown = [[line.split()[:4] for line in text if line.startswith(("  one", "  two"))] for text in (lines, every)]
+
+    assert shown[0] == [["one", "0", "5.0e+05", "50%"], ["two", "numpy", "0", "0.90"], ["two", "torch", "0", "5.0e+05"]]
+    assert len(shown[1]) == 6
+    assert "- 6 rows in 3 lines" in "\n".join(lines) and "rows in" not in "\n".join(every)
+
+
 # Words -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_region_is_a_sentence_with_both_ends():
     """An end without its hex, decimals of float64 instead of float32, or the wrong count."""
-    (line,) = region_lines(sweep_report(), 5)
+    (line,) = region_lines(sweep_report())
 
     assert (
         line
         == f"bce one torch float32 target 0: loss lost from -20 (-0x1.4p+4) to {FLOAT32.shortest(LAST)} (-0x1.d1da7ap+3), 5000000 floats."
     )
     single = sweep_row(quantity="grad", device="cuda", layout="tail", regions=(Region(Outcome.NAN, -math.inf, -math.inf, 1, 1),))
-    assert region_lines(sweep_report(single), 5) == ["bce one torch cuda tail float32 target 0: gradient nan from -inf to -inf, 1 float."]
+    assert region_lines(sweep_report(single)) == ["bce one torch cuda tail float32 target 0: gradient nan from -inf to -inf, 1 float."]
     joined = sweep_row(regions=(Region(Outcome.NAN, 1.0, 2.0, 9, 4),))
-    assert region_lines(sweep_report(joined), 5)[0].endswith("4 of 9 floats.")
+    assert region_lines(sweep_report(joined))[0].endswith("4 of 9 floats.")
 
 
 def test_regions_come_severest_and_largest_first_and_say_what_is_left_out():
     """The NaN below a hundred inaccurate stretches; a list cut silently."""
-    many = [Region(outcome, 1.0, 2.0, n, n) for n in (5, 7) for outcome in (Outcome.INACCURATE, Outcome.NAN)]
-    lines = region_lines(sweep_report(sweep_row(regions=tuple(many))), 3)
+    many = [Region(outcome, 10.0 * n, 10.0 * n + 1, n, n) for n in range(1, 10) for outcome in (Outcome.INACCURATE, Outcome.NAN)]
+    lines = region_lines(sweep_report(sweep_row(regions=tuple(many))))
+    told = [re.search(r"loss (\S+) .* (\d+) floats?", line).groups() for line in lines[:-1]]
 
-    assert [re.search(r"loss (\S+) .* (\d) floats", line).groups() for line in lines[:3]] == [
-        ("nan", "7"),
-        ("nan", "5"),
-        ("inaccurate", "7"),
-    ]
-    assert "... and 1 more regions" in render("table", sweep_report(sweep_row(regions=tuple(many * 5)[:17])), STYLE)
+    assert told == [("nan", str(n)) for n in range(9, 0, -1)] + [("inaccurate", str(n)) for n in range(9, 2, -1)]
+    assert lines[-1].startswith("... and 2 more regions")
     missing = render("table", sweep_report(sweep_row(regions=(), reason="no CUDA")), STYLE)
     assert "? one (torch, float32, cpu): unavailable, no CUDA." in missing
+
+
+def pieces(*ends, outcome=Outcome.INACCURATE):
+    return tuple(Region(outcome, first, last, 5, 5) for first, last in ends)
+
+
+def test_neighbouring_regions_of_one_trend_are_told_as_one():
+    """Forty lines that say one thing; with -v each is told. What lies far away, or beyond another failure, is another."""
+    crossing = pieces((-3.0, -2.0), (-1.5, -1.375), (-1.25, 0.0), (40.0, 41.0))
+    near, far = region_lines(sweep_report(sweep_row(regions=crossing)))
+    apart = (*pieces((-3.0, -2.0), (-1.0, 0.0)), *pieces((-1.75, -1.625), outcome=Outcome.LOST))
+
+    assert near.endswith("loss inaccurate from -3 (-0x1.8p+1) to 0 (0x0p+0), 15 floats in 3 regions.")
+    assert far.endswith("loss inaccurate from 40 (0x1.4p+5) to 41 (0x1.48p+5), 5 floats.")
+    assert len(region_lines(sweep_report(sweep_row(regions=crossing), verbose=True))) == 4
+    assert len(region_lines(sweep_report(sweep_row(regions=apart)))) == 3
+
+
+@given(st.lists(st.tuples(st.floats(), st.sampled_from([Outcome.NAN, Outcome.LOST]), st.integers(1, 9)), max_size=8))
+def test_trends_lose_no_float(parts):
+    """Joined or not, every failing float is counted once, and no trend is wider than its regions."""
+    ends = sorted(end for end, _, _ in parts if not math.isnan(end))
+    regions = [Region(outcome, end, end, count, count) for end, (_, outcome, count) in zip(ends, parts, strict=False)]
+    joined = trends(regions)
+
+    for outcome in (Outcome.NAN, Outcome.LOST):
+        assert sum(trend.floats for trend in joined if trend.outcome is outcome) == sum(
+            region.floats for region in regions if region.outcome is outcome
+        )
+    assert sum(trend.regions for trend in joined) == len(regions)
+    assert {end for trend in joined for end in (trend.first, trend.last)} <= set(ends)
 
 
 @pytest.mark.parametrize(

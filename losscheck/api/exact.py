@@ -37,7 +37,7 @@ def exact(
     from losscheck.core.dtypes import format_named
     from losscheck.core.request import Listed
     from losscheck.measure.ask import ask
-    from losscheck.measure.exact_side import definition_of
+    from losscheck.measure.reference import definition_of
     from losscheck.oracle.refine import Term, exact_value
     from losscheck.points.listed import pair
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from losscheck.gating.judge import Session
     from losscheck.gating.load import LoadedCase
 
-__all__ = ["gate"]
+__all__ = ["first_case", "gate"]
 
 
 def gate(
@@ -138,3 +138,48 @@ def _again(given: dict[str, Any]) -> str:
     for name in ("strict", "update_baseline", "allow_worse", "check", "no_import", "verbose"):
         words += [f"--{name.replace('_', '-')}"] if given[name] else []
     return shlex.join(words)
+
+
+def first_case(
+    spec: str,
+    *,
+    loss: str,
+    path: str | os.PathLike[str] | None = None,
+    keywords: Mapping[str, Any] | None = None,
+    params: Mapping[str, str | float] | None = None,
+    listener: Listener = SILENT,
+) -> Path:
+    """Write a case file about an implementation that holds today, as ``losscheck gate --init``.
+
+    Args:
+        spec: ``file.py:name``, ``package.module:name`` or the name of an implementation.
+        path: where to; by default a file of its name in ``cases``.
+        keywords: what a callable is called with; ``params``: parameters of the loss.
+
+    Raises:
+        UserError: when the file exists, or nothing can be measured.
+    """
+    from losscheck.core.files import write_new
+    from losscheck.core.registry import loss_named
+    from losscheck.gating.init import case_text, slug_of
+    from losscheck.measure.ask import parameters
+
+    if not loss:
+        raise UserError("--init needs to know which loss it is", "add --loss, such as --loss bce; `losscheck list` names them")
+    definition = loss_named(loss)
+    target = Path(path) if path is not None else Path("cases") / f"{slug_of(spec)}.yaml"
+    if target.is_dir():
+        target = target / f"{slug_of(spec)}.yaml"
+    if target.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{target} is no name of a case file", "end it in .yaml")
+    if target.exists():
+        raise UserError(f"{target} exists already", "give another file: losscheck gate --init ... other.yaml")
+    command = shlex.join(["losscheck", "gate", "--init", spec, "--loss", loss])
+    text = case_text(spec, definition.name, dict(keywords or {}), parameters(params or {}, [definition]), target, command)
+    if path is None:
+        target.parent.mkdir(exist_ok=True)
+    write_new(target, text)
+    listener.note(f"{target} written; it holds today: losscheck gate {shlex.quote(str(target))}")
+    if "recorded: true" in text:
+        listener.note("where no limit would say anything it asks for a record: losscheck gate --update-baseline")
+    return target

@@ -11,14 +11,15 @@ import click
 
 from losscheck.cli.command import Command, option
 from losscheck.cli.output import screen, write
-from losscheck.cli.request import listener
+from losscheck.cli.request import listener, params_of
+from losscheck.core.call_spec import keywords_of
 from losscheck.core.errors import UserError, nearest
 from losscheck.renderers import GATE_FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
     from losscheck.core.report import Report
 
-_WHAT, _HOLDS, _OUT = "What is judged", "What must hold", "Output"
+_WHAT, _HOLDS, _FIRST, _OUT = "What is judged", "What must hold", "A first case", "Output"
 
 
 @click.command("gate", cls=Command)
@@ -41,6 +42,10 @@ _WHAT, _HOLDS, _OUT = "What is judged", "What must hold", "Output"
 @option("--allow-worse", group=_HOLDS, is_flag=True, help="With --update-baseline: record worse figures too.")
 @option("--check", group=_WHAT, is_flag=True, help="Only read the case files: nothing is judged, no framework is loaded.")
 @option("--no-import", group=_WHAT, is_flag=True, help="Refuse cases that name package.module:function.")
+@option("--init", group=_FIRST, metavar="SPEC", default=None, help="Write a case file that holds today, for file.py:name; needs --loss.")
+@option("--loss", group=_FIRST, metavar="NAME", default=None, help="With --init: the loss that it is to compute.")
+@option("--kw", group=_FIRST, multiple=True, metavar="NAME=VALUE", help="With --init: a keyword of the callable; repeatable.")
+@option("--param", group=_FIRST, multiple=True, metavar="NAME=VALUE", help="With --init: a parameter of the loss; repeatable.")
 @option("-v", "--verbose", group=_OUT, is_flag=True, help="Every row, and everything that does not hold.")
 @option("-q", "--quiet", group=_OUT, is_flag=True, help="No notes on standard error.")
 def COMMAND(**given: Any) -> int:
@@ -53,6 +58,7 @@ def COMMAND(**given: Any) -> int:
     losscheck gate
     losscheck gate cases/worked_examples.yaml -v
     losscheck gate --format github --output junit.xml --output markdown:summary
+    losscheck gate --init focal.py:FocalLoss --loss weighted-focal
     """
     return _run(given)
 
@@ -63,6 +69,10 @@ def _run(given: dict[str, Any]) -> int:
     from losscheck.renderers import render
     from losscheck.renderers.github import problem_annotations
 
+    if given["init"]:
+        return _init(given)
+    if lone := next((name for name in ("loss", "kw", "param") if given[name]), None):
+        raise UserError(f"--{lone} belongs to --init", "cases name their losses themselves; leave it out")
     outputs = [_output(text) for text in given["output"]]
     _refuse_overwriting(outputs, case_files([Path(path) for path in given["paths"] or ("cases",)]))
 
@@ -82,6 +92,24 @@ def _run(given: dict[str, Any]) -> int:
             write(problem_annotations(error.problems), None)
         raise
     return 0 if given["check"] else report.exit_code
+
+
+def _init(given: dict[str, Any]) -> int:
+    """Write the first case file of an implementation."""
+    from losscheck.api.gate import first_case
+
+    if len(given["paths"]) > 1:
+        raise UserError(f"--init writes one file, and {len(given['paths'])} are named", "name one, or none for cases/NAME.yaml")
+    sys.path.insert(0, str(Path.cwd()))
+    first_case(
+        given["init"],
+        loss=given["loss"] or "",
+        path=given["paths"][0] if given["paths"] else None,
+        keywords=dict(keywords_of(given["kw"])),
+        params=params_of(given["param"]),
+        listener=listener(given),
+    )
+    return 0
 
 
 def _refuse_overwriting(outputs: list[tuple[str, str]], files: list[Path]) -> None:

@@ -17,6 +17,7 @@ from losscheck.cli.request import listener
 @options.failing
 @option("--plot", group="Output", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (needs matplotlib).")
 @options.output("merge")
+@option("-v", "--verbose", group="Output", is_flag=True, help="Every backend, target and region.")
 @options.silence
 def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     """The report of a sweep whose shards ran apart, from the files that `sweep --shard I/N --output FILE` wrote.

@@ -15,7 +15,7 @@ from losscheck.core.errors import UserError
 if TYPE_CHECKING:
     from losscheck.api.arguments import Listener
 
-__all__ = ["arguments", "listener", "shape_of"]
+__all__ = ["arguments", "listener", "params_of", "shape_of"]
 
 
 def arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def arguments(given: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: given[name] for name in (*same, *calling)},
         "keywords": dict(keywords_of(given["kw"])),
-        "params": _pairs(given["param"]),
+        "params": params_of(given["param"]),
     }
 
 
@@ -58,7 +58,7 @@ def shape_of(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
+def params_of(texts: Sequence[str]) -> dict[str, str]:
     """``name=value`` pairs."""
     params: dict[str, str] = {}
     for text in texts:

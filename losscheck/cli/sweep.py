@@ -30,6 +30,7 @@ _POINTS, _WORK = "Points", "The work"
 @options.failing
 @option("--plot", group="Output", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (needs matplotlib).")
 @options.output("sweep")
+@option("-v", "--verbose", group="Output", is_flag=True, help="Every backend, target and region.")
 @options.silence
 def COMMAND(**given: Any) -> int:
     """A range of logits, sampled or every float: outcomes, worst errors, and the exact floats where each failure starts.

@@ -37,19 +37,19 @@ def _exp(xp: Any, x: Any) -> Any:
     return xp.exp(x)
 
 
-def _decay(xp: Any, x: Any) -> Any:
+def decay(xp: Any, x: Any) -> Any:
     """exp(-|x|), with derivative exp(x) at 0, where |x| itself would give autograd a zero."""
     return _exp(xp, xp.where(x > 0, -x, x))
 
 
 def softplus(xp: Any, x: Any) -> Any:
     """log(1 + e^x) = max(x, 0) + log1p(exp(-|x|)), a sum of terms of one sign; softplus'(0) = 1/2."""
-    return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(_decay(xp, x))
+    return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(decay(xp, x))
 
 
 def sigmoid(xp: Any, x: Any) -> Any:
     """1 / (1 + e^-x): the numerator is 1 or e, so that a small result keeps all its bits."""
-    e = _decay(xp, x)
+    e = decay(xp, x)
     return xp.where(x > 0, xp.ones_like(e), e) / (1 + e)
 
 
@@ -89,7 +89,7 @@ def _cancels(xp: Any, x: Any, z: Any, pos_weight: float) -> Any:
 
     Both are compared without their common factor 1 / (1 + e), e = exp(-|x|).
     """
-    e = _decay(xp, x)
+    e = decay(xp, x)
     negative, positive = 1 - z, pos_weight * z
     level, tilt = _level_and_tilt(z, pos_weight)
     apart = xp.where(x > 0, negative + positive * e, negative * e + positive)
@@ -105,7 +105,7 @@ def power_of_sigmoid(xp: Any, x: Any, exponent: float) -> Any:
     """
     if math.frexp(exponent)[0] == 0.5:
         below = xp.where(x > 0, xp.zeros_like(x), x)
-        return _exp(xp, exponent * below) / (1 + _decay(xp, x)) ** exponent
+        return _exp(xp, exponent * below) / (1 + decay(xp, x)) ** exponent
     s = sigmoid(xp, x)
     if xp.__name__ == "numpy":
         return s**exponent
@@ -138,7 +138,7 @@ def focal_term(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
     if exponent == 0:
         return weighted(xp, weight, softplus(xp, x))
     term = weighted(xp, weight, power_of_sigmoid(xp, _held(xp, x), exponent) * softplus(xp, x))
-    e = _decay(xp, x)
+    e = decay(xp, x)
     fades = (x < 0) & (e >= format_of(x).smallest_normal) & (abs(term) < _fading(x))
     return xp.where(fades, _fading_term(xp, xp.where(fades, x, -xp.ones_like(x)), exponent, weight), term)
 
@@ -156,7 +156,7 @@ def focal_slope(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
     """The derivative of :func:`focal_term`: weight s(x)^g (g s(-x) softplus(x) + s(x)), every term positive."""
     if exponent == 0:
         return weight * sigmoid(xp, x)
-    e = _decay(xp, x)
+    e = decay(xp, x)
     over = exponent * xp.where(x > 0, e * softplus(xp, _held(xp, x)), xp.log1p(e)) + xp.where(x > 0, xp.ones_like(e), e)
     if math.frexp(exponent)[0] == 0.5:
         # 1 / (1 + e)^(g+1) as one exponential: 1 + e is rounded nowhere, so nothing multiplies its error by g + 1.

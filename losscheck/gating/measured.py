@@ -22,7 +22,7 @@ from losscheck.gating.case import Case
 from losscheck.measure.ask import Asked, ask
 from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
-from losscheck.measure.exact_side import definition_of, formula_of
+from losscheck.measure.reference import definition_of, formula_of
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding, Task

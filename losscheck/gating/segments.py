@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from losscheck.gating.measured import Measured
-from losscheck.measure.scanners import call_of
+from losscheck.measure.engines import call_of
 
 __all__ = ["Segment", "segments"]
 

@@ -20,7 +20,7 @@ from losscheck.core.request import DEFAULT_MAX_ULP, LAYOUTS, REDUCTION_NAMES, SP
 from losscheck.oracle import arithmetic
 from losscheck.points.listed import pair
 
-__all__ = ["Asked", "ask"]
+__all__ = ["Asked", "ask", "parameters"]
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ def ask(
     )
     arithmetic(oracle, 64, FLOAT32)
     asked = Asked(request, _selection(request), not request.losses).taking(targets)
-    return replace(asked, request=replace(asked.request, params=_params(params or {}, asked.selection.losses)))
+    return replace(asked, request=replace(asked.request, params=parameters(params or {}, asked.selection.losses)))
 
 
 def _one_of(what: str, name: str, known: Iterable[str]) -> str:
@@ -232,7 +232,7 @@ def _check_shape(points: Listed) -> None:
         raise UserError(what, "make them agree")
 
 
-def _params(given: Mapping[str, str | float], losses: Sequence[Loss]) -> dict[str, float]:
+def parameters(given: Mapping[str, str | float], losses: Sequence[Loss]) -> dict[str, float]:
     """Parameters as numbers; each must belong to one of the losses at least, and be in its range."""
     known = {parameter.name for loss in losses for parameter in loss.parameters}
     params: dict[str, Any] = {}

@@ -17,8 +17,8 @@ from losscheck.core.request import Request
 from losscheck.core.version import __version__
 from losscheck.measure import task as task_module
 from losscheck.measure.claims import contradictions, covered, shard_range, whole_number
+from losscheck.measure.plan import tasks_of
 from losscheck.measure.summary import Summary
-from losscheck.measure.sweep import tasks_of
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["Checkpoint", "State", "load_state", "merge_states", "save_state", "shard_range"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import SweepRow
@@ -23,10 +24,20 @@ LETTERS = {
 _LEVELS = ((0.5, "▁", "."), (1.0, "▂", "."), (2.0, "▃", ":"), (4.0, "▄", ":"), (math.inf, "▅", "-"))
 
 
-def strip_of(row: SweepRow) -> Strip:
-    below = sum(logit < 0 for logit, _, _ in row.profile)
-    zero = below / len(row.profile) if row.low < 0 < row.high and row.profile else None
-    return Strip(tuple((ulp, outcome) for _, ulp, outcome in row.profile), zero)
+def strip_of(*rows: SweepRow) -> Strip:
+    """Of a row; of several over one range the worst in each cell."""
+    first = rows[0]
+    below = sum(logit < 0 for logit, _, _ in first.profile)
+    zero = below / len(first.profile) if first.low < 0 < first.high and first.profile else None
+    profiles = [row.profile for row in rows if row.profile]
+    cells = [(max(ulp for _, ulp, _ in cell), _severest([outcome for _, _, outcome in cell])) for cell in zip(*profiles, strict=False)]
+    return Strip(tuple(cells), zero)
+
+
+def _severest(outcomes: Sequence[Outcome | None]) -> Outcome | None:
+    """None where there is no point."""
+    seen = [outcome for outcome in outcomes if outcome is not None]
+    return min(seen, key=lambda outcome: outcome.severity, default=None)
 
 
 def draw(strip: Strip, width: int, unicode: bool = True) -> str:
@@ -36,11 +47,10 @@ def draw(strip: Strip, width: int, unicode: bool = True) -> str:
     for place in range(width):
         start = place * count // width
         part = strip.cells[start : max((place + 1) * count // width, start + 1)]
-        outcomes = [outcome for _, outcome in part if outcome is not None]
-        if not outcomes:
+        worst = _severest([outcome for _, outcome in part])
+        if worst is None:
             shown.append(" ")
             continue
-        worst = min(outcomes, key=lambda outcome: outcome.severity)
         shown.append(LETTERS.get(worst) or _height(max(ulp for ulp, _ in part), unicode))
     return "".join(shown)
 

@@ -24,6 +24,7 @@ from losscheck.renderers.document import (
 )
 from losscheck.renderers.documents import document_of
 from losscheck.renderers.figures import printable
+from losscheck.renderers.severity import Severity
 from losscheck.renderers.strips import legend
 from losscheck.renderers.text_table import table_lines
 
@@ -62,7 +63,7 @@ class _Screen:
             before = block
         if document.conclusion:
             self.console.print()
-            self._sentence(document.conclusion, bullet=document.conclusion.severity.fails)
+            self._sentence(document.conclusion, bullet=document.conclusion.severity is not Severity.FINE)
         return "\n".join(line.rstrip() for line in self.out.getvalue().splitlines())
 
     def _block(self, block: Block) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from losscheck.core.report import Report
-from losscheck.core.verdict import CaseRow, Verdict
+from losscheck.core.verdict import CaseRow, Verdict, exit_code
 from losscheck.renderers.document import Block, Cell, Column, Document, Entry, Heading, Kind, Line, Listing, Sentence, Table
 from losscheck.renderers.figures import ulp_size
 from losscheck.renderers.severity import Severity, severity_of
@@ -25,7 +25,8 @@ def document(report: Report) -> Document:
     blocks += map(_in_full, shown)
     left_out = [Sentence(f"... and {len(bad) - len(shown)} more; -v tells all of them")] if len(bad) > len(shown) else []
     blocks.append(Listing((*left_out, *map(Sentence, asides(report)))))
-    conclusion = Sentence(f"gate {holds(report)}: {totals(report)}", Severity.BROKEN if bad else Severity.FINE)
+    severity = (Severity.FINE, Severity.BROKEN, Severity.UNKNOWN)[exit_code(report.cases, report.strict)]
+    conclusion = Sentence(f"gate {holds(report)}: {totals(report)}", severity)
     return Document("losscheck gate", tuple(blocks), conclusion, report.reproduce, report.environment)
 
 

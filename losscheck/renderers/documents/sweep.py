@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from heapq import nsmallest
 
 from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.effect import Effect
 from losscheck.core.report import Report
-from losscheck.core.results import BitDifference, Region, SweepRow
+from losscheck.core.results import BitDifference, SweepRow
 from losscheck.renderers.document import (
     Appendix,
     Block,
@@ -23,17 +24,19 @@ from losscheck.renderers.document import (
     Paragraph,
     Picture,
     Sentence,
+    Strip,
     Table,
 )
 from losscheck.renderers.figures import end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
 from losscheck.renderers.names import Names, label
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.strips import strip_of
+from losscheck.renderers.trends import Trend, trends
 
-__all__ = ["coverage", "document", "failing_text", "regions"]
+__all__ = ["coverage", "document", "failing_text"]
 
 _MOST_REGIONS = 16  # told on a screen
-_LISTED_REGIONS = 400  # in a document: a page has room
+_LISTED = 400  # in a document: a page has room
 _WORST = 3  # cases of each row
 
 
@@ -45,8 +48,9 @@ def document(report: Report) -> Document:
         blocks.append(Heading(f"{loss}  {quantity}  {dtype}", params))
         if definition := definitions.pop(loss, ""):
             blocks.append(Paragraph(definition, quiet=True))
-        blocks.append(_table(rows, name))
-    blocks += [Legend(), _regions(report), Listing((*_missing(report), *map(Sentence, coverage(report)))), _worst(report, name)]
+        blocks.append((_table if report.verbose else _summary)(rows, name))
+    reach = (*_missing(report), *map(Sentence, coverage(report)), *_behind(report, blocks))
+    blocks += [Legend(), _regions(report), Listing(reach), _worst(report, name)]
     return Document("losscheck sweep", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 
@@ -60,7 +64,43 @@ def _tables(report: Report) -> list[tuple[tuple[str, str, str, str], list[SweepR
 
 
 def _table(rows: list[SweepRow], name: Names) -> Table:
-    columns = (
+    """Every row: each backend and target."""
+    return Table(_columns(rows), tuple(_line(row, name(row), strip_of(row)) for row in rows))
+
+
+def _summary(rows: list[SweepRow], name: Names) -> Table:
+    """A line for each implementation: its worst target, the worst of all in each part of its strip; backends that agree share it."""
+    lines = []
+    for backends in _by_implementation(rows):
+        alike = len({tuple(map(_found, group)) for group in backends}) == 1
+        for group in backends[:1] if alike else backends:
+            worst = min(group, key=_badness)
+            lines.append(_line(worst, name(worst, backend=not alike), strip_of(*group)))
+    return Table(_columns(rows), tuple(lines))
+
+
+def _by_implementation(rows: list[SweepRow]) -> list[list[list[SweepRow]]]:
+    """Rows of each implementation, device, layout and mode, and of these the rows of each backend."""
+    groups: dict[tuple[str, ...], dict[str, list[SweepRow]]] = {}
+    for row in rows:
+        key = (row.implementation, row.device, row.layout, row.mode)
+        groups.setdefault(key, {}).setdefault(row.backend, []).append(row)
+    return [list(backends.values()) for backends in groups.values()]
+
+
+def _found(row: SweepRow) -> tuple[object, ...]:
+    """What makes two backends worth two lines, where it differs."""
+    return row.target, tuple(row.counts.items()), row.max_ulp, row.reason
+
+
+def _badness(row: SweepRow) -> tuple[int, int, float]:
+    """By what it does to training where that is known, then by outcome, then by error."""
+    effect = row.effect.effect.severity if row.effect else len(Effect)
+    return effect, row.outcome.severity, -row.max_ulp
+
+
+def _columns(rows: list[SweepRow]) -> tuple[Column, ...]:
+    return (
         Column("implementation", Kind.NAME),
         Column("target"),
         Column("max ulp"),
@@ -68,19 +108,18 @@ def _table(rows: list[SweepRow], name: Names) -> Table:
         Column("severest", Kind.WORD, optional=True),
         Column("strip", Kind.STRIP, ends=(f"{rows[0].low:g}", f"{rows[0].high:g}")),
     )
-    return Table(columns, tuple(_line(row, name) for row in rows))
 
 
-def _line(row: SweepRow, name: Names) -> Line:
+def _line(row: SweepRow, name: str, strip: Strip) -> Line:
     severity = severity_of(row.outcome)
     share = row.failures / row.points if row.points else 0.0
     cells = (
-        Cell(name(row), severity),
+        Cell(name, severity),
         Cell(_target(row), severity, key=row.target),
         Cell("-" if row.reason else ulp_size(row.max_ulp), severity, key=row.max_ulp),
         Cell(failing_text(row), severity, key=share),
         Cell(row.outcome.value, severity, signed=True),
-        Cell(row.reason, severity) if row.reason else strip_of(row),
+        Cell(row.reason, severity) if row.reason else strip,
     )
     return Line(cells, severity)
 
@@ -119,35 +158,45 @@ def _worst(report: Report, name: Names) -> Appendix:
 
 
 def _regions(report: Report) -> Listing:
-    count = sum(len(row.regions) for row in report.sweeps)
-    title = "Failures, severest and largest first" if count else "No failure was found."
-    return Listing(tuple(regions(report)), title, _MOST_REGIONS, count, "regions: --format json lists them all.")
+    """Regions of one trend are told as one; with -v each is told."""
+    told = [(row, trend) for row in report.sweeps for trend in (_each(row) if report.verbose else trends(row.regions))]
+    worst = nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
+    items = tuple(Sentence(_region(row, trend), severity_of(trend.outcome)) for row, trend in worst)
+    title = "Failures, severest and largest first" if told else "No failure was found."
+    return Listing(items, title, None if report.verbose else _MOST_REGIONS, len(told), "regions: --format json lists them all.")
 
 
-def regions(report: Report, most: int = _LISTED_REGIONS) -> list[Sentence]:
-    """Failures as regions with exact ends, severest and largest first."""
-    pairs = ((row, region) for row in report.sweeps for region in row.regions)
-    worst = nsmallest(most, pairs, key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
-    return [Sentence(_region(row, region), severity_of(region.outcome)) for row, region in worst]
+def _each(row: SweepRow) -> list[Trend]:
+    return [trend for region in row.regions for trend in trends([region])]
 
 
-def _region(row: SweepRow, region: Region) -> str:
-    ends = " to ".join(end_text(logit, row.given_dtype) for logit in (region.first, region.last))
-    count = f"{region.floats} floats" if region.floats > 1 else "1 float"
-    if region.points != region.floats:
-        count = f"{region.points} of {count}"
+def _region(row: SweepRow, trend: Trend) -> str:
+    ends = " to ".join(end_text(logit, row.given_dtype) for logit in (trend.first, trend.last))
+    count = f"{trend.floats} floats" if trend.floats > 1 else "1 float"
+    if trend.points != trend.floats:
+        count = f"{trend.points} of {count}"
+    if trend.regions > 1:
+        count += f" in {trend.regions} regions"
     where = f" {row.device}" if row.device != "cpu" else ""
     where += f" {row.layout}" if row.layout != "body" else ""
     where += f" {row.mode}" if row.mode != "eager" else ""
     return (
         f"{row.loss} {row.implementation} {row.backend}{where} {row.dtype} target {_target(row)}: "
-        f"{quantity_name(row)} {region.outcome.value} from {ends}, {count}."
+        f"{quantity_name(row)} {trend.outcome.value} from {ends}, {count}."
     )
 
 
 def _missing(report: Report) -> list[Sentence]:
     told = dict.fromkeys(f"{label(row)}: unavailable, {row.reason}." for row in report.sweeps if row.reason)
     return [Sentence(text, Severity.UNKNOWN) for text in told]
+
+
+def _behind(report: Report, blocks: list[Block]) -> list[Sentence]:
+    """How much of the tables is not shown."""
+    lines = sum(len(block.lines) for block in blocks if isinstance(block, Table))
+    if lines == len(report.sweeps):
+        return []
+    return [Sentence(f"{len(report.sweeps)} rows in {lines} lines, the worst target of each; -v shows every backend and target.")]
 
 
 def coverage(report: Report) -> list[str]:

@@ -7,7 +7,6 @@ import math
 import random
 from fractions import Fraction
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,15 +19,14 @@ from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.filter import kernels
-from losscheck.filter.classify import BUCKETS, CODES, Limits, bucket_name, buckets, judge_arrays
+from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, Limits, bucket_name, buckets, decide, decide_arrays
+from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop
 from losscheck.measure import summary
-from losscheck.measure.summary import WORST, Band, Summary, Worst
+from losscheck.measure.summary import Case, Summary, segments_of
 from losscheck.points.grid import CELLS, Grid, decode_ordinals, exhaustive_grid, sampled_grid
 
 NARROW = (FLOAT32, FLOAT16, BFLOAT16)
-UNDECIDED = CODES.index(Outcome.UNDECIDED)
 MAX_ULP = 8.0
-judge = kernels.outcome
 
 
 # The judge -------------------------------------------------------------------------------------------------------------
@@ -60,26 +58,74 @@ def adversarial(dtype, rng, count=60):
 
 def judged_by(name, values, exacts, bounds, limits):
     if name == "compiled":
-        given = (limits.precision, limits.emin, limits.half_least, limits.normal, limits.overflow, limits.max_ulp)
-        compiled = compiled_outcome()
-        pairs = [compiled(*each, *given) for each in zip(values, exacts, bounds, strict=True)]
-        return [int(code) for code, _ in pairs], [float(ulp) for _, ulp in pairs]
+        codes, ulps = np.empty(len(values), np.int8), np.empty(len(values))
+        compiled(limits)(*map(np.array, (values, exacts, bounds)), codes, ulps)
+        return codes.tolist(), ulps.tolist()
     xp = np if name == "numpy" else pytest.importorskip("torch")
     arrays = [np.array(each) if name == "numpy" else xp.tensor(each, dtype=xp.float64) for each in (values, exacts, bounds)]
     with np.errstate(all="ignore"):
-        codes, ulps = judge_arrays(xp, *arrays, limits)
+        codes, ulps = decide_arrays(xp, *arrays, limits)
     return codes.tolist(), ulps.tolist()
 
 
 @functools.cache
-def compiled_outcome():
-    """`outcome` is inlined where it is used; here it is a function of its own."""
+def compiled(limits, contract=True):
+    """The rules as compiled code: a loop over values, exact values and bounds."""
+    code = Code()
+    given = ("value", "exact", "bound")
+    outcome, ulp = decide(ExpressionOperations(code), *(Expression(code, name) for name in given), limits)
+    return compile_loop(code, given, {"code": outcome.name, "ulp": ulp.name}, contract)
 
-    @numba.njit(error_model="numpy", fastmath={"contract"})
-    def outcome(value, exact, bound, precision, emin, half_least, normal, overflow, max_ulp):
-        return judge(value, exact, bound, precision, emin, half_least, normal, overflow, max_ulp)
 
-    return outcome
+def same_to_the_bit(values, exacts, bounds, limits):
+    """numpy, torch and code compiled without contraction (a product and a sum rounded as one) on the same arrays."""
+    torch = pytest.importorskip("torch")
+    with np.errstate(all="ignore"):
+        codes, ulps = decide_arrays(np, values, exacts, bounds, limits)
+    tensors = decide_arrays(torch, *map(torch.from_numpy, (values, exacts, bounds)), limits)
+    own = np.empty(len(values), np.int8), np.empty(len(values))
+    compiled(limits, contract=False)(values, exacts, bounds, *own)
+    for other_codes, other_ulps in (own, [each.numpy() for each in tensors]):
+        assert (codes == other_codes).all()
+        assert np.array_equal(ulps, other_ulps, equal_nan=True)
+
+
+BOUNDS = (0.0, 2.0**-48, 2.0**-30, 0.75, math.inf, math.nan)
+
+
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda each: each.name)
+def test_the_engines_classify_every_16_bit_float_to_the_bit(dtype):
+    """The rules of arrays and those of compiled code, written twice, on every float, beside it and against hostile ones."""
+    top = dtype.infinity_ordinal
+    values = decode_ordinals(dtype, np.arange(-1 - top, top + 1)).astype(np.float64)
+    values = np.concatenate([values, [math.nan]])
+    rng = np.random.default_rng(1)
+    with np.errstate(all="ignore"):
+        exacts = [
+            values,
+            values * (1 + rng.normal(0, 2.0**-dtype.precision, len(values))),
+            -values,
+            np.roll(values, 1),
+            rng.permutation(values),
+        ]
+    for exact in exacts:
+        for bound in BOUNDS:
+            same_to_the_bit(values, exact, np.full(len(values), bound), Limits.of(dtype, MAX_ULP))
+
+
+@pytest.mark.parametrize("max_ulp", [8.0, 0.5, math.inf])
+def test_the_engines_classify_millions_of_float32_to_the_bit(max_ulp):
+    """Random bits of float32 and of float64, thresholds of the dtype, zeros, infinities and NaN among them."""
+    rng, count = np.random.default_rng(2), 2**20
+    with np.errstate(all="ignore"):
+        values = rng.integers(0, 2**32, count, dtype=np.uint64).astype(np.uint32).view(np.float32).astype(np.float64)
+        near = values * (1 + rng.normal(0, 2.0**-22, count))
+        wild = rng.integers(0, 2**63, count, dtype=np.uint64).view(np.float64) * rng.choice([1.0, -1.0], count)
+    limits = Limits.of(FLOAT32, max_ulp)
+    edges = rng.choice([0.0, -0.0, math.inf, -math.inf, math.nan, limits.half_least, limits.normal, limits.overflow, 2.0**1000], count)
+    for exact in (near, wild, edges):
+        same_to_the_bit(values, exact, rng.choice(BOUNDS, count), limits)
+    same_to_the_bit(edges, rng.permutation(edges), rng.choice(BOUNDS, count), limits)
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "compiled"])
@@ -177,11 +223,14 @@ def stretch(codes, ulps, first, checked=1):
         cell = (first + n) % CELLS
         made.profile_ulp[cell] = max(made.profile_ulp[cell], math.inf if math.isnan(ulp) else abs(ulp))
         made.profile_code[cell] = min(made.profile_code[cell], code)
-    made.worst = sorted((Worst(first + n, 1.0, ulp) for n, ulp in enumerate(ulps)), key=lambda each: each.key)[:WORST]
+    cases = [Case(first + n, code, ulp, 1.0) for n, (code, ulp) in enumerate(zip(codes, ulps, strict=True))]
+    made.worst, made.top = made.the_worst(cases), max(case.size for case in cases)
+    made.first = {case.code: case for case in reversed(cases) if case.code in FAILING}
     position = first
     for code, run in itertools.groupby(codes):
         size = len(list(run))
-        made.add_runs(code, [(position, position + size - 1)])
+        if code in FAILING:
+            made.add_segments([{code: segments_of(np.array([position]), np.array([position + size - 1]))}])
         position += size
     return made
 
@@ -209,42 +258,43 @@ def grouped(parts, rng):
     return Summary().merge(parts[0])
 
 
-@pytest.mark.parametrize("most_bands", [33000, 5, 2])
+@pytest.mark.parametrize("most_segments", [33000, 5, 2])
 @settings(max_examples=60)
 @given(points=POINTS, cuts=st.sets(st.integers(1, 59)), seed=st.integers(0, 2**20), first=st.integers(-500, 500))
-def test_a_summary_does_not_depend_on_how_its_stretch_was_cut(most_bands, points, cuts, seed, first):
+def test_a_summary_does_not_depend_on_how_its_stretch_was_cut(most_segments, points, cuts, seed, first):
     """Regions cut at a seam, bands joined in one order and not in another, a worst case that a merge drops."""
-    kept, summary.MOST_BANDS = summary.MOST_BANDS, most_bands
+    kept, summary.MOST_SEGMENTS = summary.MOST_SEGMENTS, most_segments
     try:
         codes, ulps = [each[0] for each in points], [each[1] for each in points]
         ends = [0, *sorted(cut for cut in cuts if cut < len(points)), len(points)]
         parts = [stretch(codes[a:b], ulps[a:b], first + a) for a, b in itertools.pairwise(ends)]
         whole = merged([stretch(codes, ulps, first)])
 
-        assert repr(merged(parts)) == repr(grouped(parts, random.Random(seed))) == repr(whole)
-        assert all(len(bands) <= most_bands for bands in whole.bands.values())
+        plain = json.dumps(whole.to_json())
+        assert json.dumps(merged(parts).to_json()) == json.dumps(grouped(parts, random.Random(seed)).to_json()) == plain
+        assert all(len(segments) <= most_segments for segments in whole.segments.values())
     finally:
-        summary.MOST_BANDS = kept
+        summary.MOST_SEGMENTS = kept
 
 
-def test_bands_are_joined_only_when_there_are_too_many():
+def test_segments_are_joined_only_when_there_are_too_many():
     """Regions that are said to be complete and are not, or that grow without limit."""
     codes = [0 if n % 4 == 0 else 9 for n in range(400)]
     exact = merged([stretch(codes, [0.0] * 400, 0)])
-    kept, summary.MOST_BANDS = summary.MOST_BANDS, 10
+    kept, summary.MOST_SEGMENTS = summary.MOST_SEGMENTS, 10
     try:
         few = merged([stretch(codes[:200], [0.0] * 200, 0), stretch(codes[200:], [0.0] * 200, 200)])
     finally:
-        summary.MOST_BANDS = kept
+        summary.MOST_SEGMENTS = kept
 
-    assert len(exact.bands[0]) == 100 and exact.gap == 0 and all(each == Band(4 * n, 4 * n, 1) for n, each in enumerate(exact.bands[0]))
-    assert few.bands == {0: [Band(0, 396, 100)]} and few.gap == 4
+    assert exact.gap == 0 and exact.segments[0].tolist() == [[4 * n, 4 * n, 1] for n in range(100)]
+    assert few.segments[0].tolist() == [[0, 396, 100]] and few.gap == 4
 
 
 def test_every_region_of_a_16_bit_dtype_fits_unjoined():
     """A limit below half the floats of bfloat16, where outcomes may alternate."""
-    assert summary.MOST_BANDS > 2**16 / 2
-    assert {CODES[n] for n in summary.FAILING} == set(FAILURES)
+    assert summary.MOST_SEGMENTS > 2**16 / 2
+    assert {CODES[n] for n in FAILING} == set(FAILURES)
 
 
 @given(points=POINTS)
@@ -253,10 +303,12 @@ def test_a_summary_survives_its_state_file(points):
     made = stretch([each[0] for each in points], [each[1] for each in points], -20)
     text = json.dumps(made.to_json(), allow_nan=False)
 
-    assert repr(Summary.from_json(json.loads(text))) == repr(made)
+    again = Summary.from_json(json.loads(text))
+    assert json.dumps(again.to_json(), allow_nan=False) == text
+    assert [repr(case) for case in again.worst] == [repr(case) for case in made.worst] and again.merge(again).points == 2 * made.points
 
 
-@pytest.mark.parametrize("missing", ["points", "counts", "bands", "worst", "profile_ulp", "wrong"])
+@pytest.mark.parametrize("missing", ["points", "counts", "segments", "worst", "profile_ulp", "wrong"])
 def test_a_state_without_one_of_its_fields_is_no_summary(missing):
     """A damaged file read as an empty stretch."""
     data = Summary().to_json()
@@ -270,7 +322,7 @@ def test_the_worst_cases_are_sorted_with_nan_first():
     """max([1.0, nan, 2.0]) is 2.0."""
     made = merged([stretch([9] * 4, [1.0, math.nan, 2.0, -math.inf], 0)])
 
-    assert [each.ordinal for each in made.worst] == [1, 3, 2, 0]
+    assert [case.position for case in made.worst] == [1, 3, 2, 0]
 
 
 # The grid --------------------------------------------------------------------------------------------------------------

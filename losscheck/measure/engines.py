@@ -1,74 +1,73 @@
-"""What scans one task of a sweep: its call, its exact side, and the engine that its size and device ask for."""
+"""The engine of one task of a sweep: its call, its exact side, and what its size and device ask for."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Subject
 from losscheck.measure.call import Caller
-from losscheck.measure.exact_side import formula_of
-from losscheck.measure.examine import Examiner
-from losscheck.measure.summary import Summary
+from losscheck.measure.effect_stream import Effects
+from losscheck.measure.engine import ArrayEngine, Engine, Stream
+from losscheck.measure.reference import Reference, formula_of
 from losscheck.measure.task import Task
 
-__all__ = ["call_of", "caller_of", "count_nans", "device_call_of", "examiner_of", "judged_dtype", "scanner_of"]
-
-_LAST_SCANNER: list[Any] = [None, None]
+__all__ = ["References", "call_of", "caller_of", "count_nans", "device_call_of", "effects_of", "engine_of", "streams_of"]
 
 
-def scanner_of(task: Task) -> Callable[[int, int], dict[str, Summary]]:
-    """Compiled filters are kept from chunk to chunk of one task."""
-    if _LAST_SCANNER[0] is not task:
-        _LAST_SCANNER[:] = [task, _make_scanner(task)]
-    scan: Callable[[int, int], dict[str, Summary]] = _LAST_SCANNER[1]
-    return scan
+class References:
+    """One reference for each set of parameters and dtype: implementations that claim the same formula share its exact values."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], Reference] = {}
+
+    def of(self, task: Task, quantity: str) -> Reference:
+        dtype, question = caller_of(task).dtypes()[quantity], task.question
+        key = (task.loss.name, tuple(sorted(task.params.items())), dtype.name, question.oracle, question.max_ulp)
+        if key not in self._known:
+            self._known[key] = Reference(task.params, dtype, question.oracle, question.max_ulp)
+        return self._known[key]
 
 
-def _make_scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
+def streams_of(task: Task, references: References) -> dict[str, Stream]:
+    """The exact side of each quantity of a task."""
+    implementation = task.subject.implementation
+    return {
+        quantity: Stream(references.of(task, quantity), formula_of(task.loss, implementation, quantity), task.target)
+        for quantity in task.quantities
+    }
+
+
+def effects_of(task: Task, references: References) -> Effects:
+    """What finds the effects of a task's implementation."""
+    asked = {quantity: references.of(task, quantity) for quantity in task.quantities}
+    return Effects(task.loss, task.subject.implementation, asked)
+
+
+def engine_of(task: Task, references: References) -> Engine:
+    """What scans a task. Compiled filters are worth keeping from chunk to chunk."""
     from losscheck.filter.running_error import NoFilterError
-    from losscheck.measure.compiled import WORTHWHILE, CompiledScanner
-    from losscheck.measure.edges import scan_sample
-    from losscheck.measure.scan import BlockScanner
+    from losscheck.measure.compiled import WORTHWHILE, CompiledEngine
+    from losscheck.measure.edges import SampleEngine
 
-    examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
+    streams: Mapping[str, Stream] = streams_of(task, references)
+    subject, grid = task.subject, task.grid
+    effects = effects_of(task, references)
+    if grid.sample is not None:
+        return SampleEngine(call_of(task), streams, grid, effects)
+    if grid.points >= WORTHWHILE and subject.device != "cpu" and (subject.backend, subject.mode) == ("torch", "eager"):
+        return ArrayEngine(device_call_of(task), streams, grid, effects, device=subject.device)
     call = call_of(task)
-    if task.grid.sample is not None:
-        return lambda first, last: scan_sample(call, examiners, task.grid)
-    if task.grid.points >= WORTHWHILE and task.subject.device != "cpu" and (task.subject.backend, task.subject.mode) == ("torch", "eager"):
-        from losscheck.measure.device import DeviceScanner
-
-        return DeviceScanner(device_call_of(task), examiners, task.grid, task.subject.device).scan
-    if task.grid.points >= WORTHWHILE and all(each.dtype is task.grid.dtype for each in examiners.values()):
+    if grid.points >= WORTHWHILE and all(stream.reference.dtype is grid.dtype for stream in streams.values()):
         try:
-            return CompiledScanner(call, examiners, task.grid).scan
+            return CompiledEngine(call, streams, grid, effects)
         except (NoFilterError, ImportError):
             # No compiled filter for this formula, or no numba: the same rules on arrays, only slower.
             pass
-    return BlockScanner(call, examiners, task.grid).scan
-
-
-def examiner_of(task: Task, quantity: str) -> Examiner:
-    formula, differentiate = formula_of(task.loss, task.subject.implementation, quantity)
-    names = tuple(sorted(task.params.items()))
-    dtype = judged_dtype(task, quantity).name
-    return _shared_examiner(formula, differentiate, task.target, names, dtype, task.question.oracle, task.question.max_ulp)
-
-
-def judged_dtype(task: Task, quantity: str) -> Format:
-    """The dtype that comes out, in which it is judged."""
-    return caller_of(task).dtypes()[quantity]
-
-
-@functools.lru_cache(maxsize=64)
-def _shared_examiner(
-    formula: Any, differentiate: bool, target: float, params: tuple[tuple[str, float], ...], dtype: str, oracle: str, max_ulp: float
-) -> Examiner:
-    """Implementations that claim the same formula share its exact values."""
-    return Examiner(formula, differentiate, target, dict(params), FORMATS[dtype], oracle, max_ulp)
+    return ArrayEngine(call, streams, grid, effects)
 
 
 # A caller holds what was compiled for it; those of the tasks at hand are kept.

@@ -345,7 +345,7 @@ def test_what_the_filter_refuses_is_left_to_the_oracle():
     stream = Stream(Reference({}, FLOAT32, "flint", 8.0), Claim(branching, False), 0.0)
     logits = np.array([0.5, 1.0, 1.5, 2.0])
     undecided = stream.reference.classify(np, 2 * logits, stream.reference.filter(np, stream.claim, logits, 0.0))
-    judged = judge(np, stream, logits, np.array([1.5, 2.0, 3.0, 4.0]))
+    judged = judge(np, stream, logits, np.array([1.5, 2.0, 3.0, 4.0]), stream.reference.filter(np, stream.claim, logits, 0.0))
 
     assert (undecided.codes == UNDECIDED).all() and judged.settled == 4
     assert (judged.codes != judged.codes[0]).tolist() == [False, True, False, False] and judged.ulps[1] < -8

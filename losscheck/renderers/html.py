@@ -87,7 +87,7 @@ def _block(block: Block) -> str:
         case Paragraph(text=text, quiet=quiet):
             return f"<p{' class=quiet' if quiet else ''}>{escape(text)}</p>"
         case Legend():
-            return f"<p class=quiet>{escape(legend(unicode=True))}</p>"
+            return f"<p class=quiet>{escape(legend(unicode=True, effects=block.effects))}</p>"
         case Table():
             return _table(block)
         case Listing():

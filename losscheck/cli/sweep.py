@@ -44,7 +44,21 @@ def COMMAND(**given: Any) -> int:
     format_name = "json" if given["shard"] else chosen_format("sweep", given["format"], given["output"])
     from losscheck.api.sweep import sweep
 
-    same = ("range", "target", "points", "spacing", "exhaustive", "layout", "jobs", "shard", "resume", "output", "plot", "regions", "verbose")
+    same = (
+        "range",
+        "target",
+        "points",
+        "spacing",
+        "exhaustive",
+        "layout",
+        "jobs",
+        "shard",
+        "resume",
+        "output",
+        "plot",
+        "regions",
+        "verbose",
+    )
     report = sweep(
         dtype=given["dtype"] or ("float32",), listener=listener(given), **{name: given[name] for name in same}, **arguments(given)
     )

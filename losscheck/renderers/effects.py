@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 
-__all__ = ["effect_sentence", "effect_word", "finding_text", "rough", "where_text", "worst_finding"]
+__all__ = ["at_most", "effect_sentence", "effect_word", "finding_text", "rough", "where_text", "worst_finding"]
 
 MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
@@ -64,7 +64,7 @@ def effect_sentence(finding: EffectFinding, low: float, high: float, dtype: str,
         return f"within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else "every result is right"
     if finding.effect is Effect.TAILS:
         total = f"; a million such elements add up to {rough(finding.loss_error * MANY_CELLS)}" if finding.loss_error else ""
-        return _at_most([finding]) + total
+        return at_most([finding]) + total
     name = "gradient" if finding.quantity == "grad" else "loss"
     # Beside a NaN it does not matter which number is right.
     right = "" if finding.effect is Effect.POISONS else f" where {rough(finding.exact)} is right"
@@ -104,10 +104,10 @@ def finding_text(
         return ""
     if worst.effect is Effect.SOUND and not math.isnan(max_ulp):
         return effect_sentence(worst, low, high, dtype, max_ulp)
-    return effect_sentence(worst, low, high, dtype) if worst.effect.harmful else _at_most(findings)
+    return effect_sentence(worst, low, high, dtype) if worst.effect.harmful else at_most(findings)
 
 
-def _at_most(findings: Sequence[EffectFinding]) -> str:
+def at_most(findings: Sequence[EffectFinding]) -> str:
     """'loss off by at most 4.8e-07, gradient by 8.8e-08'"""
     parts: list[str] = []
     for name in ("loss", "gradient"):

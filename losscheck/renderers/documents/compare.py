@@ -77,7 +77,7 @@ def _point(rows: list[PointRow], whole: bool) -> Iterator[Block]:
             yield Heading(quantity_name(quantity[0]), f"at {point_text(quantity[0], hexadecimal=True)}", level=2)
             yield _table(told)
     if quiet:
-        yield Listing((Sentence(_kinds(quiet) if len(quiet) < len(rows) else _in_short(quiet)),))
+        yield Listing((Sentence(f"the others: {_kinds(quiet)}" if len(quiet) < len(rows) else _in_short(quiet)),))
 
 
 def _in_short(rows: Sequence[PointRow]) -> str:

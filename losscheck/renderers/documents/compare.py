@@ -33,9 +33,8 @@ _MOST_POINTS = 12  # where all is well
 
 
 def document(report: Report) -> Document:
-    answers, rest = _answers(report), _rest(report)
+    answers, rest, whole = _answers(report), _rest(report), _whole(report)
     blocks: list[Block] = []
-    whole = report.verbose or len({row.implementation for row in report.rows}) <= _FEW
     fine: list[Sentence] = []
     for (loss, dtype, given, params), rows in _grouped(
         report.rows, lambda row: (row.loss, row.dtype, row.logit_dtype, tuple(row.params.items()))
@@ -54,6 +53,11 @@ def document(report: Report) -> Document:
     lead = [Listing(tuple(answers)), Listing(tuple(fine), limit=_MOST_POINTS, what="points: -v shows them.")]
     blocks = [*lead, *blocks, Listing(tuple(rest))]
     return Document("losscheck compare", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
+
+
+def _whole(report: Report) -> bool:
+    """Is every row shown? Where somebody chose a few implementations, too."""
+    return report.verbose or len({row.implementation for row in report.rows}) <= _FEW
 
 
 def _points(rows: Sequence[PointRow]) -> Iterator[list[PointRow]]:
@@ -75,7 +79,7 @@ def _point(rows: list[PointRow], whole: bool) -> Iterator[Block]:
     for _, quantity in _grouped(rows, lambda row: row.quantity):
         if told := [pair for pair in _merged(quantity) if pair[1] not in quiet]:
             yield Heading(quantity_name(quantity[0]), f"at {point_text(quantity[0], hexadecimal=True)}", level=2)
-            yield _table(told)
+            yield _table(told, whole)
     if quiet:
         yield Listing((Sentence(f"the others: {_kinds(quiet)}" if len(quiet) < len(rows) else _in_short(quiet)),))
 
@@ -104,12 +108,12 @@ def _harmless(row: PointRow) -> bool:
     return row.effect is not None and not row.effect.effect.harmful
 
 
-def _table(pairs: Sequence[tuple[str, PointRow]]) -> Table:
+def _table(pairs: Sequence[tuple[str, PointRow]], whole: bool) -> Table:
     deviates = any(row.deviation for _, row in pairs)
     judged = any(row.effect for _, row in pairs)
     columns = [Column("implementation", Kind.NAME), Column("value"), Column("exact"), Column("ulp")]
     columns += [Column("deviation")] if deviates else []
-    columns += [Column("outcome", Kind.WORD, optional=judged)] + ([Column("effect", Kind.WORD)] if judged else [])
+    columns += [Column("outcome", Kind.WORD, optional=judged and not whole)] + ([Column("effect", Kind.WORD)] if judged else [])
     lines = []
     for name, row in pairs:
         severity = _severity(row)
@@ -163,9 +167,9 @@ def _rest(report: Report) -> list[Sentence]:
     deviating.sort(key=lambda row: -abs(row.deviation or 0.0))
     missing = _first_of_each(row for row in report.rows if row.outcome in (Outcome.UNAVAILABLE, Outcome.UNDECIDED))
     sentences: list[Sentence] = []
-    if report.verbose:
+    if _whole(report):
         failed = sorted((row for row in report.rows if row.failed and row.effect), key=lambda row: row.badness)
-        sentences += [Sentence(_failure(row), _severity(row), (row,)) for row in _first_of_each(failed)]
+        sentences += _limited([Sentence(_failure(row), _severity(row), (row,)) for row in _first_of_each(failed)], "kinds of failure")
     sentences += _limited([Sentence(_deviation(row), Severity.SLIGHT, (row,)) for row in deviating], "deviating implementations")
     sentences += _limited([Sentence(_missing(row), Severity.UNKNOWN, (row,)) for row in missing], "that could not be judged")
     sentences += [

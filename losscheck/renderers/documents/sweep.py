@@ -36,6 +36,7 @@ from losscheck.renderers.trends import Trend, trends
 __all__ = ["coverage", "document", "failing_text"]
 
 _LISTED = 400  # in a page's table of regions
+_FEW = 4  # implementations of a loss, below which there is room for its definition
 _WORST = 3  # cases of each row
 
 
@@ -45,7 +46,8 @@ def document(report: Report) -> Document:
     blocks: list[Block] = [Picture(report)]
     if len(found) > 1 and (sentence := answer(found)):
         blocks.append(Heading(sentence))
-    for _, group in groupby(found, key=lambda standing: standing.heading):
+    ran = [standing for standing in found if not all(isinstance(row, SweepRow) and not row.counts for row in standing.rows)]
+    for _, group in groupby(ran, key=lambda standing: standing.heading):
         blocks += _ranking(list(group), report)
     blocks.append(Legend(effects=any(row.effects for row in report.sweeps)))
     if report.verbose:
@@ -62,7 +64,7 @@ def _ranking(found: Sequence[Standing], report: Report) -> Iterator[Block]:
     first = found[0].rows[0]
     assert isinstance(first, SweepRow)
     yield Heading(f"{first.loss}  {_dtype(first)}", params_text(first.params, first.given_dtype))
-    if report.verbose and (definition := report.definitions.get(first.loss)):
+    if (report.verbose or len(found) <= _FEW) and (definition := report.definitions.get(first.loss)):
         yield Paragraph(definition, quiet=True)
     ends = (f"{first.low:g}", f"{first.high:g}")
     columns = (Column("implementation", Kind.NAME), Column("strip", Kind.STRIP, ends=ends), Column("effect on training", Kind.WORDS))

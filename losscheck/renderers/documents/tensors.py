@@ -107,7 +107,7 @@ def _outcomes(rows: list[TensorRow], name: Names) -> Table:
     judged = any(row.effect for row in rows)
     also = any(_also(row) for row in rows)
     columns = [Column("implementation", Kind.NAME), Column("of", Kind.WORD), Column("failing"), Column("max ulp")]
-    columns += [Column("severest", Kind.WORD)] + [Column("effect", Kind.WORD)] * judged + [Column("also", Kind.WORDS)] * also
+    columns += [Column("severest", Kind.WORD)] + [Column("effect", Kind.WORD)] * judged + [Column("also", Kind.WORDS, optional=True)] * also
     lines = []
     for row in rows:
         effect = row.effect.effect if row.effect else None

@@ -64,7 +64,8 @@ def _ranking(found: Sequence[Standing], report: Report) -> Iterator[Block]:
     first = found[0].rows[0]
     assert isinstance(first, SweepRow)
     yield Heading(f"{first.loss}  {_dtype(first)}", params_text(first.params, first.given_dtype))
-    if (report.verbose or len(found) <= _FEW) and (definition := report.definitions.get(first.loss)):
+    few = len(found) <= _FEW and len(report.definitions) == 1
+    if (report.verbose or few) and (definition := report.definitions.get(first.loss)):
         yield Paragraph(definition, quiet=True)
     ends = (f"{first.low:g}", f"{first.high:g}")
     columns = (Column("implementation", Kind.NAME), Column("strip", Kind.STRIP, ends=ends), Column("effect on training", Kind.WORDS))

@@ -199,7 +199,7 @@ FLOORS = (
     ("filter", "backends"),
     ("callables", "inventory"),
     ("measure",),
-    ("gating",),
+    ("gating", "advice"),
     ("api",),
     ("cli", "testing", "pytest_plugin"),
     ("__init__", "__main__"),

@@ -1,0 +1,124 @@
+"""What `check` does: names and callables become sweeps over the loss's own targets, and those a ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from losscheck.advice.ranking import ranked
+from losscheck.callables.loading import is_spec
+from losscheck.callables.recognise import Confidence, Recognition, recognise
+from losscheck.core.call_spec import PLAIN_CALL, CallSpec
+from losscheck.core.errors import UserError
+from losscheck.core.ranking import RankedRow
+from losscheck.core.registry import loss_named
+from losscheck.core.request import Range
+from losscheck.core.results import SweepRow
+from losscheck.measure.ask import Asked, ask
+from losscheck.measure.sweep import run_tasks, tasks_of
+from losscheck.measure.sweep_rows import rows_of
+from losscheck.measure.task import Finding
+
+__all__ = ["Checked", "check"]
+
+SAMPLE = 300  # logits of a float32 range besides the landmarks; regions have exact ends whatever it is
+RANGE = ("-100", "100")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found: the ranking, its definitions, sentences about callables, and what a callable was recognised as."""
+
+    rows: tuple[RankedRow, ...]
+    definitions: dict[str, str]
+    remarks: tuple[str, ...]
+    devices: tuple[str, ...]
+
+
+def check(
+    what: Sequence[str],
+    *,
+    loss: Sequence[str] = (),
+    dtype: Sequence[str] = (),
+    device: Sequence[str] = ("cpu",),
+    call_spec: CallSpec = PLAIN_CALL,
+    params: dict[str, Any] | None = None,
+    progress: Callable[[int], Any] | None = None,
+) -> Checked:
+    """Judge implementations by what they do to training.
+
+    Args:
+        what: names or globs of implementations, and specs of callables; all that ship and run here when there is none.
+        loss: only of these losses; for callables, instead of recognising which loss they are.
+        dtype: float32 for everything there is, float32, bfloat16 and float16 for what is named.
+        call_spec, params: how a callable is called, and parameters of the loss, where recognising them is not wanted.
+
+    Raises:
+        UserError: for a name there is none of, and a callable that cannot be called or is recognised as no loss.
+    """
+    dtypes = tuple(dtype) or (("float32", "bfloat16", "float16") if what else ("float32",))
+    specs = [name for name in what if is_spec(name)]
+    names = [name for name in what if not is_spec(name)]
+    asked: list[tuple[Asked, Recognition | None]] = []
+    if names or not specs:
+        asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
+    for spec in specs:
+        recognition = _recognised(spec, loss, call_spec)
+        given = {**recognition.params, **(params or {})}
+        asked.append((_asked((recognition.loss.name,), (spec,), dtypes, device, recognition.call_spec, given), recognition))
+    judged = [(row, request, recognition) for request, recognition in asked for row in ranked(_swept(request, progress))]
+    rows = [_told(row, recognition) for row, _, recognition in judged]
+    definitions: dict[str, str] = {}
+    remarks: list[str] = []
+    for request, _ in asked:
+        definitions |= request.selection.definitions()
+        remarks += request.remarks()
+    return Checked(tuple(_in_order(rows)), definitions, tuple(dict.fromkeys(remarks)), tuple(device))
+
+
+def _asked(
+    loss: Sequence[str],
+    impl: Sequence[str],
+    dtypes: Sequence[str],
+    device: Sequence[str],
+    call_spec: CallSpec,
+    params: dict[str, Any] | None,
+) -> Asked:
+    points = Range(*RANGE, points=SAMPLE)
+    return ask(points, loss=tuple(loss), impl=tuple(impl), dtype=tuple(dtypes), device=tuple(device), params=params, call_spec=call_spec)
+
+
+def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec) -> Recognition:
+    losses = [loss_named(name) for name in loss] or None
+    found = recognise(spec, losses, call_spec)
+    best = found[0] if found else None
+    if best is not None and (best.confidence is not Confidence.NONE or losses):
+        return best
+    nearest = f"; the nearest is {best.words}, off by {best.distance:.2g} of itself" if best else ""
+    raise UserError(
+        f"{spec} agrees with no loss that is known here{nearest}",
+        "say which it is to be with --loss, or give its own exact formula: losscheck sweep --impl ... --formula file.py:function",
+    )
+
+
+def _swept(asked: Asked, progress: Callable[[int], Any] | None) -> list[SweepRow]:
+    tasks = tasks_of(asked.request, asked.selection)
+    findings = [Finding() for _ in tasks]
+    run_tasks(tasks, findings, progress=progress or (lambda points: None))
+    return rows_of(tasks, findings)
+
+
+def _told(row: RankedRow, recognition: Recognition | None) -> RankedRow:
+    """With what is known of the callable beside it."""
+    if recognition is None:
+        return row
+    sure = recognition.confidence is Confidence.AGREES
+    deviation = recognition.deviation.sentence if not sure else ""
+    return replace(row, recognised=recognition.words, sure=sure, note=deviation or row.note)
+
+
+def _in_order(rows: Sequence[RankedRow]) -> list[RankedRow]:
+    """By loss, then dtype, as they came; the best first within each, callables and registered ones together."""
+    keys = list(dict.fromkeys((row.loss, row.given_dtype) for row in rows))
+    return [row for key in keys for row in sorted((row for row in rows if (row.loss, row.given_dtype) == key), key=lambda row: row.rank)]

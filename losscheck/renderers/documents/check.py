@@ -61,12 +61,14 @@ def _line(place: str, row: RankedRow, name: str) -> Line:
         cells = (Cell(place), Cell(name + backends, Severity.UNKNOWN, signed=True), Cell("not judged"), Cell(row.reason))
         return Line(cells, Severity.UNKNOWN)
     severity = severity_of(row.effect.effect)
-    return Line((Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(words)), severity)
+    return Line(
+        (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(_words(row))), severity
+    )
 
 
 def _words(row: RankedRow) -> str:
     """The worst effect, and where another target shows harm of another kind, that too."""
-    sentences = {}
+    sentences: dict[Effect, str] = {}
     for finding in row.findings:
         if finding.effect.harmful or finding is row.effect:
             sentences.setdefault(finding.effect, effect_sentence(finding, row.low, row.high, row.given_dtype, row.max_ulp))

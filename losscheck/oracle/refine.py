@@ -65,13 +65,9 @@ def exact_value(
             break
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
-<<<<<<< HEAD
         ends = m.enclosure(value)
-        exact = _decide(ends, dtype, bits)
+        exact = decide(ends, dtype, bits)
         sided = exact is not None and _in_one_binade(ends, dtype)
-=======
-        exact = decide(m.enclosure(value), dtype, bits)
->>>>>>> trace
         if exact is not None:
             if sided and (not printable or _narrow(exact)):
                 return exact

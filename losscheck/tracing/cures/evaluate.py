@@ -56,7 +56,7 @@ EXACT: dict[str, Callable[..., Any]] = {
     "binary_cross_entropy_with_logits": lambda m, x, z: z * m.softplus(-x) + (1 - z) * m.softplus(x),
     "binary_cross_entropy": lambda m, p, z: -(z * m.log(p) + (1 - z) * m.log(1 - p)),
     "eq": lambda m, a, b: a == b,
-    "ne": lambda m, a, b: not a == b,
+    "ne": lambda m, a, b: (a == b) is False,
     "lt": lambda m, a, b: a < b,
     "gt": lambda m, a, b: a > b,
     "le": lambda m, a, b: a < b or a == b,

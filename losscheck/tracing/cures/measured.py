@@ -198,7 +198,7 @@ def _overlap(first: Exact, second: Exact) -> bool:
     """Do two enclosures of 70 bits and more agree to 2^-60 of their size?"""
     a, b = first, second
     if not a.middle[0] or not b.middle[0]:
-        return a.magnitude < -2000 and b.magnitude < -2000 or a.middle[0] == b.middle[0]
+        return (a.magnitude < -2000 and b.magnitude < -2000) or a.middle[0] == b.middle[0]
     scale = max(a.magnitude, b.magnitude)
     if abs(a.magnitude - b.magnitude) > 1:
         return False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from losscheck.tracing.cures.terms import Term
+from losscheck.tracing.cures.terms import Term, term
 
 __all__ = ["Names", "NoNameError", "written"]
 
@@ -38,12 +39,14 @@ class Names:
 
     Attributes:
         terms: names of terms: variables, arguments, attributes.
+        texts: expressions that stand there already, as they are written.
         torch, functional: how the file calls these modules.
     """
 
     terms: Mapping[Term, str]
     torch: str = "torch"
     functional: str = "torch.nn.functional"
+    texts: Mapping[Term, str] = field(default_factory=dict)
 
 
 def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
@@ -54,6 +57,10 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
     """
     if root in names.terms:
         return names.terms[root]
+    if root in names.texts:
+        return _as_written(names.texts[root], binding)
+    if (opposite := term("neg", root)) in names.terms:
+        return _parenthesised(f"-{names.terms[opposite]}", NEGATED, binding)
     if root.op in ("x", "z", "given"):
         raise NoNameError("the logits" if root.op == "x" else "the targets" if root.op == "z" else "a value from outside")
     if root.op == "constant":
@@ -73,6 +80,23 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
         inner = written(root.args[0], names, CALLED)
         return f"{inner}.float()" if root.value == "float32" else f"{inner}.to({names.torch}.{root.value})"
     return _call(root, names)
+
+
+STRENGTHS: dict[type, int] = {
+    **dict.fromkeys((ast.Add, ast.Sub), SUMMED),
+    **dict.fromkeys((ast.Mult, ast.Div), MULTIPLIED),
+    ast.Pow: RAISED,
+    ast.USub: NEGATED,
+}
+
+
+def _as_written(text: str, binding: int) -> str:
+    """Somebody's expression, in parentheses where it binds weaker than is asked."""
+    node = ast.parse(text, mode="eval").body
+    if isinstance(node, ast.BinOp | ast.UnaryOp):
+        return _parenthesised(text, STRENGTHS.get(type(node.op), COMPARED), binding)
+    atom = isinstance(node, ast.Call | ast.Name | ast.Attribute | ast.Constant | ast.Subscript)
+    return text if atom else _parenthesised(text, COMPARED, binding)
 
 
 def _infix(op: str, a: Term, b: Term, names: Names, binding: int) -> str:
@@ -109,4 +133,8 @@ def number(value: Any) -> str:
     """2 for 2 and 2.0: what is raised to and compared with is mostly whole, and torch takes both alike."""
     if isinstance(value, bool):
         return repr(value)
-    return repr(int(value)) if float(value).is_integer() and abs(value) < 1e6 and not (value == 0 and isinstance(value, float)) else repr(value)
+    return (
+        repr(int(value))
+        if float(value).is_integer() and abs(value) < 1e6 and not (value == 0 and isinstance(value, float))
+        else repr(value)
+    )

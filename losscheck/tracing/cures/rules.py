@@ -142,6 +142,46 @@ def shifted_softplus(q: Term) -> Term | None:
     return None
 
 
+def _largest_of_zero(q: Term) -> Term | None:
+    """x where q is max(x, 0)."""
+    if q.op == "relu" or (q.op in ("clamp", "clamp_min") and len(q.args) == 2 and is_constant(q.args[1], 0)):
+        return q.args[0]
+    return None
+
+
+def _softplus_of_minus_size(q: Term, x: Term) -> bool:
+    """Is q log(1 + exp(-|x|))?"""
+    size = softplus_of(q)
+    return size is not None and negated(size).op == "abs" and negated(size).args[0] is x
+
+
+def softplus_by_size(q: Term) -> Term | None:
+    """max(x, 0) + softplus(-|x|) -> softplus(x), also with a term y subtracted in between: (max(x, 0) - y) + softplus(-|x|)"""
+    if q.op != "add":
+        return None
+    for a, b in (q.args[:2], q.args[1::-1]):
+        x = _largest_of_zero(a)
+        if x is not None and _softplus_of_minus_size(b, x):
+            return softplus(x)
+        parts = difference(a)
+        x = _largest_of_zero(parts[0]) if parts else None
+        if parts and x is not None and _softplus_of_minus_size(b, x):
+            return term("sub", softplus(x), parts[1])
+    return None
+
+
+def split_softplus(q: Term) -> Term | None:
+    """softplus(x) - x z -> z softplus(-x) + (1 - z) softplus(x): terms of one sign"""
+    parts = difference(q)
+    if parts is None or parts[1].op != "mul":
+        return None
+    x = softplus_of(parts[0])
+    for a, z in (parts[1].args, parts[1].args[::-1]):
+        if x is not None and a is x:
+            return term("add", term("mul", z, softplus(negated(x))), term("mul", term("rsub", z, ONE), softplus(x)))
+    return None
+
+
 def by_expm1(q: Term) -> Term | None:
     """1 - exp(y) -> -expm1(y), exp(y) - 1 -> expm1(y)"""
     parts = difference(q)
@@ -315,6 +355,8 @@ BASE: tuple[Rule, ...] = (
     log_of_sigmoid,
     name_softplus,
     shifted_softplus,
+    softplus_by_size,
+    split_softplus,
     fused_bce_hard,
     into_where,
     hard_targets,

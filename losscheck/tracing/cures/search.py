@@ -15,6 +15,7 @@ from losscheck.tracing.cures.terms import Term, subterms
 __all__ = ["Cure", "Step", "apply", "find_cure"]
 
 ROUNDS = 4
+WORTHWHILE = 0.25
 # A longer term has to earn its length: a bit lost at one point of the grid is worth a hundred ops.
 LENGTH = 0.01
 PROOF_LOGITS = (-97.0, -60.5, -17.25, -9.0, -2.5, -1e-3, 0.0, 0.5, 3.75, 11.0, 24.5, 88.0)
@@ -43,6 +44,11 @@ class Cure:
     measured_after: Measured
     hard: bool
     meaning: bool = False
+
+    @property
+    def worthwhile(self) -> bool:
+        """Does it lose at most a quarter of the bits that were lost before? Less is not worth anybody's change."""
+        return self.measured_after.score <= WORTHWHILE * self.measured_before.score
 
 
 def apply(steps: Sequence[Step], root: Term) -> Term:
@@ -79,8 +85,8 @@ def find_cure(root: Term, dtype: str, targets: Sequence[float], *, soft: bool) -
 def _searched(
     root: Term, grid: Grid, truth: tuple[Truth, Truth], before: Measured, allowed: Sequence[Rule], domain: Sequence[float]
 ) -> tuple[Term, tuple[Step, ...]]:
-    best, score, steps = root, _cost(before, root), ()
-    steps = tuple[Step, ...]()
+    best, score = root, _cost(before, root)
+    steps: tuple[Step, ...] = ()
     seen = {root}
     for _ in range(ROUNDS):
         ranked = []

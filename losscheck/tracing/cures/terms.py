@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LEAVES", "TARGET", "LOGIT", "Term", "constant", "is_constant", "subterms", "term"]
+__all__ = ["LEAVES", "LOGIT", "TARGET", "Term", "constant", "is_constant", "subterms", "term"]
 
 LEAVES = ("x", "z", "constant", "given")
 

@@ -148,16 +148,17 @@ class _Extraction:
             operand = aligned.get(position)
             if element in self.elements.constants and operand is not None and not _is_number(operand):
                 text = source.text(operand)
-                texts[position] = text if isinstance(operand, ast.Name | ast.Attribute | ast.Call) else f"({text})"
+                texts[position] = text
         return texts
 
     def _aligned(self, op: Operation, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
         """Which expression stands for which operand of an op, by position; those that cannot be told are left out."""
         written = dict(operands(node, op.name))
-        aligned = {
-            given.index(place) if isinstance(place, str) and place in given else place: operand for place, operand in written.items()
-        }
-        by_position = {place: operand for place, operand in aligned.items() if isinstance(place, int)}
+        by_position: dict[int, ast.expr] = {}
+        for place, operand in written.items():
+            position = given.index(place) if isinstance(place, str) and place in given else place
+            if isinstance(position, int):
+                by_position[position] = operand
         if len(given) < 2 or 0 not in by_position or 1 not in by_position or not isinstance(node, ast.BinOp | ast.Compare):
             return by_position
         left, right = by_position[0], by_position[1]
@@ -230,11 +231,8 @@ class _Extraction:
     def _root(self, taken: list[int], place: Place) -> None:
         terms = [self._of(element) for element in taken]
         whole = self._unified(terms)
-        if (
-            whole is not None
-            and any(part is LOGIT for part in subterms(whole))
-            and all(root.term is not whole for root in self.result.roots)
-        ):
+        known = {root.term for root in self.result.roots}
+        if whole is not None and whole not in known and any(part is LOGIT for part in subterms(whole)):
             self.result.roots.append(Root(whole, place))
 
     def _place_of(self, elements: list[int]) -> Place:

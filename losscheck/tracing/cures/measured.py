@@ -47,7 +47,7 @@ class Grid:
         import torch
 
         dtype = getattr(torch, self.dtype.name)
-        return tuple(torch.tensor(values, dtype=torch.float64).to(dtype) for values in (self.logits, self.targets))  # type: ignore[return-value]
+        return tuple(torch.tensor(values, dtype=torch.float64).to(dtype) for values in (self.logits, self.targets))
 
 
 @dataclass(frozen=True)

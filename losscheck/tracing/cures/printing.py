@@ -64,7 +64,7 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
     if root.op in ("x", "z", "given"):
         raise NoNameError("the logits" if root.op == "x" else "the targets" if root.op == "z" else "a value from outside")
     if root.op == "constant":
-        return root.source or number(root.value)
+        return _as_written(root.source, binding) if root.source else number(root.value)
     if root.op == "rsub":
         return _infix("sub", root.args[1], root.args[0], names, binding)
     if root.op in SYMBOLS:
@@ -133,8 +133,5 @@ def number(value: Any) -> str:
     """2 for 2 and 2.0: what is raised to and compared with is mostly whole, and torch takes both alike."""
     if isinstance(value, bool):
         return repr(value)
-    return (
-        repr(int(value))
-        if float(value).is_integer() and abs(value) < 1e6 and not (value == 0 and isinstance(value, float))
-        else repr(value)
-    )
+    whole = float(value).is_integer() and abs(value) < 1e6 and not (value == 0 and isinstance(value, float))
+    return repr(int(value)) if whole else repr(value)

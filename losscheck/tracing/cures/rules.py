@@ -262,7 +262,8 @@ def hard_targets(q: Term) -> Term | None:
         if first.op == second.op == "mul":
             for a, b in (first.args, first.args[::-1]):
                 for c, d in (second.args, second.args[::-1]):
-                    if a is TARGET and complement(c) is TARGET:
+                    # Of two Python numbers torch.where makes float32, whatever the dtype of the logits is.
+                    if a is TARGET and complement(c) is TARGET and not b.op == d.op == "constant":
                         return where(term("eq", TARGET, ONE), b, d)
     return None
 

@@ -89,7 +89,7 @@ def _searched(
     steps: tuple[Step, ...] = ()
     seen = {root}
     for _ in range(ROUNDS):
-        ranked = []
+        ranked: list[tuple[float, int, Term, tuple[Step, ...]]] = []
         for candidate, path in _candidates(best, allowed).items():
             if candidate in seen:
                 continue

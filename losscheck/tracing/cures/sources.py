@@ -66,12 +66,13 @@ def _parsed(file: str, text: str) -> Source | None:
     expressions = {range_of_node(node, lines): node for node in ast.walk(tree) if isinstance(node, ast.expr)}
     torch, functional = "torch", ""
     for node in ast.walk(tree):
-        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
-            whole = alias.name if isinstance(node, ast.Import) else f"{node.module}.{alias.name}"
-            if whole == "torch":
-                torch = alias.asname or "torch"
-            elif whole == "torch.nn.functional" and (alias.asname or isinstance(node, ast.ImportFrom)):
-                functional = alias.asname or alias.name
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            home = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                if home + alias.name == "torch":
+                    torch = alias.asname or "torch"
+                elif home + alias.name == "torch.nn.functional" and (alias.asname or home):
+                    functional = alias.asname or alias.name
     return Source(file, lines, tree, expressions, torch, functional or f"{torch}.nn.functional")
 
 

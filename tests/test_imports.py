@@ -196,7 +196,7 @@ def test_the_oracle_knows_no_backend(path):
 FLOORS = (
     ("core",),
     ("losses", "implementations", "oracle", "points", "renderers"),
-    ("filter", "backends"),
+    ("filter", "backends", "tracing"),
     ("callables", "inventory"),
     ("measure",),
     ("gate",),

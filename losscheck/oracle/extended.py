@@ -196,6 +196,8 @@ class Extended:
             return _beyond_one(name, x)
         if name in ("lgamma", "digamma") and x.is_exact() and x.is_integer() and x <= 0:
             return INF if name == "lgamma" else NAN
+        if name == "trigamma":
+            return arb(2).zeta(x)
         if name == "lgamma" and x < 0:
             # log |gamma|: flint's own is undefined where gamma is negative.
             return abs(x.gamma()).log()

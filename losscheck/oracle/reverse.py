@@ -15,6 +15,7 @@ __all__ = ["Node", "Reverse"]
 # d/dx of the functions that Extended.function knows, over that arithmetic.
 SLOPES: dict[str, Callable[[Extended, Any], Any]] = {
     "lgamma": lambda m, x: m.function("digamma", x),
+    "digamma": lambda m, x: m.function("trigamma", x),
     "sin": lambda m, x: m.function("cos", x),
     "cos": lambda m, x: m.neg(m.function("sin", x)),
     "tan": lambda m, x: m.add(m.number(1), _square(m, m.function("tan", x))),

@@ -81,6 +81,8 @@ class Memory:
         import torch
 
         shadow = self._shadow(tensor, made=False)
+        if tensor._is_zerotensor():
+            return shadow.ids[: tensor.numel()].reshape(tensor.shape)
         return torch.as_strided(shadow.ids, tensor.shape, tensor.stride(), tensor.storage_offset())
 
     def ref(self, tensor: Any) -> TensorRef:
@@ -108,7 +110,12 @@ class Memory:
         if shadow is None:
             size = storage.nbytes() // tensor.element_size()
             shadow = _Shadow(len(self.storages), torch.full((size,), -1, dtype=torch.int64), tensor.dtype, None)
-            if not made:
+            if not made and tensor._is_zerotensor():
+                # Autograd's zeros, which have no memory at all.
+                size = max(1, tensor.numel())
+                shadow.ids, shadow.initial = torch.full((size,), -1, dtype=torch.int64), torch.zeros(size, dtype=tensor.dtype)
+                shadow.ids.copy_(self.new(shadow.initial, LEAF))
+            elif not made:
                 flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(storage, 0, (size,), (1,))
                 shadow.initial = flat.clone()
                 shadow.ids.copy_(self.new(flat, LEAF))
@@ -120,6 +127,8 @@ class Memory:
 
 def values_of(tensor: Any) -> list[Any]:
     """The values of a tensor in its logical order, as Python numbers."""
+    if tensor._is_zerotensor():
+        return [0.0] * tensor.numel()
     values: list[Any] = tensor.detach().reshape(-1).tolist()
     return values
 

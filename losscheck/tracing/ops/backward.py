@@ -23,7 +23,7 @@ def softplus_backward(m: Any, grad_output: Any, x: Any, beta: Any) -> Any:
     return m.mul(grad_output, m.sigmoid(m.mul(x, beta)))
 
 
-@pointwise("log_sigmoid_backward")
+@pointwise("log_sigmoid_backward", buffer="exp(-|self|)")
 def log_sigmoid_backward(m: Any, grad_output: Any, x: Any) -> Any:
     return m.mul(grad_output, m.sigmoid(m.neg(x)))
 
@@ -67,18 +67,18 @@ def mish_backward(m: Any, grad_output: Any, x: Any) -> Any:
 
 
 @pointwise("gelu_backward")
-def gelu_backward(m: Any, grad: Any, x: Any, approximate: str) -> Any:
+def gelu_backward(m: Any, grad_output: Any, x: Any, approximate: str) -> Any:
     one, two, half = m.number(1), m.number(2), m.number(0.5)
     pi = m.mul(m.number(4), m.function("atan", one))
     if approximate == "none":
         cdf = m.mul(half, m.function("erfc", m.neg(m.div(x, m.sqrt(two)))))
         density = m.div(m.exp(m.neg(m.mul(half, m.mul(x, x)))), m.sqrt(m.mul(two, pi)))
-        return m.mul(grad, m.add(cdf, m.mul(x, density)))
+        return m.mul(grad_output, m.add(cdf, m.mul(x, density)))
     k, c = m.sqrt(m.div(two, pi)), m.number(0.044715)
     t = m.tanh(m.mul(k, m.add(x, m.mul(c, m.mul(x, m.mul(x, x))))))
     inner = m.mul(k, m.add(one, m.mul(m.number(3), m.mul(c, m.mul(x, x)))))
     slope = m.mul(m.mul(m.mul(half, x), m.sub(one, m.mul(t, t))), inner)
-    return m.mul(grad, m.add(m.mul(half, m.add(one, t)), slope))
+    return m.mul(grad_output, m.add(m.mul(half, m.add(one, t)), slope))
 
 
 @pointwise("logit_backward", x="unit", eps=1e-6)

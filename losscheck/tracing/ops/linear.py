@@ -74,7 +74,12 @@ def _shaped_like(target: Any, values: list[Any]) -> Any:
     return [_shaped_like(inner, values) for inner in target] if isinstance(target, list) else values.pop(0)
 
 
-@whole("nll_loss_forward", "nll_loss2d_forward", x=(3, 2), target="classes", weight=None, reduction=1, ignore_index=-100)
+@whole("nll_loss2d_forward", x=(1, 2, 1, 2), target=[[[0, 1]]], weight=None, reduction=1, ignore_index=-100)
+def nll_loss2d(m: Any, x: Any, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
+    return nll_loss(m, x, target, weight, reduction, ignore_index)
+
+
+@whole("nll_loss_forward", x=(3, 2), target="classes", weight=None, reduction=1, ignore_index=-100)
 def nll_loss(m: Any, x: Any, target: Any, weight: Any, reduction: int, ignore_index: int) -> Any:
     one, zero = m.number(1), m.number(0)
     weights = [zero if cls is None else one if weight is None else weight[cls] for _, cls in _cells(x, target, ignore_index)]

@@ -1,0 +1,162 @@
+"""The cause of a wrong result, as a pair proved by two counterfactuals.
+
+*Lost at A*: with every op up to A as computed and every later op exact, the result is wrong for the first time. *Needed at B*: with B's
+result correctly rounded and every later op exact, it is right again. B is then repaired with PyTorch's kernels running on, and what
+is still wrong has a further cause. Where B joins operands that are wrong themselves, each is asked for its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losscheck.core.exact import Exact, Kind
+from losscheck.oracle.extended import exact_of
+from losscheck.tracing.errors import LIMIT, element_error
+from losscheck.tracing.plan import Plan
+from losscheck.tracing.replay import ExactRun, lifted, needed_for, rerun
+from losscheck.tracing.tape import Operation
+
+__all__ = ["Pair", "causes_of", "joins"]
+
+MOST = 5  # causes one after the other
+DEPTH = 3  # joins taken apart inside joins
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Lost at one op, needed at another; ``needed`` is None where no single op mends it."""
+
+    lost: Operation
+    needed: Operation | None
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The part of an op that a result depends on."""
+
+    op: Operation
+    plan: Plan
+
+
+def causes_of(run: ExactRun, element: int, truth: Exact, depth: int = DEPTH) -> list[Pair]:
+    """The causes of one wrong element, in the order of the program; joins are taken apart."""
+    pairs: list[Pair] = []
+    for pair in _Search(run, element, truth).pairs():
+        parts = _operands(run, pair, depth) if depth else []
+        pairs += [part for part in parts or [pair] if part not in pairs]
+    return pairs
+
+
+def _operands(run: ExactRun, pair: Pair, depth: int) -> list[Pair]:
+    """The causes of the wrong operands of a join, where it is one."""
+    if pair.needed is None or not joins(run, pair.lost, pair.needed):
+        return []
+    elements = run.recording.tape.elements
+    pairs: list[Pair] = []
+    for element in sorted(pair.needed.taken):
+        dtype = elements.formats[element]
+        if dtype is None or elements.producer[element] < 0:
+            continue
+        truth = run.exact(element)
+        if element_error(elements.computed[element], truth, dtype) > LIMIT:
+            pairs += [part for part in causes_of(run, element, truth, depth - 1) if part not in pairs]
+    return pairs
+
+
+def joins(run: ExactRun, lost: Operation, needed: Operation) -> bool:
+    """Does what was lost reach one call of the op by more than one operand?"""
+    if lost is needed or needed.plan is None:
+        return False
+    reached = set(lost.made)
+    for op in run.recording.operations[lost.index + 1 : needed.index]:
+        if op.plan is not None:
+            for made, taken in op.plan.calls:
+                if not reached.isdisjoint(taken):
+                    reached.update(made)
+    return any(len(reached & set(taken)) > 1 for made, taken in needed.plan.calls if len(taken) <= SMALL_CALL)
+
+
+# A sum of many terms joins them all, and no term is to blame for that.
+SMALL_CALL = 4
+
+
+class _Search:
+    """The pairs of one element, joins not yet taken apart."""
+
+    def __init__(self, run: ExactRun, element: int, truth: Exact) -> None:
+        self.run = run
+        self.element = element
+        self.truth = truth
+        self.dtype: Any = run.recording.tape.elements.formats[element]
+        self.steps = list(_steps(run, element))
+
+    def pairs(self) -> Iterator[Pair]:
+        """One after the other, each with the ones before it repaired."""
+        computed, start = list(self.run.recording.tape.elements.computed), -1
+        repairs: dict[int, Sequence[Any]] = {}
+        for _ in range(MOST):
+            base = self._lifted(computed)
+            lost = next((step for step in self.steps if step.op.index > start and self._loses(step, base)), None)
+            if lost is None:
+                return
+            later = (step for step in self.steps if step.op.index >= lost.op.index and step.op.index not in repairs)
+            needed = next((step.op for step in later if self._mends(step, base)), None)
+            yield Pair(lost.op, needed)
+            if needed is None:
+                return
+            repairs[needed.index] = [self.run.rounded(element) for element in needed.made]
+            computed = rerun(self.run.recording, repairs)
+            start = needed.index
+            if element_error(computed[self.element], self.truth, self.dtype) <= LIMIT:
+                return
+
+    def _lifted(self, computed: list[Any]) -> list[Any]:
+        return [lifted(self.run.m, value) for value in computed]
+
+    def _loses(self, step: _Step, base: list[Any]) -> bool:
+        """Is the result proved wrong when everything after this op is exact?"""
+        return not _exactly_done(self.run.m, step, base) and self._error(step.op.index, base) > LIMIT
+
+    def _mends(self, step: _Step, base: list[Any]) -> bool:
+        """Is the result proved right when this op is correctly rounded and everything after it exact?"""
+        values = list(base)
+        for made, _ in step.plan.calls:
+            for element in made:
+                values[element] = lifted(self.run.m, self.run.rounded(element))
+        return self._error(step.op.index, values) <= LIMIT
+
+    def _error(self, last: int, base: list[Any]) -> float:
+        """The error of the result with the ops up to ``last`` as they stand in ``base`` and all later ones exact."""
+        values = list(base)
+        for step in self.steps:
+            if step.op.index > last:
+                step.plan.evaluate(self.run.m, values)
+        result = exact_of(values[self.element], self.dtype, self.run.bits)
+        if result.kind is Kind.UNDECIDED:
+            return float("nan")
+        return element_error(result.rounded, self.truth, self.dtype)
+
+
+def _steps(run: ExactRun, element: int) -> Iterator[_Step]:
+    """The ops that an element depends on, each cut down to the calls that matter, in order."""
+    wanted, steps = {element}, []
+    for op in reversed(needed_for(run.recording, [element])):
+        plan = op.plan.restricted(wanted) if op.plan else None
+        if plan is not None:
+            steps.append(_Step(op, plan))
+            wanted.update(element for _, taken in plan.calls for element in taken)
+    return reversed(steps)
+
+
+def _exactly_done(m: Any, step: _Step, base: list[Any]) -> bool:
+    """Did the op, on what it was given, lose nothing at all?"""
+    made = {element for made, _ in step.plan.calls for element in made}
+    values = {element: base[element] for _, taken in step.plan.calls for element in taken}
+    step.plan.evaluate(m, values)  # type: ignore[arg-type]
+    return all(_same(values[element], base[element]) for element in made)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) or (isinstance(a, float) and isinstance(b, float) and a != a and b != b)

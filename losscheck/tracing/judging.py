@@ -1,0 +1,202 @@
+"""A recorded call judged: what is wrong with its losses and gradients, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from losscheck.core.dtypes import format_named
+from losscheck.core.error import classify, ulp_error
+from losscheck.core.errors import UserError
+from losscheck.core.exact import Exact, Kind
+from losscheck.tracing.cause import causes_of
+from losscheck.tracing.deviations import deviations_of
+from losscheck.tracing.errors import LIMIT, element_error
+from losscheck.tracing.naming import named
+from losscheck.tracing.outside import outside_notes
+from losscheck.tracing.recording import Recording, as_tensor, record
+from losscheck.tracing.replay import ExactRun, needed_for
+from losscheck.tracing.report import Cause, CauseKind, Deviation, DeviationKind, Quantity, Trace
+from losscheck.tracing.rows import flipped, rows_of
+
+__all__ = ["MOST_EXAMINED", "trace"]
+
+# Failing quantities taken apart, the worst first: elements of a batch mostly fail alike.
+MOST_EXAMINED = 4
+# Elements of a batch that is run exactly, op by op.
+MOST_ELEMENTS = 4096
+
+
+def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dtype: str | None = None) -> Trace:
+    """Call ``function(logits, targets)`` once, forward and backward, and judge every op of it by exact arithmetic.
+
+    Args:
+        function: any callable on torch tensors that returns a loss; a module, a compiled function, a user's own.
+        logits, targets: numbers, sequences or tensors of one shape; they are copied.
+        dtype: float64, float32, float16 or bfloat16; that of the logits where they are a tensor, else float32.
+
+    Raises:
+        UserError: when the arguments are no numbers, or the callable returns no tensor of floats. What the callable itself raises
+            ends up in the notes, with the ops until there.
+    """
+    import torch
+
+    if dtype is None:
+        floats = isinstance(logits, torch.Tensor) and logits.is_floating_point()
+        dtype = str(logits.dtype).removeprefix("torch.") if floats else "float32"
+    torch_dtype = getattr(torch, format_named(dtype).name)
+    x, z = as_tensor(logits, torch_dtype), as_tensor(targets, torch_dtype)
+    if x.numel() > MOST_ELEMENTS:
+        raise UserError(f"{x.numel()} logits are too many to follow one by one", f"trace the elements that matter, at most {MOST_ELEMENTS}")
+    if not callable(function):
+        raise UserError(f"{type(function).__name__} is no callable", "trace a PyTorch loss: f(logits, targets) -> tensor")
+    inputs = (x.clone(), z.clone())
+    recording = record(function, x, z)
+    recording.notes += outside_notes(function, recording, *inputs)
+    return judge(recording, dtype)
+
+
+def judge(recording: Recording, dtype: str) -> Trace:
+    """The verdict on a recording."""
+    run = ExactRun(recording)
+    quantities, truths = _quantities(run)
+    causes, examined = _causes(run, quantities, truths)
+    deviations = list(deviations_of(run))
+    deviations += [Deviation(DeviationKind.BACKWARD, _deviating_op(run, element)) for element in _other_backward(run)][:1]
+    computed = recording.tape.elements.computed
+    return Trace(
+        dtype=dtype,
+        logits=tuple(computed[element] for element in recording.logits),
+        targets=tuple(float(computed[element]) for element in recording.targets),
+        ops=tuple(rows_of(run)),
+        forward_ops=recording.forward,
+        quantities=tuple(quantities),
+        causes=causes,
+        deviations=tuple(deviations),
+        notes=(*(note for note in recording.notes if note not in recording.tape.notes), *recording.tape.notes, *flipped(run)),
+        examined=examined,
+        bits=run.bits,
+    )
+
+
+def _quantities(run: ExactRun) -> tuple[list[Quantity], list[tuple[int, Exact]]]:
+    """Each loss and slope, and by position its element and the truth that its rounding is judged by."""
+    recording, quantities, truths = run.recording, [], []
+    names = [("loss", recording.loss), ("grad", recording.gradient)]
+    for name, position, element in ((name, *pair) for name, elements in names for pair in enumerate(elements)):
+        value, dtype = recording.tape.elements.computed[element], recording.tape.elements.formats[element]
+        assert dtype is not None
+        written = run.exact(element)
+        exact = run.exact(element, run.slopes[element]) if name == "grad" else written
+        truth = _truth(exact, written, dtype)
+        ulp = ulp_error(value, truth, dtype)
+        outcome = classify(value, truth, ulp, dtype, LIMIT)
+        quantities.append(Quantity(name, position, value, exact, written, ulp, outcome, dtype.name))
+        truths.append((element, truth))
+    return quantities, truths
+
+
+def _truth(exact: Exact, written: Exact, dtype: Any) -> Exact:
+    """A backward pass that is finite and not the derivative deviates, and its rounding is judged by what it says."""
+    if written.kind is not Kind.FINITE or exact.kind is Kind.UNDECIDED:
+        return exact
+    return written if element_error(written.rounded, exact, dtype) > LIMIT else exact
+
+
+def _other_backward(run: ExactRun) -> Iterator[int]:
+    """The slopes whose backward pass, run exactly, is finite and not the derivative."""
+    for element, slope in run.slopes.items():
+        exact, written = run.exact(element, slope), run.exact(element)
+        dtype: Any = run.recording.tape.elements.formats[element]
+        if exact.kind is not Kind.UNDECIDED and written.kind is Kind.FINITE and element_error(written.rounded, exact, dtype) > LIMIT:
+            yield element
+
+
+def _deviating_op(run: ExactRun, element: int) -> int | None:
+    """The backward op of another rule than the chain rule, where it can be named."""
+    backward = [op for op in needed_for(run.recording, [element]) if op.backward]
+    guarded = [op.index for op in backward if op.name == "binary_cross_entropy_backward"]
+    own = [op.index for op in backward if op.place.function == "backward"]
+    return (guarded or own or [None])[0]  # type: ignore[list-item]
+
+
+# Causes -----------------------------------------------------------------------------------------------------------------
+
+
+def _causes(run: ExactRun, quantities: list[Quantity], truths: list[tuple[int, Exact]]) -> tuple[tuple[Cause, ...], int]:
+    """The causes of what fails or is undefined; the worst quantities of each name are taken apart."""
+    causes: list[Cause] = []
+    examined = 0
+    for name in ("loss", "grad"):
+        failing = [
+            (quantity, *truth)
+            for quantity, truth in zip(quantities, truths, strict=True)
+            if quantity.name == name and (quantity.outcome.failed or truth[1].kind in (Kind.NAN, Kind.INFINITE, Kind.UNDECIDED))
+        ]
+        failing.sort(key=lambda row: (row[0].outcome.severity, -abs(row[0].ulp) if row[0].ulp == row[0].ulp else 0.0))
+        for quantity, element, truth in failing[:MOST_EXAMINED]:
+            examined += 1
+            for cause in _causes_of(run, quantity, element, truth):
+                _merge(causes, cause)
+    return tuple(causes), examined
+
+
+def _merge(causes: list[Cause], cause: Cause) -> None:
+    """One cause of several quantities is one cause."""
+    import dataclasses
+
+    for place, other in enumerate(causes):
+        if (other.kind, other.lost, other.needed, other.blamed) == (cause.kind, cause.lost, cause.needed, cause.blamed):
+            both = tuple(dict.fromkeys([*other.quantities, *cause.quantities]))
+            causes[place] = dataclasses.replace(
+                other,
+                quantities=both,
+                infinite=cause.infinite if other.infinite is None else other.infinite,
+                undefined=cause.undefined if other.undefined is None else other.undefined,
+            )
+            return
+    causes.append(cause)
+
+
+def _causes_of(run: ExactRun, quantity: Quantity, element: int, truth: Exact) -> Iterator[Cause]:
+    which = ((quantity.name, quantity.index),)
+    infinite, undefined = _first_specials(run, element)
+    if truth.kind is Kind.UNDECIDED:
+        yield Cause(CauseKind.UNDECIDED, None, None, None, which)
+    elif truth.kind is not Kind.FINITE:
+        yield Cause(CauseKind.UNDEFINED, None, None, _first_special_op(run, element), which, infinite, undefined)
+    elif isinstance(run.values[element], float):
+        # The slope is finite; the backward ops, run exactly, are not: something masked has no finite slope.
+        first = _first_special_op(run, element)
+        yield Cause(CauseKind.MASKED_GRADIENT, None, None, first, which, infinite, undefined if first is None else first)
+    else:
+        pairs = causes_of(run, element, truth)
+        for pair in pairs:
+            kind, blamed = named(run, pair)
+            needed = None if pair.needed is None else pair.needed.index
+            yield Cause(kind, pair.lost.index, needed, blamed.index, which, infinite, undefined)
+        if not pairs:
+            yield Cause(CauseKind.UNDECIDED, None, None, None, which)
+
+
+def _first_specials(run: ExactRun, element: int) -> tuple[int | None, int | None]:
+    """The first ops that made an infinity, and a NaN, of what is finite exactly."""
+    computed = run.recording.tape.elements.computed
+    first: dict[bool, int] = {}
+    for op in needed_for(run.recording, [element]):
+        for made in op.made:
+            value = computed[made]
+            if isinstance(value, float) and value - value != 0 and not isinstance(run.values[made], float):
+                first.setdefault(value != value, op.index)
+    return first.get(False), first.get(True)
+
+
+def _first_special_op(run: ExactRun, element: int) -> int | None:
+    """The first op that the element depends on whose exact value is NaN or infinite."""
+    recording = run.recording
+    ops = needed_for(recording, [element])
+    gradient = element in recording.gradient
+    special = [op for op in ops if any(isinstance(run.values[made], float) for made in op.made)]
+    backward = [op for op in special if op.backward]
+    chosen = (backward if gradient and backward else special)[:1]
+    return chosen[0].index if chosen else None

@@ -17,10 +17,10 @@ __all__ = ["CLAMPS", "constants_of", "named"]
 
 INNER = 64.0  # own |ulp| above which the op itself is wrong
 CLAMPS = frozenset({"clamp", "clamp_min", "clamp_max", "clip", "hardtanh", "maximum", "minimum"})
+COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 LOGARITHMS = frozenset({"log", "log2", "log10", "log1p", "xlogy", "special_xlog1py", "special_entr", "logit"})
 DIFFERENCES = frozenset({"add", "sub", "rsub", "sum", "mean", "lerp"})
 # What makes small numbers of numbers that are not: where they underflow the op is to blame, not the one that needed the result.
-COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 SHRINKS = frozenset({"mul", "prod", "pow", "exp", "square", "cumprod", "special_entr"})
 SUMS = frozenset({"sum", "mean", "cumsum", "dot", "mm", "bmm", "mv", "addmm", "linalg_vector_norm", "norm"})
 

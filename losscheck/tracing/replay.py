@@ -43,7 +43,8 @@ class ExactRun:
             self.m = Extended(bits)
             self.values = self.run()
             decided = self._decided(range(len(self.values))) or bits >= INTERMEDIATE_BITS
-            if (decided and self._decided([*recording.loss, *recording.gradient]) and self._differentiate()) or bits >= CAP:
+            results = decided and self._decided([*recording.loss, *recording.gradient])
+            if ((results or bits >= CAP) and self._differentiate()) or bits >= CAP:
                 break
             bits *= 2
         self.bits = bits

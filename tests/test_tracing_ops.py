@@ -15,7 +15,19 @@ from losscheck.tracing.tape import Kind, Tape
 
 TABLE = ops.table()
 # Overloads in the order in which one is taken: the first that exists.
-OVERLOADS = ("Tensor", "default", "self", "dim_IntList", "Tensor_Scalar", "Scalar", "ScalarOpt_dim", "dim", "correction", "dims")
+OVERLOADS = (
+    "Tensor",
+    "default",
+    "self",
+    "dim_IntList",
+    "Tensor_Scalar",
+    "Tensor_Tensor",
+    "Scalar",
+    "ScalarOpt_dim",
+    "dim",
+    "correction",
+    "dims",
+)
 # Where PyTorch's float64 kernels are themselves no closer than this to the exact value, in ulp.
 LIMIT = 4096.0
 BACKWARD = "backward"
@@ -24,7 +36,12 @@ BACKWARD = "backward"
 def overloads_of(name):
     packet = getattr(torch.ops.aten, name)
     functions = [getattr(packet, overload) for overload in packet.overloads() if overload in OVERLOADS]
-    return [func for func in functions if {str(kind.type) for kind in (func._schema.returns[0], *func._schema.arguments[:1])} == {"Tensor"}]
+    return [func for func in functions if str(func._schema.returns[0].type) == "Tensor" and _takes_a_tensor(func)]
+
+
+def _takes_a_tensor(func):
+    """The overloads of plain numbers are TorchScript's."""
+    return any(str(argument.type) == "Tensor" for argument in func._schema.arguments)
 
 
 CASES = [(name, func) for name in TABLE for func in overloads_of(name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from losscheck.core.dtypes import format_named
@@ -51,9 +52,23 @@ def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dty
     if not callable(function):
         raise UserError(f"{type(function).__name__} is no callable", "trace a PyTorch loss: f(logits, targets) -> tensor")
     inputs = (x.clone(), z.clone())
-    recording = record(function, x, z)
-    recording.notes += outside_notes(function, recording, *inputs)
-    return judge(recording, dtype)
+    with _one_thread():
+        recording = record(function, x, z)
+        recording.notes += outside_notes(function, recording, *inputs)
+        return judge(recording, dtype)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Handing a few elements to other threads costs more than the op, and a loaded machine makes it milliseconds."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def judge(recording: Recording, dtype: str) -> Trace:

@@ -22,6 +22,7 @@ __all__ = ["Pair", "causes_of", "joins"]
 
 MOST = 5  # causes one after the other
 DEPTH = 3  # joins taken apart inside joins
+MANY = 300  # ops of which each is tried
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ class _Search:
         repairs: dict[int, Sequence[Any]] = {}
         for _ in range(MOST):
             base = self._lifted(computed)
-            lost = next((step for step in self.steps if step.op.index > start and self._loses(step, base)), None)
+            lost = self._first_loss([step for step in self.steps if step.op.index > start], base)
             if lost is None:
                 return
-            later = (step for step in self.steps if step.op.index >= lost.op.index and step.op.index not in repairs)
-            needed = next((step.op for step in later if self._mends(step, base)), None)
+            later = [step for step in self.steps if step.op.index >= lost.op.index and step.op.index not in repairs]
+            needed = next((step.op for step in later[:MANY] if self._mends(step, base)), None)
             yield Pair(lost.op, needed)
             if needed is None:
                 return
@@ -111,6 +112,21 @@ class _Search:
             start = needed.index
             if element_error(computed[self.element], self.truth, self.dtype) <= LIMIT:
                 return
+
+    def _first_loss(self, steps: list[_Step], base: list[Any]) -> _Step | None:
+        """The first op that loses; among many it is bisected for, as what is lost mostly stays lost."""
+        if len(steps) <= MANY:
+            return next((step for step in steps if self._loses(step, base)), None)
+        low, high = 0, len(steps) - 1
+        if not self._error(steps[high].op.index, base) > LIMIT:
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self._error(steps[middle].op.index, base) > LIMIT:
+                high = middle
+            else:
+                low = middle + 1
+        return steps[low]
 
     def _lifted(self, computed: list[Any]) -> list[Any]:
         return [lifted(self.run.m, value) for value in computed]

@@ -14,6 +14,7 @@ from losscheck.tracing.cause import causes_of
 from losscheck.tracing.deviations import deviations_of
 from losscheck.tracing.errors import LIMIT, element_error
 from losscheck.tracing.naming import named
+from losscheck.tracing.notes import Note, NoteKind
 from losscheck.tracing.outside import outside_notes
 from losscheck.tracing.recording import Recording, as_tensor, record
 from losscheck.tracing.replay import ExactRun, needed_for
@@ -88,10 +89,21 @@ def judge(recording: Recording, dtype: str) -> Trace:
         quantities=tuple(quantities),
         causes=causes,
         deviations=tuple(deviations),
-        notes=(*(note for note in recording.notes if note not in recording.tape.notes), *recording.tape.notes, *flipped(run)),
+        notes=(*_notes(recording), *flipped(run)),
         examined=examined,
         bits=run.bits,
     )
+
+
+def _notes(recording: Recording) -> Iterator[Note]:
+    """What was not followed: by the recording, by the exact run of it, and where the source is not to be had."""
+    yield from (note for note in recording.notes if note not in recording.tape.notes)
+    yield from recording.tape.notes
+    places = [op.place for op in recording.operations if op.place.file]
+    if unread := next((place for place in places if not place.source), None):
+        yield Note(NoteKind.NO_SOURCE, place=unread)
+    if bare := next((place for place in places if place.source and place.column < 0), None):
+        yield Note(NoteKind.NO_COLUMNS, place=bare)
 
 
 def _quantities(run: ExactRun) -> tuple[list[Quantity], list[tuple[int, Exact]]]:

@@ -42,7 +42,7 @@ class Recording:
 
 
 def as_tensor(values: Any, dtype: Any) -> Any:
-    """A tensor of its own with these values: a number, a sequence, an array or a tensor.
+    """A tensor of its own with these values: a number (as one element), a sequence, an array or a tensor.
 
     Raises:
         UserError: when they are no numbers.
@@ -54,7 +54,7 @@ def as_tensor(values: Any, dtype: Any) -> Any:
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"logits and targets must be numbers ({error})", "give a number, a list of numbers or a tensor") from None
     keep = isinstance(values, torch.Tensor) and not values.is_floating_point()
-    return tensor.clone() if keep else tensor.to(dtype, copy=True)
+    return torch.atleast_1d(tensor.clone() if keep else tensor.to(dtype, copy=True))
 
 
 def record(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, backward: bool = True) -> Recording:
@@ -73,7 +73,7 @@ def record(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, ba
     with _eager(function, recording), torch.enable_grad():
         loss = _call(recording, NoteKind.RAISED, lambda: function(logits, targets))
         recording.forward = len(tape.operations)
-        if loss is not None:
+        if recording.error is None:
             loss = _result(loss, recording)
             recording.loss = tape.memory.ids(loss).reshape(-1).tolist()
             if backward:

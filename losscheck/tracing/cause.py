@@ -102,7 +102,7 @@ class _Search:
             lost = self._first_loss([step for step in self.steps if step.op.index > start], base)
             if lost is None:
                 return
-            later = [step for step in self.steps if step.op.index >= lost.op.index and step.op.index not in repairs]
+            later = [step for step in self._reached(lost) if step.op.index not in repairs]
             needed = next((step.op for step in later[:MANY] if self._mends(step, base)), None)
             yield Pair(lost.op, needed)
             if needed is None:
@@ -127,6 +127,15 @@ class _Search:
             else:
                 low = middle + 1
         return steps[low]
+
+    def _reached(self, lost: _Step) -> Iterator[_Step]:
+        """The op and those that depend on it: no other can need what it lost."""
+        made = {element for outputs, _ in lost.plan.calls for element in outputs}
+        yield lost
+        for step in self.steps:
+            if step.op.index > lost.op.index and any(not made.isdisjoint(taken) for _, taken in step.plan.calls):
+                made.update(element for outputs, _ in step.plan.calls for element in outputs)
+                yield step
 
     def _lifted(self, computed: list[Any]) -> list[Any]:
         return [lifted(self.run.m, value) for value in computed]

@@ -8,7 +8,7 @@ is still wrong has a further cause. Where B joins operands that are wrong themse
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.core.exact import Exact, Kind
@@ -18,7 +18,7 @@ from losscheck.tracing.plan import Plan
 from losscheck.tracing.replay import ExactRun, lifted, needed_for, rerun
 from losscheck.tracing.tape import Operation
 
-__all__ = ["Pair", "causes_of", "joins"]
+__all__ = ["Pair", "causes_of", "explains", "joins"]
 
 MOST = 5  # causes one after the other
 DEPTH = 3  # joins taken apart inside joins
@@ -27,10 +27,16 @@ MANY = 300  # ops of which each is tried
 
 @dataclass(frozen=True)
 class Pair:
-    """Lost at one op, needed at another; ``needed`` is None where no single op mends it."""
+    """Lost at one op, needed at another; ``needed`` is None where no single op mends it.
+
+    Attributes:
+        made, taken: of all that the two ops made and took, the elements that the wrong result depends on.
+    """
 
     lost: Operation
     needed: Operation | None
+    made: tuple[int, ...] = field(compare=False)
+    taken: tuple[int, ...] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,14 @@ class _Step:
 
     op: Operation
     plan: Plan
+
+    @property
+    def made(self) -> tuple[int, ...]:
+        return tuple(element for made, _ in self.plan.calls for element in made)
+
+    @property
+    def taken(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(element for _, taken in self.plan.calls for element in taken))
 
 
 def causes_of(run: ExactRun, element: int, truth: Exact, depth: int = DEPTH) -> list[Pair]:
@@ -50,13 +64,23 @@ def causes_of(run: ExactRun, element: int, truth: Exact, depth: int = DEPTH) -> 
     return pairs
 
 
+def explains(run: ExactRun, element: int, truth: Exact, pair: Pair) -> bool:
+    """Is a wrong element proved to be lost and needed where another one was?"""
+    search = _Search(run, element, truth)
+    steps = {step.op.index: step for step in search.steps}
+    lost, needed = steps.get(pair.lost.index), steps.get(-1 if pair.needed is None else pair.needed.index)
+    if lost is None or needed is None:
+        return False
+    return search.loses(lost, run.computed) and search.mends(needed, run.computed)
+
+
 def _operands(run: ExactRun, pair: Pair, depth: int) -> list[Pair]:
     """The causes of the wrong operands of a join, where it is one."""
-    if pair.needed is None or not joins(run, pair.lost, pair.needed):
+    if pair.needed is None or not joins(run, pair):
         return []
     elements = run.recording.tape.elements
     pairs: list[Pair] = []
-    for element in sorted(pair.needed.taken):
+    for element in sorted(pair.taken):
         dtype = elements.formats[element]
         if dtype is None or elements.producer[element] < 0:
             continue
@@ -66,17 +90,22 @@ def _operands(run: ExactRun, pair: Pair, depth: int) -> list[Pair]:
     return pairs
 
 
-def joins(run: ExactRun, lost: Operation, needed: Operation) -> bool:
-    """Does what was lost reach one call of the op by more than one operand?"""
-    if lost is needed or needed.plan is None:
+def joins(run: ExactRun, pair: Pair) -> bool:
+    """Does what was lost reach one call of the needed op by more than one operand?"""
+    lost, needed = pair.lost, pair.needed
+    if needed is None or lost is needed or needed.plan is None:
         return False
-    reached = set(lost.made)
+    reached = set(pair.made)
     for op in run.recording.operations[lost.index + 1 : needed.index]:
         if op.plan is not None:
             for made, taken in op.plan.calls:
                 if not reached.isdisjoint(taken):
                     reached.update(made)
-    return any(len(reached & set(taken)) > 1 for made, taken in needed.plan.calls if len(taken) <= SMALL_CALL)
+    return any(
+        len(reached & set(taken)) > 1
+        for made, taken in needed.plan.calls
+        if len(taken) <= SMALL_CALL and not set(taken).isdisjoint(pair.taken)
+    )
 
 
 # A sum of many terms joins them all, and no term is to blame for that.
@@ -95,28 +124,28 @@ class _Search:
 
     def pairs(self) -> Iterator[Pair]:
         """One after the other, each with the ones before it repaired."""
-        computed, start = list(self.run.recording.tape.elements.computed), -1
+        base, start = self.run.computed, -1
         repairs: dict[int, Sequence[Any]] = {}
         for _ in range(MOST):
-            base = self._lifted(computed)
             lost = self._first_loss([step for step in self.steps if step.op.index > start], base)
             if lost is None:
                 return
             later = [step for step in self._reached(lost) if step.op.index not in repairs]
-            needed = next((step.op for step in later[:MANY] if self._mends(step, base)), None)
-            yield Pair(lost.op, needed)
+            needed = next((step for step in later[:MANY] if self.mends(step, base)), None)
+            yield Pair(lost.op, needed and needed.op, lost.made, needed.taken if needed else ())
             if needed is None:
                 return
-            repairs[needed.index] = [self.run.rounded(element) for element in needed.made]
+            repairs[needed.op.index] = [self.run.rounded(element) for element in needed.op.made]
             computed = rerun(self.run.recording, repairs)
-            start = needed.index
+            base = [lifted(self.run.m, value) for value in computed]
+            start = needed.op.index
             if element_error(computed[self.element], self.truth, self.dtype) <= LIMIT:
                 return
 
     def _first_loss(self, steps: list[_Step], base: list[Any]) -> _Step | None:
         """The first op that loses; among many it is bisected for, as what is lost mostly stays lost."""
         if len(steps) <= MANY:
-            return next((step for step in steps if self._loses(step, base)), None)
+            return next((step for step in steps if self.loses(step, base)), None)
         low, high = 0, len(steps) - 1
         if not self._error(steps[high].op.index, base) > LIMIT:
             return None
@@ -130,26 +159,22 @@ class _Search:
 
     def _reached(self, lost: _Step) -> Iterator[_Step]:
         """The op and those that depend on it: no other can need what it lost."""
-        made = {element for outputs, _ in lost.plan.calls for element in outputs}
+        made = set(lost.made)
         yield lost
         for step in self.steps:
             if step.op.index > lost.op.index and any(not made.isdisjoint(taken) for _, taken in step.plan.calls):
-                made.update(element for outputs, _ in step.plan.calls for element in outputs)
+                made.update(step.made)
                 yield step
 
-    def _lifted(self, computed: list[Any]) -> list[Any]:
-        return [lifted(self.run.m, value) for value in computed]
-
-    def _loses(self, step: _Step, base: list[Any]) -> bool:
+    def loses(self, step: _Step, base: list[Any]) -> bool:
         """Is the result proved wrong when everything after this op is exact?"""
         return not _exactly_done(self.run.m, step, base) and self._error(step.op.index, base) > LIMIT
 
-    def _mends(self, step: _Step, base: list[Any]) -> bool:
+    def mends(self, step: _Step, base: list[Any]) -> bool:
         """Is the result proved right when this op is correctly rounded and everything after it exact?"""
         values = list(base)
-        for made, _ in step.plan.calls:
-            for element in made:
-                values[element] = lifted(self.run.m, self.run.rounded(element))
+        for element in step.made:
+            values[element] = lifted(self.run.m, self.run.rounded(element))
         return self._error(step.op.index, values) <= LIMIT
 
     def _error(self, last: int, base: list[Any]) -> float:
@@ -171,16 +196,15 @@ def _steps(run: ExactRun, element: int) -> Iterator[_Step]:
         plan = op.plan.restricted(wanted) if op.plan else None
         if plan is not None:
             steps.append(_Step(op, plan))
-            wanted.update(element for _, taken in plan.calls for element in taken)
+            wanted.update(steps[-1].taken)
     return reversed(steps)
 
 
 def _exactly_done(m: Any, step: _Step, base: list[Any]) -> bool:
     """Did the op, on what it was given, lose nothing at all?"""
-    made = {element for made, _ in step.plan.calls for element in made}
-    values = {element: base[element] for _, taken in step.plan.calls for element in taken}
+    values = {element: base[element] for element in step.taken}
     step.plan.evaluate(m, values)  # type: ignore[arg-type]
-    return all(_same(values[element], base[element]) for element in made)
+    return all(_same(values[element], base[element]) for element in step.made)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -10,21 +10,18 @@ from losscheck.core.dtypes import format_named
 from losscheck.core.error import classify, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
-from losscheck.tracing.cause import causes_of
 from losscheck.tracing.deviations import deviations_of
 from losscheck.tracing.errors import LIMIT, element_error
-from losscheck.tracing.naming import named
 from losscheck.tracing.notes import Note, NoteKind
 from losscheck.tracing.outside import outside_notes
 from losscheck.tracing.recording import Recording, as_tensor, record
 from losscheck.tracing.replay import ExactRun, needed_for
-from losscheck.tracing.report import Cause, CauseKind, Deviation, DeviationKind, Quantity, Trace
+from losscheck.tracing.report import Deviation, DeviationKind, Quantity, Trace
 from losscheck.tracing.rows import flipped, rows_of
+from losscheck.tracing.verdicts import causes_found
 
-__all__ = ["MOST_EXAMINED", "trace"]
+__all__ = ["judge", "trace"]
 
-# Failing quantities taken apart, the worst first: elements of a batch mostly fail alike.
-MOST_EXAMINED = 4
 # Elements of a batch that is run exactly, op by op.
 MOST_ELEMENTS = 4096
 
@@ -76,7 +73,7 @@ def judge(recording: Recording, dtype: str) -> Trace:
     """The verdict on a recording."""
     run = ExactRun(recording)
     quantities, truths = _quantities(run)
-    causes, examined = _causes(run, quantities, truths)
+    causes, examined = causes_found(run, quantities, truths)
     deviations = list(deviations_of(run))
     deviations += [Deviation(DeviationKind.BACKWARD, _deviating_op(run, element)) for element in _other_backward(run)][:1]
     computed = recording.tape.elements.computed
@@ -145,85 +142,3 @@ def _deviating_op(run: ExactRun, element: int) -> int | None:
     guarded = [op.index for op in backward if op.name == "binary_cross_entropy_backward"]
     own = [op.index for op in backward if op.place.function == "backward"]
     return (guarded or own or [None])[0]  # type: ignore[list-item]
-
-
-# Causes -----------------------------------------------------------------------------------------------------------------
-
-
-def _causes(run: ExactRun, quantities: list[Quantity], truths: list[tuple[int, Exact]]) -> tuple[tuple[Cause, ...], int]:
-    """The causes of what fails or is undefined; the worst quantities of each name are taken apart."""
-    causes: list[Cause] = []
-    examined = 0
-    for name in ("loss", "grad"):
-        failing = [
-            (quantity, *truth)
-            for quantity, truth in zip(quantities, truths, strict=True)
-            if quantity.name == name and (quantity.outcome.failed or truth[1].kind in (Kind.NAN, Kind.INFINITE, Kind.UNDECIDED))
-        ]
-        failing.sort(key=lambda row: (row[0].outcome.severity, -abs(row[0].ulp) if row[0].ulp == row[0].ulp else 0.0))
-        for quantity, element, truth in failing[:MOST_EXAMINED]:
-            examined += 1
-            for cause in _causes_of(run, quantity, element, truth):
-                _merge(causes, cause)
-    return tuple(causes), examined
-
-
-def _merge(causes: list[Cause], cause: Cause) -> None:
-    """One cause of several quantities is one cause."""
-    import dataclasses
-
-    for place, other in enumerate(causes):
-        if (other.kind, other.lost, other.needed, other.blamed) == (cause.kind, cause.lost, cause.needed, cause.blamed):
-            both = tuple(dict.fromkeys([*other.quantities, *cause.quantities]))
-            causes[place] = dataclasses.replace(
-                other,
-                quantities=both,
-                infinite=cause.infinite if other.infinite is None else other.infinite,
-                undefined=cause.undefined if other.undefined is None else other.undefined,
-            )
-            return
-    causes.append(cause)
-
-
-def _causes_of(run: ExactRun, quantity: Quantity, element: int, truth: Exact) -> Iterator[Cause]:
-    which = ((quantity.name, quantity.index),)
-    infinite, undefined = _first_specials(run, element)
-    if truth.kind is Kind.UNDECIDED:
-        yield Cause(CauseKind.UNDECIDED, None, None, None, which)
-    elif truth.kind is not Kind.FINITE:
-        yield Cause(CauseKind.UNDEFINED, None, None, _first_special_op(run, element), which, infinite, undefined)
-    elif isinstance(run.values[element], float):
-        # The slope is finite; the backward ops, run exactly, are not: something masked has no finite slope.
-        first = _first_special_op(run, element)
-        yield Cause(CauseKind.MASKED_GRADIENT, None, None, first, which, infinite, undefined if first is None else first)
-    else:
-        pairs = causes_of(run, element, truth)
-        for pair in pairs:
-            kind, blamed = named(run, pair)
-            needed = None if pair.needed is None else pair.needed.index
-            yield Cause(kind, pair.lost.index, needed, blamed.index, which, infinite, undefined)
-        if not pairs:
-            yield Cause(CauseKind.UNDECIDED, None, None, None, which)
-
-
-def _first_specials(run: ExactRun, element: int) -> tuple[int | None, int | None]:
-    """The first ops that made an infinity, and a NaN, of what is finite exactly."""
-    computed = run.recording.tape.elements.computed
-    first: dict[bool, int] = {}
-    for op in needed_for(run.recording, [element]):
-        for made in op.made:
-            value = computed[made]
-            if isinstance(value, float) and value - value != 0 and not isinstance(run.values[made], float):
-                first.setdefault(value != value, op.index)
-    return first.get(False), first.get(True)
-
-
-def _first_special_op(run: ExactRun, element: int) -> int | None:
-    """The first op that the element depends on whose exact value is NaN or infinite."""
-    recording = run.recording
-    ops = needed_for(recording, [element])
-    gradient = element in recording.gradient
-    special = [op for op in ops if any(isinstance(run.values[made], float) for made in op.made)]
-    backward = [op for op in special if op.backward]
-    chosen = (backward if gradient and backward else special)[:1]
-    return chosen[0].index if chosen else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from losscheck.core.exact import Kind
@@ -25,7 +24,7 @@ SHRINKS = frozenset({"mul", "prod", "pow", "exp", "square", "cumprod", "special_
 SUMS = frozenset({"sum", "mean", "cumsum", "dot", "mm", "bmm", "mv", "addmm", "linalg_vector_norm", "norm"})
 
 
-def named(run: ExactRun, pair: Pair, elements: Iterable[int] | None = None) -> tuple[CauseKind, Operation]:
+def named(run: ExactRun, pair: Pair) -> tuple[CauseKind, Operation]:
     """What happened, and the op to blame: the needed one, but the lost one for overflow, underflow, guards and inner errors."""
     lost, needed = pair.lost, pair.needed
     kind = _own_fault(run, pair)
@@ -33,19 +32,17 @@ def named(run: ExactRun, pair: Pair, elements: Iterable[int] | None = None) -> t
         return kind, lost
     if needed is None:
         return CauseKind.ACCUMULATED, lost
-    if joins(run, lost, needed):
-        # More than one later op needs what was lost: what they have in common is where it was lost.
-        return _at(run, lost, needed), lost
-    return _at(run, lost, needed), needed
+    # Where more than one later op needs what was lost, what they have in common is where it was lost.
+    return _at(run, pair, needed), lost if joins(run, pair) else needed
 
 
 def _own_fault(run: ExactRun, pair: Pair) -> CauseKind | None:
     """Where the lost op is to blame whatever needed it."""
     lost = pair.lost
     recorded = run.recording.tape.elements
-    if _guard_rounded_away(run, lost):
+    if _guard_rounded_away(run, pair):
         return CauseKind.GUARD_ROUNDED_AWAY
-    for element in lost.made:
+    for element in pair.made:
         if recorded.formats[element] is None:
             continue
         exact, computed = run.exact(element), recorded.computed[element]
@@ -57,9 +54,14 @@ def _own_fault(run: ExactRun, pair: Pair) -> CauseKind | None:
         underflows = exact.rounded == 0 and exact.middle[0] != 0 and computed == 0
         if underflows and (lost.name in SHRINKS or pair.needed is None):
             return CauseKind.UNDERFLOW
-    if max((error for error in own_error(run, lost).values() if error == error), default=0.0) > INNER:
+    if max((error for error in _own_errors(run, pair) if error == error), default=0.0) > INNER:
         return CauseKind.INNER_CANCELLATION
     return None
+
+
+def _own_errors(run: ExactRun, pair: Pair) -> list[float]:
+    errors = own_error(run, pair.lost)
+    return [errors[element] for element in pair.made if element in errors]
 
 
 def _all_finite(run: ExactRun, op: Operation) -> bool:
@@ -67,15 +69,15 @@ def _all_finite(run: ExactRun, op: Operation) -> bool:
     return all(math.isfinite(computed[element]) for element in op.taken)
 
 
-def _at(run: ExactRun, lost: Operation, needed: Operation) -> CauseKind:
+def _at(run: ExactRun, pair: Pair, needed: Operation) -> CauseKind:
     """By the op that needed it, and what it was given."""
     computed = run.recording.tape.elements.computed
-    saturated = any(computed[element] in (1.0, -1.0) and run.values[element] != computed[element] for element in lost.made)
+    saturated = any(computed[element] in (1.0, -1.0) and run.values[element] != computed[element] for element in pair.made)
     if needed.name in LOGARITHMS:
         argument = 1.0 if needed.name in ("log1p", "special_xlog1py") else 0.0
-        zero = any(computed[element] == -argument for element in needed.taken)
-        return CauseKind.LOG_OF_ZERO if zero and not saturated else CauseKind.LOG_NEAR_ONE if not zero else CauseKind.LOG_OF_ZERO
-    values = [computed[element] for element in needed.taken]
+        zero = any(computed[element] == -argument for element in pair.taken)
+        return CauseKind.LOG_OF_ZERO if zero else CauseKind.LOG_NEAR_ONE
+    values = [computed[element] for element in pair.taken]
     infinite, zero = any(map(_is_infinite, values)), any(value == 0 for value in values)
     if needed.name in DIFFERENCES:
         both = sum(map(_is_infinite, values)) > 1
@@ -101,9 +103,9 @@ def constants_of(run: ExactRun, op: Operation) -> list[float]:
     return [run.recording.tape.elements.computed[element] for element in sorted(op.taken) if constants.get(element) == op.index]
 
 
-def _guard_rounded_away(run: ExactRun, op: Operation) -> bool:
+def _guard_rounded_away(run: ExactRun, pair: Pair) -> bool:
     """A bound or an added constant that the format cannot hold beside what it guards."""
-    recorded = run.recording.tape.elements
+    op, recorded = pair.lost, run.recording.tape.elements
     if op.name in COMPARISONS and op.forward is not None:
         # The backward pass of a clamp asks the same question of the same constant.
         return run.recording.operations[op.forward].name in CLAMPS and any(
@@ -114,9 +116,9 @@ def _guard_rounded_away(run: ExactRun, op: Operation) -> bool:
     constants = [value for value in constants_of(run, op) if value not in (0, 1)]
     if op.name in CLAMPS:
         held = {op.format.round(float(value)) for value in constants if op.format.round(float(value)) != value}
-        return any(recorded.computed[element] in held & {0.0, 1.0, -1.0} for element in op.made)
+        return any(recorded.computed[element] in held & {0.0, 1.0, -1.0} for element in pair.made)
     others = {abs(recorded.computed[element]) for element in op.taken if element not in recorded.constants}
-    return any(abs(value) <= GUARD for value in constants) and any(abs(recorded.computed[element]) in others for element in op.made)
+    return any(abs(value) <= GUARD for value in constants) and any(abs(recorded.computed[element]) in others for element in pair.made)
 
 
 def _held(run: ExactRun, op: Operation, value: float) -> float:

@@ -31,7 +31,8 @@ class ExactRun:
     """The exact value of every element of a recording, and the exact slope of the sum of the losses by every logit.
 
     Attributes:
-        m: the arithmetic, at the precision that decided.  values: by element, in that arithmetic.
+        m: the arithmetic, at the precision that decided.  values: by element, in that arithmetic.  computed: the same of the
+            computed values.
         slopes: of the logits, by their gradient's element; empty where there is no gradient.
     """
 
@@ -48,6 +49,7 @@ class ExactRun:
                 break
             bits *= 2
         self.bits = bits
+        self.computed = self.start(self.m)
 
     def _decided(self, elements: Iterable[int]) -> bool:
         formats, values = self.recording.tape.elements.formats, self.values

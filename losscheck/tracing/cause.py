@@ -101,11 +101,8 @@ def joins(run: ExactRun, pair: Pair) -> bool:
             for made, taken in op.plan.calls:
                 if not reached.isdisjoint(taken):
                     reached.update(made)
-    return any(
-        len(reached & set(taken)) > 1
-        for made, taken in needed.plan.calls
-        if len(taken) <= SMALL_CALL and not set(taken).isdisjoint(pair.taken)
-    )
+    calls = [set(taken) for _, taken in needed.plan.calls if len(taken) <= SMALL_CALL]
+    return any(len(reached & taken) > 1 for taken in calls if not taken.isdisjoint(pair.taken))
 
 
 # A sum of many terms joins them all, and no term is to blame for that.
@@ -132,7 +129,7 @@ class _Search:
                 return
             later = [step for step in self._reached(lost) if step.op.index not in repairs]
             needed = next((step for step in later[:MANY] if self.mends(step, base)), None)
-            yield Pair(lost.op, needed and needed.op, lost.made, needed.taken if needed else ())
+            yield Pair(lost.op, needed.op if needed else None, lost.made, needed.taken if needed else ())
             if needed is None:
                 return
             repairs[needed.op.index] = [self.run.rounded(element) for element in needed.op.made]

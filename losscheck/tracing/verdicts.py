@@ -126,10 +126,10 @@ def _undefined_at(run: ExactRun, element: int) -> int | None:
 
 
 def _masked_at(run: ExactRun, element: int) -> int | None:
-    """Where a slope that is masked has no finite value: at the forward op that is infinite or NaN itself, if its own slope is;
+    """Where a slope that is masked has no finite value: at the first forward op that is infinite or NaN itself, if its slope is;
     else at the first op of the backward pass that is."""
     special = _special(run, element)
     operations = run.recording.operations
     backward = [index for index in special if operations[index].backward]
     origins = [index for index in backward if operations[index].forward in special]
-    return next(iter(origins or backward), None)
+    return min(origins, key=lambda index: operations[index].forward or 0) if origins else next(iter(backward), None)

@@ -3,6 +3,7 @@
 import json
 import linecache
 import math
+import pickle
 import subprocess
 import sys
 
@@ -358,3 +359,32 @@ def test_a_constant_is_held_as_the_kernel_holds_it(name, dtype):
     off = [abs(held.ordinal(a) - held.ordinal(b)) for a, b in zip(exact, computed, strict=True)]
     assert max(off) <= 1
     assert sum(off) <= 6
+
+
+# What a call leaves behind ------------------------------------------------------------------------------------------
+
+
+def test_in_place_on_the_logits_is_allowed():
+    """CenterNet's `torch.clamp(x.sigmoid_(), ...)`: the logits are no leaf, and the caller's tensor stays as it was."""
+    logits = torch.tensor([20.0, 1.0])
+    traced = trace(lambda x, z: torch.log(1 - x.sigmoid_()).sum(), logits, [0.0, 0.0])
+
+    assert logits.tolist() == [20.0, 1.0]
+    assert traced.logits == (20.0, 1.0)
+    assert traced.ops[traced.causes[0].lost].place.text == "x.sigmoid_()"
+
+
+def test_a_module_keeps_no_gradient_of_a_trace():
+    """Its parameters are the user's."""
+    module = torch.nn.Linear(1, 1)
+    traced = trace(lambda x, z: module(x[:, None]).sum(), [1.0, 2.0], [0.0, 0.0])
+
+    assert module.weight.grad is None
+    assert len([quantity for quantity in traced.quantities if quantity.name == "grad"]) == 2
+
+
+def test_a_trace_is_plain_data():
+    """It can be sent to another process, and says the same there."""
+    traced = trace(raises_in_the_middle, 100.0, 1.0)
+
+    assert repr(pickle.loads(pickle.dumps(traced))) == repr(traced)

@@ -27,7 +27,9 @@ MOST_ELEMENTS = 4096
 
 
 def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dtype: str | None = None) -> Trace:
-    """Call ``function(logits, targets)`` once, forward and backward, and judge every op of it by exact arithmetic.
+    """Call ``function(logits, targets)``, forward and backward, and judge every op of it by exact arithmetic.
+
+    It is called a second time, forward only, at other logits: what changes then and was not computed on the way came from outside.
 
     Args:
         function: any callable on torch tensors that returns a loss; a module, a compiled function, a user's own.

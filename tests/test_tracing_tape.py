@@ -237,6 +237,26 @@ def test_a_cuda_loss_without_cuda_says_so():
     assert NoteKind.RAISED in kinds(traced)
 
 
+@pytest.mark.parametrize(
+    ("function", "problem"),
+    [(lambda x, z: torch.complex(x, z).abs().sum(), "complex"), (lambda x, z: x.detach().view(torch.int16).sum() + x.sum(), "viewed as")],
+)
+def test_what_cannot_be_followed_says_why(function, problem):
+    """Complex numbers, memory read as another dtype: the ops until there, and one sentence."""
+    traced = trace(function, 1.0, 2.0)
+
+    assert problem in next(note.detail for note in traced.notes if note.kind is NoteKind.RAISED)
+
+
+def test_beyond_an_unknown_op_the_backward_pass_is_the_truth():
+    """A slope cannot be followed through it: nothing is said to deviate, and nothing is blamed."""
+    traced = trace(lambda x, z: F.layer_norm(x, (3,)).exp().sum(), [1.0, 2.0, 4.0], [0.0, 0.0, 0.0])
+
+    assert NoteKind.UNKNOWN_OP in kinds(traced)
+    assert not traced.deviations
+    assert not traced.failing
+
+
 def test_several_results_are_said():
     """The first tensor of a tuple is judged."""
     assert NoteKind.FIRST_RESULT in kinds(trace(lambda x, z: (x.sum(), z.sum()), 1.0, 1.0))

@@ -28,8 +28,17 @@ def where_an_epsilon_of_a_kernel_counts(logit, dtype, quantity):
     return quantity == "grad" and dtype.bits == 16 and abs(logit) > 4
 
 
+def where_a_rounded_constant_stands(logit, dtype, quantity):
+    """Beside the minimum the program adds ln 2 as the dtype holds it, which decides the last bit now and then."""
+    return quantity == "loss" and abs(logit) <= 4
+
+
 # Where the two are meant to differ, one by one.
-EXCEPTIONS = {"centernet-tf-logits": beyond_a_written_threshold, "torch-sigmoid-bceloss": where_an_epsilon_of_a_kernel_counts}
+EXCEPTIONS = {
+    ("centernet-heatmap", "centernet-tf-logits"): beyond_a_written_threshold,
+    ("bce", "torch-sigmoid-bceloss"): where_an_epsilon_of_a_kernel_counts,
+    ("bce", "stable"): where_a_rounded_constant_stands,
+}
 
 
 def points(loss, dtype, count, seed=1):
@@ -69,17 +78,17 @@ def differences(implementation, dtype, count):
 @pytest.mark.parametrize("implementation", TORCH, ids=lambda implementation: f"{implementation.loss}-{implementation.name}")
 def test_the_derived_formula_is_the_hand_written_one(implementation, dtype):
     """They round to the same float everywhere but where an exception says why not."""
-    excused = EXCEPTIONS.get(implementation.name, lambda *_: False)
+    excused = EXCEPTIONS.get((implementation.loss, implementation.name), lambda *_: False)
 
     assert not [row for row in differences(implementation, dtype, POINTS) if not excused(row[0], dtype, row[2])]
 
 
-@pytest.mark.parametrize("name", EXCEPTIONS)
-def test_an_exception_is_needed(name):
+@pytest.mark.parametrize(("loss", "name"), EXCEPTIONS)
+def test_an_exception_is_needed(loss, name):
     """One that has become idle is a hole."""
-    chosen = [implementation for implementation in TORCH if implementation.name == name]
+    chosen = [implementation for implementation in TORCH if (implementation.loss, implementation.name) == (loss, name)]
 
-    assert any(list(differences(implementation, dtype, 120)) for implementation in chosen for dtype in FORMATS.values())
+    assert any(list(differences(implementation, dtype, 300)) for implementation in chosen for dtype in FORMATS.values())
 
 
 def test_a_clamp_stands_in_the_formula():

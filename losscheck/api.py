@@ -212,7 +212,7 @@ def exact(
 
 
 def render(report: Report, format: str = "table", *, width: int = 80, color: bool = False) -> str:
-    """A report as text: table, json, csv, markdown, or html for a sweep.
+    """A report as text: table, json, csv, markdown or html.
 
     Raises:
         UserError: for another format.

@@ -79,7 +79,7 @@ class CaseItem(pytest.Item):
 
 
 def _told(bad: list[Any]) -> str:
-    from losscheck.renderers.gate_words import message
+    from losscheck.renderers.verdicts import message
 
     shown = ["\n  ".join([f"{row.file}:{row.line}: {row.subject}: {row.verdict.value}", *message(row)]) for row in bad[:5]]
     return "\n".join([*shown, *([f"and {len(bad) - 5} more"] if len(bad) > 5 else [])])

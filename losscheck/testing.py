@@ -50,8 +50,7 @@ def assert_accurate(
     """
     from losscheck.api import specs_of
     from losscheck.core.verdict import Verdict
-    from losscheck.gate.case import Callable as Calling
-    from losscheck.gate.case import Expect
+    from losscheck.gate.case import CaseCallable, Expect
     from losscheck.gate.judge import Session, judge_case
     from losscheck.gate.load import LoadedCase, case_of
 
@@ -60,7 +59,7 @@ def assert_accurate(
     given: dict[str, Any] = {"": {}, "callable": {}, "expect": {"max_ulp": max_ulp, "outcomes": ["ok", *allow]}}
     for name, value in more.items():
         # What is no part of either is refused as an unknown key of the case.
-        given["callable" if name in Calling.model_fields else "expect" if name in Expect.model_fields else ""][name] = value
+        given["callable" if name in CaseCallable.model_fields else "expect" if name in Expect.model_fields else ""][name] = value
     case = case_of(
         {
             "name": spec,
@@ -89,7 +88,7 @@ def _several(value: Any) -> Any:
 
 def _told(spec: str, case: Case, bad: Sequence[Any]) -> str:
     from losscheck.gate.measured import remarks
-    from losscheck.renderers.gate_words import worst_point
+    from losscheck.renderers.verdicts import worst_point
 
     if not bad:
         return f"{spec}: nothing could be judged"

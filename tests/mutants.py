@@ -57,7 +57,7 @@ def edited(old, new, within=""):
 
     def change(one):
         ours = inspect.getmodule(one.function)
-        home = ours if within in ("", "stable", "stable_gradient") else elementary
+        home = ours if not within or _defines(ours, within) else elementary
         source = inspect.getsource(home)
         start, end = _extent(source, within)
         assert source[start:end].count(old) == 1, f"{old!r} stands {source[start:end].count(old)} times in {within or ours.__name__}"
@@ -71,6 +71,10 @@ def edited(old, new, within=""):
         return dataclasses.replace(one, function=below["stable"].function, gradient=below["stable_gradient"])
 
     return change
+
+
+def _defines(module, function):
+    return f"\ndef {function}(" in inspect.getsource(module)
 
 
 def _extent(source, function):
@@ -209,7 +213,7 @@ def _promoted(xp, x, value):
 
 # The mutants --------------------------------------------------------------------------------------------------------
 
-LOG1P = "xp.log1p(_decay(xp, x))"
+LOG1P = "xp.log1p(decay(xp, x))"
 EVERYWHERE = "bce", "weighted-focal", "centernet-heatmap"
 BCE, FOCAL, HEATMAP = EVERYWHERE
 ALPHA = "xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha)"
@@ -222,12 +226,12 @@ def _in_softplus(loss):
     def mutant(name, what, old, new, within="softplus"):
         return Mutant(loss, name, what, edited(old, new, within))
 
-    yield mutant("no-log1p", "log(1 + e) for log1p(e)", LOG1P, "xp.log(1 + _decay(xp, x))")
-    yield mutant("eps-in-the-log", "1e-7 added inside the logarithm", LOG1P, "xp.log1p(_decay(xp, x) + xp.full_like(x, 1e-7))")
+    yield mutant("no-log1p", "log(1 + e) for log1p(e)", LOG1P, "xp.log(1 + decay(xp, x))")
+    yield mutant("eps-in-the-log", "1e-7 added inside the logarithm", LOG1P, "xp.log1p(decay(xp, x) + xp.full_like(x, 1e-7))")
     yield mutant("exp-unguarded", "log1p(exp(x)), which overflows", SOFTPLUS, "xp.log1p(_exp(xp, x))")
     relu = "xp.clip(x, 0, None)"
     yield mutant("relu-subgradient", "max(x, 0) as clip, with slope 1 at exactly 0", "xp.where(x > 0, x, xp.zeros_like(x))", relu)
-    yield mutant("abs-subgradient", "the modulus as abs, with slope 0 at exactly 0", "xp.where(x > 0, -x, x)", "-abs(x)", "_decay")
+    yield mutant("abs-subgradient", "the modulus as abs, with slope 0 at exactly 0", "xp.where(x > 0, -x, x)", "-abs(x)", "decay")
     both = "xp.where(x > 0, x + xp.log1p(xp.exp(-x)), xp.log1p(xp.exp(x)))"
     yield mutant("where-after-exp", "both branches of a where, one overflowing: the gradient is NaN", SOFTPLUS, both)
     yield mutant("identity-above-20", "softplus(x) = x above 20, which float64 sees", SOFTPLUS, f"xp.where(x > 20, x, {SOFTPLUS})")
@@ -261,25 +265,32 @@ def _in_results(loss):
 
 
 def _of_bce():
-    positive, negative = "weighted(xp, pos_weight * target, softplus(xp, -logit))", "weighted(xp, 1 - target, softplus(xp, logit))"
+    positive, negative = "weighted(xp, pos_weight * z, softplus(xp, -x))", "weighted(xp, 1 - z, softplus(xp, x))"
 
-    def mutant(name, what, old, new, within="stable"):
+    def mutant(name, what, old, new, within="cross_entropy"):
         return Mutant(BCE, name, what, edited(old, new, within))
 
-    yield mutant("sign-of-positives", "softplus(x) for softplus(-x) in the term of class 1", positive, positive.replace("-logit", "logit"))
-    yield mutant("sign-of-negatives", "softplus(-x) for softplus(x) in the term of class 0", negative, negative.replace("logit", "-logit"))
-    yield mutant("pos-weight-ignored", "pos_weight left out of the loss", "pos_weight * target", "target")
-    yield mutant("pos-weight-on-negatives", "pos_weight multiplies class 0 too", "1 - target", "pos_weight * (1 - target)")
-    yield mutant("pos-weight-of-the-gradient", "pos_weight left out of the gradient (numpy)", "pos_weight * ", "", "stable_gradient")
-    hard = "pos_weight * xp.where(target == 1, target, xp.zeros_like(target))"
-    yield mutant("soft-truncated", "a soft target counts as class 0", "pos_weight * target", hard)
-    yield mutant("zero-times-inf", "the weight 0 multiplies an infinite term", negative, "(1 - target) * softplus(xp, logit)")
-    yield mutant("cancelling", "(1 - z) x - log s(x), PyTorch's", positive, f"{positive} + weighted(xp, 1 - target, logit)")
-    difference = "sigmoid(xp, logit) - target * (1 - (1 - pos_weight) * sigmoid(xp, -logit))"
-    shipped = "(1 - target) * sigmoid(xp, logit) - pos_weight * target * sigmoid(xp, -logit)"
-    yield mutant("s-minus-z", "the gradient as s(x) - z (numpy)", shipped, difference, "stable_gradient")
-    one_minus = "(1 - sigmoid(xp, logit))"
-    yield mutant("one-minus-s", "1 - s(x) for s(-x) in the gradient (numpy)", "sigmoid(xp, -logit)", one_minus, "stable_gradient")
+    yield mutant("sign-of-positives", "softplus(x) for softplus(-x) in the term of class 1", positive, positive.replace("-x", "x"))
+    yield mutant("sign-of-negatives", "softplus(-x) for softplus(x) in the term of class 0", negative, negative.replace("xp, x", "xp, -x"))
+    yield mutant("pos-weight-ignored", "pos_weight left out of the loss", "pos_weight * z", "z")
+    yield mutant("pos-weight-on-negatives", "pos_weight multiplies class 0 too", "1 - z", "pos_weight * (1 - z)")
+    yield mutant("pos-weight-of-the-gradient", "pos_weight left out of the gradient (numpy)", "pos_weight * z", "z", "cross_entropy_slope")
+    hard = "pos_weight * xp.where(z == 1, z, xp.zeros_like(z))"
+    yield mutant("soft-truncated", "a soft target counts as class 0", "pos_weight * z", hard)
+    yield mutant("zero-times-inf", "the weight 0 multiplies an infinite term", negative, "(1 - z) * softplus(xp, x)")
+    yield mutant("cancelling", "(1 - z) x - log s(x), PyTorch's", positive, f"{positive} + weighted(xp, 1 - z, x)")
+    difference = "sigmoid(xp, x) - z * (1 - (1 - pos_weight) * sigmoid(xp, -x))"
+    shipped = "(1 - z) * sigmoid(xp, x) - pos_weight * z * sigmoid(xp, -x)"
+    yield mutant("s-minus-z", "the gradient as s(x) - z (numpy)", shipped, difference, "cross_entropy_slope")
+    one_minus = "(1 - sigmoid(xp, x))"
+    yield mutant("one-minus-s", "1 - s(x) for s(-x) in the gradient (numpy)", "sigmoid(xp, -x)", one_minus, "cross_entropy_slope")
+    yield mutant("soft-terms-cancel", "s(x)/2 - s(-x)/2 at target 1/2", "* 2 < apart", "* 2 < 0 * apart", "_cancels")
+    yield mutant("tilt-left-out", "the centred loss without its linear term", " + tilt * within", "")
+    yield mutant("log-2-left-out", "the centred loss less log 2", " + xp.full_like(x, LN2)", "")
+    tilted = "tilt + 0 * xp.tanh(x / 2)"
+    yield mutant(
+        "tanh-left-out", "the centred gradient without its slope (numpy)", "level * xp.tanh(x / 2) + tilt", tilted, "cross_entropy_slope"
+    )
 
 
 def _of_focal():
@@ -288,10 +299,10 @@ def _of_focal():
 
     swapped = "xp.full_like(wrong, 1 - alpha), xp.full_like(wrong, alpha)"
     yield mutant("alpha-to-class-0", "alpha goes to the other class", ALPHA, swapped)
-    yield mutant("alpha-dropped", "no alpha", "weight * focal_term", "focal_term")
+    yield mutant("alpha-dropped", "no alpha", "gamma, weight)", "gamma, xp.ones_like(weight))")
     yield mutant("gradient-unsigned", "the gradient of class 1 without its minus (numpy)", "-alpha)", "alpha)", "stable_gradient")
-    yield mutant("gamma-less-1", "gamma - 1 for gamma", "wrong, gamma)", "wrong, gamma - 1)")
-    yield mutant("gamma-2", "gamma is always 2", "wrong, gamma)", "wrong, type(gamma)(2))")
+    yield mutant("gamma-less-1", "gamma - 1 for gamma", "wrong, gamma, ", "wrong, gamma - 1, ")
+    yield mutant("gamma-2", "gamma is always 2", "wrong, gamma, ", "wrong, type(gamma)(2), ")
     yield mutant("classes-swapped", "the other class", "target == 1, -logit, logit", "target == 1, logit, -logit")
     yield mutant("one-minus-s", "s(x)^g from 1 - s(-x)", "s = sigmoid(xp, x)", "s = 1 - sigmoid(xp, -x)", "power_of_sigmoid")
     yield mutant("slope-without-gamma", "the factor gamma left out of the slope (numpy)", "over = exponent * ", "over = ", "focal_slope")
@@ -307,19 +318,21 @@ def _of_heatmap():
     def mutant(name, what, old, new, within="stable"):
         return Mutant(HEATMAP, name, what, edited(old, new, within))
 
-    penalty = "power_of_complement(xp, target, beta) * "
-    yield mutant("penalty-dropped", "(1 - z)^b left out", penalty, "")
-    yield mutant("penalty-of-the-gradient", "(1 - z)^b left out of the gradient (numpy)", penalty, "", "stable_gradient")
+    penalty, none = "power_of_complement(xp, target, beta)", "xp.ones_like(logit)"
+    yield mutant("penalty-dropped", "(1 - z)^b left out", penalty, none)
+    yield mutant("penalty-of-the-gradient", "(1 - z)^b left out of the gradient (numpy)", penalty, none, "stable_gradient")
     yield mutant("beta-4", "beta is always 4", "target, beta", "target, 4.0")
-    yield mutant("beta-for-alpha", "beta and alpha exchanged", "logit), alpha)", "logit), beta)")
-    last = "return xp.where(target == 1, cell"
+    yield mutant("beta-for-alpha", "beta and alpha exchanged", "logit), alpha, ", "logit), beta, ")
+    last = "weight = xp.where(target == 1"
     yield mutant("soft-is-positive", "a soft target counts as a positive cell", last, last.replace("== 1", ">= 0.5"))
     yield mutant("almost-1-is-positive", "a target within 1e-6 of 1 counts as 1", last, last.replace("target == 1", "1 - target < 1e-6"))
     z = "xp.asarray(z, dtype=xp.float64)"
     yield mutant("z-of-the-penalty", "z^b for (1 - z)^b", f"(1 - {z})", z, "power_of_complement")
     guarded, unguarded = "_exp(xp, exponent * below)", "_exp(xp, x) ** exponent"
     yield mutant("exp-unguarded-in-s", "s(x)^a as (e^x)^a / (1 + e)^a", guarded, unguarded, "power_of_sigmoid")
-    yield mutant("gradient-unsigned", "the gradient of a positive cell without its minus (numpy)", "-slope", "slope", "stable_gradient")
+    yield mutant(
+        "gradient-unsigned", "the gradient of a positive cell without its minus (numpy)", "-xp.ones_like", "xp.ones_like", "stable_gradient"
+    )
     yield mutant("weight-not-held", "the slope of s^a at logits where s is 1", "_held(xp, x), exponent", "x, exponent", "focal_term")
     none = normalised(lambda loss, target: loss.sum() / (target == 1).sum() if (target == 1).any() else 0 * loss.sum())
     yield Mutant(HEATMAP, "no-positives-no-loss", "0 for a heatmap without a positive cell", none)

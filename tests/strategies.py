@@ -81,8 +81,8 @@ def params(loss, dtype):
 
 
 def _parameter(each, dtype):
-    high = min(each.high, 8.0)
-    typical = st.sampled_from([each.default, each.low, min(1.0, high), min(2.0, high)])
+    high = min(each.high, max(8.0, each.low + 4.0))
+    typical = st.sampled_from([each.default, each.low, *(value for value in (1.0, 2.0) if each.low <= value <= high)])
     return typical.map(dtype.round) | st.floats(each.low, high).map(dtype.round)
 
 
@@ -108,7 +108,7 @@ def sample_target(loss, dtype, rng):
 
 
 def sample_params(loss, dtype, rng):
-    """The defaults as often as values up to 4, which are no powers of two and hence hard for `power`."""
+    """The defaults as often as values up to 4 or so, which are no powers of two and hence hard for `power`."""
     if rng.random() < 0.5:
         return loss.resolve({}, dtype)
-    return loss.resolve({each.name: rng.uniform(each.low, min(each.high, 4.0)) for each in loss.parameters}, dtype)
+    return loss.resolve({each.name: rng.uniform(each.low, min(each.high, max(4.0, each.low + 2.0))) for each in loss.parameters}, dtype)

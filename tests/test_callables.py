@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import losscheck
-from losscheck.backends import Prepared, backend_named
+from losscheck.backends import Invocation, backend_named
 from losscheck.callables.implementation import own_implementation
 from losscheck.callables.loading import load
 from losscheck.callables.selection import loss_of
@@ -375,9 +375,7 @@ def test_backend_says_numpy():
         ("speechless", "_Speechless: no message (own_losses.py:"),
         ("recurses", "RecursionError: maximum recursion depth exceeded"),
         ("as_list", "--pick one of 0, 1, 2, 3, 4, 5, ... (own_losses.py:"),
-        ("booleans", "would round it first, so let it return the dtype of its logits"),
-        ("widens", "it returned float64 for float32 logits"),
-        ("narrows", "it returned float16 for float32 logits"),
+        ("booleans", "it returned bool for float32 logits, and a loss is a float"),
         ("as_dict", "--pick one of loss, aux"),
         ("item", "it returned a float and not a tensor"),
         ("tables", "it returned the shape [64, 64] for logits of the shape [64]"),
@@ -439,9 +437,9 @@ def test_targets_changed_in_place_are_changed_nowhere_else():
     """Blocks of a sweep share their targets, and both calls their logits: the second would see what the first left."""
     for name in ("writes_targets", "writes_logits"):
         one = own_implementation(own(name), BCE, PLAIN_CALL)
-        scan = backend_named("torch").prepare(Prepared(BCE, one, {"pos_weight": 1.0}, FLOAT32, "cpu", target=1.0, gradient=True))
+        scan = backend_named("torch").prepare(Invocation(BCE, one, {"pos_weight": 1.0}, FLOAT32))
         logits = np.linspace(-5, 5, 64, dtype=np.float32)
-        first, second = scan(logits), scan(logits)
+        first, second = scan(logits, 1.0), scan(logits, 1.0)
 
         assert (first[0] == second[0]).all() and (first[1] == second[1]).all()
         assert (logits == np.linspace(-5, 5, 64, dtype=np.float32)).all()
@@ -570,7 +568,7 @@ def test_a_sweep_in_processes_gives_the_bits_of_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("raises", "Odd: first line"), ("detaches", "no gradient reaches the logits"), ("widens", "float64")]
+    ("name", "words"), [("raises", "Odd: first line"), ("detaches", "no gradient reaches the logits"), ("booleans", "bool")]
 )
 def test_a_sweep_of_what_cannot_run_says_why(call, name, words):
     """Exit code 2 with their message; beside another one, a row."""

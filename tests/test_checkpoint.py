@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -124,8 +126,9 @@ def command(*words):
     return [sys.executable, "-c", SMALL_CHUNKS, "sweep", *words, "--format", "json"]
 
 
-def test_a_killed_sweep_goes_on_to_the_same_report(tmp_path):
+def test_a_killed_sweep_goes_on_to_the_same_report(tmp_path, monkeypatch):
     """A state file that kill -9 leaves broken, or that lags behind what was merged."""
+    monkeypatch.setattr("losscheck.measure.task.CHUNK", 2**14)  # as the command has them
     state = tmp_path / "state.json"
     words = (*WORDS, "--resume", str(state))
     with subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
@@ -220,6 +223,136 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     assert {each: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
+# Files that lie ---------------------------------------------------------------------------------------------------------
+
+SIXTEEN = SweepQuestion(
+    ("bce",), "-inf", "inf", impl=("naive",), backends=("torch",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",), max_ulp=0.25
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def three_shards(tmp_path_factory):
+    """The texts of the three shards of a sweep of every bfloat16: eight chunks, regions and NaN logits among them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("losscheck.measure.task.CHUNK", 2**13)
+        return [path.read_text() for path in shards(tmp_path_factory.mktemp("shards"), 3, SIXTEEN)]
+
+
+def the_loss(data):
+    return data["findings"][0]["summaries"]["loss"]
+
+
+def shift(bands):
+    """Every region a million floats further up."""
+    for runs in bands.values():
+        for run in runs:
+            run[0] += 10**6
+            run[1] += 10**6
+
+
+def move_a_float(bands):
+    """From one region to the next: their sum is what it was."""
+    runs = max(bands.values(), key=len)
+    runs[0][2] -= 1
+    runs[1][2] += 1
+
+
+LIES = {
+    "relabelled": lambda data: data.update(shard=[3, 3]),
+    "relabelled as the first": lambda data: data.update(shard=[1, 3]),
+    "of other chunks": lambda data: data.update(chunk=2**24),
+    "emptied": lambda data: data["findings"][0].update(done=0, covered=None, summaries={}),
+    "emptied, its chunks said to be done": lambda data: data["findings"][0].update(summaries={}),
+    "more chunks than there are": lambda data: data["findings"][0].update(done=10**9),
+    "fewer chunks": lambda data: data["findings"][0].update(done=1),
+    "chunks that are true": lambda data: data["findings"][0].update(done=True),
+    "other floats": lambda data: data["findings"][0].update(covered=[0, 1, 2]),
+    "a float too few": lambda data: the_loss(data).update(points=the_loss(data)["points"] - 1),
+    "a count moved": lambda data: the_loss(data)["counts"].__setitem__(-1, the_loss(data)["counts"][-1] - 1),
+    "a negative count": lambda data: the_loss(data)["counts"].__setitem__(slice(0, 2), [-1, the_loss(data)["counts"][1] + 1]),
+    "a histogram of more": lambda data: the_loss(data)["histogram"].__setitem__(0, the_loss(data)["histogram"][0] + 1),
+    "a histogram of other buckets": lambda data: the_loss(data)["histogram"].append(0),
+    "more wrong than checked": lambda data: the_loss(data).update(wrong=the_loss(data)["checked"] + 1),
+    "more checked than there are": lambda data: the_loss(data).update(checked=10**9),
+    "regions elsewhere": lambda data: shift(the_loss(data)["bands"]),
+    "a region more": lambda data: the_loss(data)["bands"].setdefault("0", []).append([30000, 30000, 1]),
+    "regions of an outcome that is none": lambda data: the_loss(data)["bands"].update({"99": [[0, 0, 1]]}),
+    "a float of one region in another": lambda data: move_a_float(the_loss(data)["bands"]),
+    "no regions": lambda data: the_loss(data).update(bands={}),
+    "a worst point elsewhere": lambda data: the_loss(data)["worst"][0].__setitem__(0, 10**6),
+    "NaN logits of another shard": lambda data: data["findings"][0].update(nan_points=254),
+    "wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=1),
+    "fewer than no wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=-1),
+    "a quantity that was not asked": lambda data: data["findings"][0]["summaries"].update(grad=the_loss(data)),
+    "a shard of none": lambda data: data.update(shard=[0, 3]),
+    "a shard beyond the last": lambda data: data.update(shard=[4, 3]),
+    "a question of letters": lambda data: data["question"].update(losses="bce"),
+    "a question of numbers": lambda data: data["question"].update(points="1000"),
+    "a loss that is none": lambda data: data["question"].update(losses=["mse"]),
+    "a sample beyond all memory": lambda data: data["question"].update(dtypes=["float64"], points=10**15),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_shard_that_lies_is_not_merged(tmp_path, three_shards, lie):
+    """A report that lacks floats, or has some twice, because a file said so."""
+    paths = [tmp_path / f"{n}.json" for n in range(3)]
+    for path, text in zip(paths, three_shards, strict=True):
+        path.write_text(text)
+    merge_states(paths)
+    data = json.loads(three_shards[1])
+    LIES[lie](data)
+    paths[1].write_text(json.dumps(data))
+    if "relabelled" in lie:
+        paths.pop(2 if lie == "relabelled" else 0)  # it takes the place of the one it says to be
+
+    with pytest.raises(UserError) as refusal:
+        merge_states(paths)
+    assert str(paths[1] if "relabelled as" not in lie else paths[0]) in refusal.value.problem
+    assert "delete" not in str(refusal.value)
+
+
+def test_a_shard_of_a_billion_is_refused_in_little_memory(tmp_path):
+    """A list of all the shards that are missing took 6.7 GiB."""
+    path = tmp_path / "state.json"
+    save_state(finish(begun(SIXTEEN, (1, 10**9))), path)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="shard 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 999999989 more of 1000000000 is missing"):
+        merge_states([path])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert most < 64 * 2**20
+
+
+def test_wrong_numbers_for_nan_logits_are_merged(tmp_path, monkeypatch):
+    """A count that a merge drops, doubles, or takes from the NaN logits that were right."""
+    monkeypatch.setattr("losscheck.measure.sweep.count_nans", lambda task: (254, 7))
+    merged = merge_states(shards(tmp_path, 3, SIXTEEN))
+
+    assert (merged.findings[0].nan_points, merged.findings[0].nan_wrong) == (254, 7)
+    assert [row.nan_wrong for row in rows_of(merged.tasks, merged.findings)] == [7]
+    assert load_state(tmp_path / "shard-3-of-3.json").findings[0].nan_wrong == 7
+
+
+def test_what_is_no_file_is_refused_without_reading(tmp_path):
+    """A pipe nobody writes to, a device that never ends, a folder."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UserError, match="is no file"):
+            load_state(path)
+
+
+def test_merge_never_advises_to_delete(tmp_path, call):
+    """The file named by mistake may be anything: a thesis, a key."""
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("Chapter one")
+    code, out, err = call("merge", str(thesis))
+
+    assert (code, out) == (2, "")
+    assert "delete" not in err and "thesis.txt is no state file" in err
+
+
 # State files that are none ---------------------------------------------------------------------------------------------
 
 
@@ -249,6 +382,8 @@ def test_a_state_cut_anywhere_is_refused(tmp_path, state_text):
         lambda data: data.pop("question"),
         lambda data: data.pop("findings"),
         lambda data: data.pop("shard"),
+        lambda data: data.pop("chunk"),
+        lambda data: data["findings"][0].pop("covered"),
         lambda data: data.pop("complete"),
         lambda data: data["findings"].pop(),
         lambda data: data["findings"][0]["summaries"]["loss"].pop("bands"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from losscheck.core import registry
+from losscheck.core.absence import Absence
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FORMATS
 from losscheck.core.error import classify
 from losscheck.core.errors import UserError
@@ -246,8 +247,8 @@ def test_a_refused_logit_takes_a_reduction_with_it():
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("wrong", ["loss", "gradient"])
-def test_a_result_in_another_dtype_is_refused(registered, backend, wrong):
-    """float64 returned for float32 logits would hide what float32 loses: a TypeError, hence unavailable."""
+def test_a_result_in_another_dtype_is_judged_in_it(registered, backend, wrong):
+    """float64 returned for float32 logits: judged as float32 it would hide what was lost, so it is judged as what came out."""
 
     def wide(xp, x, z, **_):
         return x.astype(xp.float64) if xp.__name__ == "numpy" else x.to(xp.float64)
@@ -257,10 +258,21 @@ def test_a_result_in_another_dtype_is_refused(registered, backend, wrong):
 
     registered(wide if wrong == "loss" else same, gradient=wide if wrong == "gradient" else same)
     rows = ask("bce", [1.0], 1.0, impl=("under-test",), backends=(backend,))
-    refused = not (wrong == "gradient" and backend == "torch")  # autograd keeps the dtype by itself
+    by_quantity = {row.quantity: (row.dtype, row.logit_dtype) for row in rows}
+    wider, plain = ("float64", "float32"), ("float32", "")
 
-    assert all((row.outcome is Outcome.UNAVAILABLE) == refused for row in rows)
-    assert all(row.reason.startswith("TypeError: under-test") and "float64" in row.reason for row in rows if refused)
+    assert by_quantity["loss"] == (wider if wrong == "loss" else plain)
+    # Autograd keeps the dtype by itself.
+    assert by_quantity["grad"] == (wider if (wrong, backend) == ("gradient", "numpy") else plain)
+
+
+def test_a_result_that_is_no_float_is_unavailable(registered):
+    """Integers and booleans are no losses; the row says what came out."""
+    registered(lambda xp, x, z, **_: x > z)
+    rows = ask("bce", [1.0], 1.0, impl=("under-test",))
+
+    assert {row.outcome for row in rows} == {Outcome.UNAVAILABLE}
+    assert all("bool" in row.reason or "grad" in row.reason for row in rows)
 
 
 def test_an_implementation_that_raises_is_unavailable_with_its_words(registered):
@@ -283,7 +295,8 @@ def test_an_implementation_without_a_gradient_has_none_on_numpy(registered):
     rows = {(row.backend, row.quantity): row for row in ask("bce", [1.0], 1.0, impl=("under-test",))}
 
     assert rows["numpy", "grad"].outcome is Outcome.UNAVAILABLE
-    assert rows["numpy", "grad"].reason == "it has no grad on this backend"
+    assert rows["numpy", "grad"].reason == "under-test has no gradient on numpy; use --quantity loss"
+    assert rows["numpy", "grad"].absence is Absence.NO_GRADIENT
     assert rows["torch", "grad"].value == 1.0
 
 

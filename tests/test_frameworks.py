@@ -12,15 +12,16 @@ import sys
 import numpy as np
 import pytest
 
-from losscheck.backends import Batch, Prepared, backend_named, extras
+from losscheck.backends import LANES, Invocation, backend_named, extras
 from losscheck.backends.numpy import array_dtype
 from losscheck.core import registry
-from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
+from losscheck.core.dtypes import BFLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request
+from losscheck.core.request import Request, Subject
 from losscheck.inventory.subnormals import KINDS, flushed_in
-from losscheck.measure.compare import LANES, compare
+from losscheck.measure.call import Caller
+from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 
 REQUIRED = os.environ.get("LOSSCHECK_REQUIRE_FRAMEWORKS") == "1"
@@ -41,12 +42,14 @@ def params_of(one, dtype, **given):
     return registry.loss_named(one.loss).resolve(given, dtype)
 
 
-def run(name, logits, target, dtype, backend, *, mode="eager", **more):
-    """One implementation through its backend: a Result."""
+def run(name, logits, target, dtype, backend, *, mode="eager", reduction="none", shape=(), **more):
+    """What one implementation returns through its backend."""
     one, kind = implementation_named(name) if isinstance(name, str) else name, FORMATS[dtype]
     logits, targets = [kind.round(x) for x in logits], [kind.round(target)] * len(logits)
-    batch = Batch(registry.loss_named(one.loss), one, logits, targets, params_of(one, kind), kind, "cpu", mode=mode, **more)
-    return backend_named(backend).run(batch)
+    invocation = Invocation(registry.loss_named(one.loss), one, params_of(one, kind), kind, mode=mode, **more)
+    if reduction == "none":
+        return backend_named(backend).prepare(invocation)(logits, targets)
+    return backend_named(backend).prepare_whole(invocation, reduction, shape)(logits, targets)
 
 
 def ask(name, logits, target, *, quantity="loss", **more):
@@ -222,7 +225,7 @@ def test_a_point_alone_has_the_bits_it_has_among_many(name, backend, dtype):
     together = compare(Request((loss,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
     alone = [row for x in LOGITS[::9] for row in compare(Request((loss,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))]
     wide = np.array([kind.round(x) for x in LOGITS], np.float64 if kind.bits == 64 else np.float32)
-    swept = backend_named(backend).prepare(Prepared(loss, one, params_of(one, kind), kind, "cpu", 0.0, True))(wide)
+    swept = Caller(loss, Subject(one, backend, "cpu"), params_of(one, kind), kind)(wide, 0.0)
 
     assert bits(row.value for row in alone) == bits(row.value for n in range(0, len(LOGITS), 9) for row in together[2 * n : 2 * n + 2])
     assert bits(swept[0]) == bits(row.value for row in together if row.quantity == "loss")
@@ -243,8 +246,8 @@ def test_other_modes_are_run_and_sound_at_moderate_logits(name, mode):
     """A graph, XLA's code and a mapped function: within the limit of 8 ulp; a sweep's call has the bits of compare's."""
     one = implementation_named(name)
     rows = [row for q in ("loss", "grad") for row in ask(name, LOGITS[:52], 0.0, quantity=q, modes=(mode,))]
-    subject = Prepared(registry.loss_named("bce"), one, {"pos_weight": 1.0}, FLOAT32, "cpu", 0.0, True, mode=mode)
-    loss, grad = backend_named(one.backends[0]).prepare(subject)(np.array(LOGITS, np.float32))
+    subject = Subject(one, one.backends[0], "cpu", mode)
+    loss, grad, *_ = Caller(registry.loss_named("bce"), subject, {"pos_weight": 1.0}, FLOAT32)(np.array(LOGITS, np.float32), 0.0)
 
     assert {row.mode for row in rows} == {mode}
     assert {row.outcome for row in rows} == {Outcome.OK}
@@ -261,10 +264,9 @@ def test_a_compiled_function_is_compiled(monkeypatch):
         return xp.logaddexp(x, 0) - x * z
 
     one = Implementation("bce", "traced", traced_bce, "a test", ("jax",))
-    subject = Prepared(registry.loss_named("bce"), one, {"pos_weight": 1.0}, FLOAT32, "cpu", 0.0, True, mode="compile")
-    call = backend_named("jax").prepare(subject)
+    call = Caller(registry.loss_named("bce"), Subject(one, "jax", "cpu", "compile"), {"pos_weight": 1.0}, FLOAT32)
     for count in (64, 128, 1000, 1100, 2**16, 2**17, 70):
-        assert len(call(np.ones(count, np.float32))[1]) == count
+        assert len(call(np.ones(count, np.float32), 0.0).grad) == count
 
     assert traced == [(2**10,), (2**16,)]
 
@@ -439,7 +441,7 @@ def test_64_bits_in_jax_are_ours_alone():
     try:
         assert bits(run("optax-sigmoid-bce", LOGITS, 0.0, "float32", "jax").loss) == narrow
         constant = Implementation("bce", "constant", lambda xp, x, z, **_: x * xp.asarray([2.0]), "a test", ("jax",))
-        assert run(constant, [1.5], 0.0, "float32", "jax").loss == [3.0]  # with 64 bits on it would be a float64, and refused
+        assert run(constant, [1.5], 0.0, "float32", "jax").loss == [3.0]  # with 64 bits on it would be a float64
         assert jax.config.jax_enable_x64 is True
     finally:
         jax.config.update("jax_enable_x64", False)
@@ -447,14 +449,14 @@ def test_64_bits_in_jax_are_ours_alone():
 
 @here
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_result_of_another_dtype_is_refused(backend):
+def test_a_result_of_another_dtype_is_judged_as_what_it_is(backend):
     """A float32 result judged as bfloat16 would hide what bfloat16 loses."""
     cast = {"tensorflow": lambda xp, x, z, **_: xp.cast(x, "float32"), "jax": lambda xp, x, z, **_: x.astype("float32")}[backend]
     one = Implementation("bce", "wide", cast, "a test", (backend,))
 
     for mode in ("eager", "compile"):
-        with pytest.raises(TypeError, match="wide returned float32 for bfloat16 logits"):
-            run(one, LOGITS, 0.0, "bfloat16", backend, mode=mode)
+        output = run(one, LOGITS, 0.0, "bfloat16", backend, mode=mode)
+        assert (output.loss_dtype, output.grad_dtype) == (FLOAT32, BFLOAT16)
 
 
 @here

@@ -17,7 +17,7 @@ from strategies import floats
 from losscheck.core import registry
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
-from losscheck.gate import judge, measured, stretches
+from losscheck.gate import judge, measured, segments
 from losscheck.gate.baseline import Recorded, read_baseline
 from losscheck.gate.judge import Session, judge_case
 from losscheck.gate.load import load
@@ -173,7 +173,7 @@ SOME = "backends: [numpy]\nquantities: [loss]\ndtypes: [float16]\nexhaustive: {l
 @pytest.mark.parametrize("place", [1, 499, 500, 501, 999, 1000, 1001, 1500])
 def test_a_step_is_found_on_both_sides_of_a_block_border(place, register, monkeypatch, tmp_path):
     """1537 floats from 1 to 3 in blocks of 500: one step down, one breach, wherever it lies."""
-    monkeypatch.setattr(stretches, "BLOCK", 500)
+    monkeypatch.setattr(segments, "BLOCK", 500)
     dtype = FORMATS["float16"]
     first = dtype.from_ordinal(dtype.ordinal(1.0) + place)
     register(mine(tampered(lambda xp, x, value: xp.where(x >= first, times(xp, value, 0.98), value))))
@@ -187,7 +187,7 @@ def test_a_step_is_found_on_both_sides_of_a_block_border(place, register, monkey
 @pytest.mark.parametrize("block", [1, 7, 500, 1536, 1537, 10**6])
 def test_blocks_change_no_verdict(block, register, monkeypatch, tmp_path):
     """Symmetry and sign are counted once for each point, however the range is divided."""
-    monkeypatch.setattr(stretches, "BLOCK", block)
+    monkeypatch.setattr(segments, "BLOCK", block)
     wrong = [1.0, 1.5, 2.0, 3.0]
     register(mine(tampered(lambda xp, x, value: xp.where(sum(x == each for each in wrong) > 0, -value, value))))
     (row,) = judged(tmp_path, case(SOME + "expect: {outcomes: [wrong-sign], symmetric: true, non_negative: true}"))
@@ -330,7 +330,7 @@ def test_a_broken_budget_exits_1_with_everything_needed(call, tmp_path):
         "reproduce: losscheck compare --logit -15 --target 0 --loss bce --impl torch-bce-with-logits --backend torch --dtype float32",
     ):  # fmt: skip
         assert words in said
-    assert out.splitlines()[-1].startswith("gate broken: ")
+    assert out.splitlines()[-1].startswith("✗ gate broken: ")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_an_undecided_row_exits_2(call, monkeypatch, register, tmp_path):
 
     assert code == 2
     assert "could not run: NotImplementedError: no kernel for this dtype" in " ".join(out.split())
-    assert out.splitlines()[-1].startswith("gate could not judge: ")
+    assert out.splitlines()[-1].startswith("? gate could not judge: ")
 
 
 def test_a_crash_exits_2(call, monkeypatch, tmp_path):

@@ -9,65 +9,17 @@ import jsonschema
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from reports import EVIL, REASONS, case_row, gate_report, whole_gate
 
 from losscheck.core.outcome import Outcome
-from losscheck.core.report import Report
-from losscheck.core.verdict import CaseRow, Verdict
-from losscheck.measure.compare import evaluate
+from losscheck.core.verdict import Verdict
 from losscheck.renderers import GATE_FORMATS, Style, render
-
-LOST = evaluate("bce", "torch-bce-with-logits", logit=-15.0, target=0.0)
-EVIL = 'x::error file=a,line=1::%0A injected\r\n::error::now | *b* _c_ <d> & "e" [red]f[/red] \x00\x1b[31m\x0b\ufffe'
-REASONS = {
-    Verdict.FAIL: "1 lost of 3 points, which the case does not allow",
-    Verdict.UNDECIDED: "could not run: NotImplementedError: no kernel",
-    Verdict.NOT_COMPARABLE: "nothing is recorded for cpu-vax",
-    Verdict.BETTER: "1 ulp where 2 is recorded for cpu-vax",
-    Verdict.SKIPPED: "PyTorch finds no CUDA device",
-    Verdict.KNOWN_FAILURE: "it cancels (https://example.org)",
-    Verdict.PASS: "",
-}
-
-
-def row(verdict, case="a", **more):
-    """A row of a verdict, with its usual reason."""
-    values = {
-        "case": case,
-        "file": "cases/a.yaml",
-        "line": 12,
-        "loss": "bce",
-        "implementation": "torch-bce-with-logits",
-        "backend": "torch",
-        "device": "cpu",
-        "dtype": "float32",
-        "quantity": "loss",
-        "reason": REASONS[verdict],
-        "reproduce": "losscheck compare --logit -15",
-        "points": 3,
-        "failing": int(verdict is Verdict.FAIL),
-        "counts": {Outcome.OK: 2, Outcome.LOST: 1},
-        "max_ulp": 11239042.0,
-        "limit": 8.0,
-        "worst": LOST,
-    }
-    if verdict is Verdict.SKIPPED:
-        values |= {"points": 0, "counts": {}, "worst": None, "max_ulp": 0.0}
-    return CaseRow(verdict=verdict, **{**values, **more})
-
-
-def report_of(*rows, **more):
-    environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {}}
-    return Report("gate", environment, "losscheck gate", cases=rows, **more)
 
 
 @pytest.fixture(scope="module")
 def report():
-    """A row of every verdict in two files, the evil name, numbers that are none."""
-    rows = [row(verdict, case=f"case-{verdict.value}") for verdict in Verdict]
-    rows.append(row(Verdict.FAIL, case=EVIL, reason=EVIL, file="b:c,d%.yaml", reproduce=EVIL))
-    rows.append(row(Verdict.PASS, case="exhaustive", exhaustive=True, points=65536, max_ulp=1.25, deviation=0.0))
-    rows.append(row(Verdict.FAIL, case="infinite", max_ulp=float("inf"), deviation=float("nan"), worst=None, failing=0))
-    return report_of(*rows)
+    """The shared one."""
+    return whole_gate()
 
 
 def printed(report, name="table", **style):
@@ -82,7 +34,7 @@ def test_every_format_renders_every_verdict_and_ends_in_a_newline(name, report):
     assert text == printed(report, name)
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
-    assert printed(report_of(), name)
+    assert printed(gate_report(), name)
 
 
 # Table ----------------------------------------------------------------------------------------------------------------
@@ -122,8 +74,8 @@ def test_strict_turns_asides_into_failures(report):
 
 def test_color_is_for_screens_that_asked(report):
     """No escape sequence without colour, the name's own included."""
-    assert "\x1b[" not in printed(report_of(row(Verdict.FAIL)))
-    assert "\x1b[" in printed(report_of(row(Verdict.FAIL)), color=True)
+    assert "\x1b[" not in printed(gate_report(case_row(Verdict.FAIL)))
+    assert "\x1b[" in printed(gate_report(case_row(Verdict.FAIL)), color=True)
 
 
 def test_a_name_is_not_read_as_markup(report):
@@ -133,8 +85,8 @@ def test_a_name_is_not_read_as_markup(report):
 
 def test_a_long_list_ends_in_a_number():
     """Twenty in full, without -v."""
-    rows = [row(Verdict.FAIL, case=f"case-{n}") for n in range(23)]
-    short, whole = printed(report_of(*rows)), printed(report_of(*rows, verbose=True))
+    rows = [case_row(Verdict.FAIL, case=f"case-{n}") for n in range(23)]
+    short, whole = printed(gate_report(*rows)), printed(gate_report(*rows, verbose=True))
 
     assert short.count("FAIL  ") == 20
     assert "... and 3 more; -v tells all of them" in short
@@ -146,7 +98,7 @@ def test_verbose_shows_every_row_with_its_figures(report):
     text = " ".join(printed(dataclasses.replace(report, verbose=True), width=120).split())
 
     assert "all 65536 1.3 of 8 ulp pass" in text or "all 65536 1.25 of 8 ulp pass" in text
-    assert "cases/a.yaml:12: case-skipped torch-bce-with-logits torch float32 cpu loss skipped" in text
+    assert "cases/a.yaml:12: case-skipped torch-bce-with-logits torch float32 cpu loss ? skipped" in text
 
 
 # JSON -----------------------------------------------------------------------------------------------------------------
@@ -157,6 +109,7 @@ ROW = {
     "case": TEXT,
     "file": TEXT,
     "line": {"type": "integer", "minimum": 1},
+    "source": TEXT,
     "verdict": {"enum": [each.value for each in Verdict]},
     "reason": TEXT,
     "reproduce": TEXT,
@@ -172,7 +125,7 @@ ROW = {
     "exhaustive": {"type": "boolean"},
     "counts": {"propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": {"type": "integer", "minimum": 1}},
     "max_ulp": {"anyOf": [NUMBER, {"type": "null"}]},
-    "limit": {"type": "number"},
+    "limit": NUMBER,
     "deviation": {"anyOf": [NUMBER, {"type": "null"}]},
     "worst": {"type": ["object", "null"]},
 }
@@ -249,7 +202,7 @@ def test_junit_under_strict_counts_what_strict_counts(report):
 @example("\ud800", "\udfff&#0;")
 def test_junit_is_well_formed_whatever_a_name_says(name, reason):
     """What XML cannot hold is replaced, the rest comes back as it was."""
-    text = printed(report_of(row(Verdict.FAIL, case=name, reason=reason)), "junit")
+    text = printed(gate_report(case_row(Verdict.FAIL, case=name, reason=reason)), "junit")
     root = ElementTree.fromstring(text.encode("utf-8"))
     legal = re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\N{REPLACEMENT CHARACTER}", reason)
 
@@ -271,9 +224,11 @@ def unescaped(text):
 def test_github_gets_ten_annotations_worst_first():
     """Then `and N more`: it drops further ones without a word."""
     rows = (
-        [row(Verdict.UNDECIDED, case=f"u{n}") for n in range(6)] + [row(Verdict.FAIL, case=f"f{n}") for n in range(8)] + [row(Verdict.PASS)]
+        [case_row(Verdict.UNDECIDED, case=f"u{n}") for n in range(6)]
+        + [case_row(Verdict.FAIL, case=f"f{n}") for n in range(8)]
+        + [case_row(Verdict.PASS)]
     )
-    text = printed(report_of(*rows), "github")
+    text = printed(gate_report(*rows), "github")
     titles = [re.search("title=([^:]*)::", each)[1] for each in commands(text)]
 
     assert len(titles) == 10
@@ -284,13 +239,26 @@ def test_github_gets_ten_annotations_worst_first():
 
 def test_github_points_at_the_line_of_the_case(report):
     """File, line and title as properties; everything else in the message, its line breaks escaped."""
-    text = printed(report_of(row(Verdict.FAIL)), "github")
+    text = printed(gate_report(case_row(Verdict.FAIL)), "github")
     (command,) = commands(text)
     properties, _, data = command.removeprefix("::error ").partition("::")
 
     assert properties == "file=cases/a.yaml,line=12,title=a%3A fail"
     assert unescaped(data).splitlines()[1] == REASONS[Verdict.FAIL]
     assert unescaped(data).splitlines()[-1] == "reproduce: losscheck compare --logit -15"
+
+
+def test_the_users_own_source_comes_before_the_case():
+    """Whoever broke a loss reads its lines, and finds the case from there; in JUnit and in JSON as well."""
+    failing = gate_report(case_row(Verdict.FAIL, source=("blog, 1.py", 7)))
+    (command,) = commands(printed(failing, "github"))
+    test = ElementTree.fromstring(printed(failing, "junit")).find(".//testcase")
+
+    assert command.startswith("::error file=blog%2C 1.py,line=7,title=")
+    assert "case: cases/a.yaml:12" in unescaped(command).splitlines()
+    assert (test.get("file"), test.get("line"), test.get("classname")) == ("blog, 1.py", "7", "cases/a.yaml")
+    assert test.find("failure").text.splitlines()[0].startswith("cases/a.yaml:12: ")
+    assert json.loads(printed(failing, "json"))["rows"][0]["source"] == "blog, 1.py:7"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("%\r\n:,"), max_size=30), st.sampled_from(Verdict))
@@ -302,7 +270,7 @@ def test_github_points_at_the_line_of_the_case(report):
 @example("::set-output name=a::b", Verdict.BETTER)
 def test_no_name_or_reason_makes_a_command_of_its_own(text, verdict):
     """Whatever is in them: one annotation for a row that fails, none for another; and it reads as it was written."""
-    shown = printed(report_of(row(verdict, case=text, reason=text, file=f"{text}.yaml")), "github")
+    shown = printed(gate_report(case_row(verdict, case=text, reason=text, file=f"{text}.yaml")), "github")
     found = commands(shown)
 
     assert len(found) == (verdict.exit_code(strict=False) != 0)
@@ -317,29 +285,30 @@ def test_no_name_or_reason_makes_a_command_of_its_own(text, verdict):
 
 def test_markdown_is_short():
     """At most 20 rows: it is for the summary of a CI step."""
-    text = printed(report_of(*[row(Verdict.FAIL, case=f"case-{n}") for n in range(300)]), "markdown")
+    text = printed(gate_report(*[case_row(Verdict.FAIL, case=f"case-{n}") for n in range(300)]), "markdown")
 
-    assert len(re.findall(r"^\| cases", text, re.MULTILINE)) == 20
+    assert len(re.findall(r"^- \*\*✗ fail\*\* cases", text, re.MULTILINE)) == 20
     assert "... and 280 more" in text
     assert len(text) < 20_000
 
 
 def test_markdown_of_a_gate_that_holds_is_a_few_lines():
-    """No table without rows in it."""
-    text = printed(report_of(row(Verdict.PASS), row(Verdict.SKIPPED)), "markdown")
+    """A line for each file, and nothing of what holds."""
+    text = printed(gate_report(case_row(Verdict.PASS), case_row(Verdict.SKIPPED)), "markdown")
 
-    assert text.startswith("### losscheck gate: holds\n")
-    assert "|" not in text
+    assert text.startswith("### gate holds: 2 rows of 1 case in 1 file: 1 hold, 1 skipped.\n")
+    assert len(text.splitlines()) < 12
     assert "- 1 skipped: PyTorch finds no CUDA device" in text
 
 
 def test_markdown_cells_stay_in_their_columns(report):
     """Pipes are escaped, and no line break leaves its cell."""
     text = printed(report, "markdown")
-    rows = [each for each in text.split("\n") if each.startswith("|")]
+    rows = [line for line in text.split("\n") if line.startswith("|")]
 
-    assert len(rows) == 2 + len([each for each in report.cases if each.verdict.exit_code(strict=False)])
-    assert {len(re.findall(r"(?<!\\)\|", each)) for each in rows} == {5}
+    assert len(rows) == 2 + len({case.file for case in report.cases})
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {8}
+    assert text.count("\n- **") == len([case for case in report.cases if case.verdict.exit_code(strict=False)])
 
 
 # Through the command --------------------------------------------------------------------------------------------------
@@ -367,7 +336,7 @@ def test_several_outputs_are_written_at_once(call, tmp_path):
     code, out, _ = call("case.yaml", *words, "--format", "markdown")
 
     assert code == 1
-    assert out.startswith("### losscheck gate: broken")
+    assert out.startswith("### ✗ gate broken: ")
     assert strict_json((tmp_path / "a.json").read_text(encoding="utf-8"))["exit_code"] == 1
     assert ElementTree.parse(tmp_path / "b.xml").getroot().get("failures") == "1"
     assert (tmp_path / "c.md").read_text(encoding="utf-8") == out
@@ -375,7 +344,7 @@ def test_several_outputs_are_written_at_once(call, tmp_path):
     assert "gate broken" in (tmp_path / "e.log").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", ["no/folder.json", ".", "json:", "a.csv", "yaml:a", "folder.json"])
+@pytest.mark.parametrize("path", ["no/folder.json", ".", "json:", "a.toml", "yaml:a", "folder.json"])
 def test_an_output_that_cannot_be_written_exits_2(path, call, tmp_path):
     """Never 1: what was found is not known to whoever reads the file."""
     (tmp_path / "folder.json").mkdir()
@@ -396,4 +365,4 @@ def test_the_formats_of_one_run_agree(call):
         joined = " ".join(text.split())
         assert "torch-bce-with-logits" in joined, name
         assert "1 lost of 2 points, which the case does not allow" in joined, name
-        assert "3.059022737" in joined, name
+        assert "3.059022737" in joined or (name == "csv" and "-0x1.e000000000000p+3" in joined), name

@@ -12,16 +12,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losscheck.backends import BACKENDS, MODES, Prepared, backend_named, extras, parse_mode, torch_modes
-from losscheck.backends.blocks import LARGE, LEAST, SMALL, in_blocks
+from losscheck.backends import BACKENDS, LANES, MODES, Output, backend_named, extras, parse_mode, torch_modes
 from losscheck.callables.selection import select
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT32, FORMATS
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, Published
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, SweepQuestion
+from losscheck.core.request import Request, Subject, SweepQuestion
 from losscheck.inventory.subnormals import KINDS, flushed_in, treatment_text
+from losscheck.measure.call import LARGE, SMALL, TAIL, Caller
 from losscheck.measure.compare import compare, evaluate, left_out, subjects
 from losscheck.measure.sweep import tasks_of
 
@@ -46,8 +46,8 @@ def command(*words, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
-def prepared(one, dtype=FLOAT32, mode="eager", target=0.0, params=None):
-    return Prepared(BCE, one, BCE.resolve(params or {}, dtype), dtype, "cpu", target, True, mode=mode)
+def caller(one, dtype=FLOAT32, mode="eager", params=None):
+    return Caller(BCE, Subject(one, "torch", "cpu", mode), BCE.resolve(params or {}, dtype), dtype)
 
 
 def an_implementation(function, **more):
@@ -187,13 +187,7 @@ def test_vmap_of_a_published_whole_is_unavailable_with_the_reason():
     """A whole is no element: the row says so."""
     one = an_implementation(lambda xp, x, z, **_: x, published=Published(lambda xp, x, z, **_: x.sum(), "sum"))
     with pytest.raises(NotImplementedError, match="vmap maps elements"):
-        backend_named("torch")._loss(_batch(one), torch.ones(2), torch.ones(2))
-
-
-def _batch(one):
-    from losscheck.backends import Batch
-
-    return Batch(BCE, one, [1.0, 2.0], [0.0, 0.0], {"pos_weight": 1.0}, FLOAT32, "cpu", reduction="published", mode="vmap")
+        caller(one, mode="vmap").whole([1.0, 2.0], [0.0, 0.0], "published")
 
 
 # The same bits by every route -------------------------------------------------------------------------------------
@@ -201,29 +195,49 @@ def _batch(one):
 
 @pytest.mark.parametrize("mode", ["compile", "vmap", "autocast:bfloat16"])
 def test_a_sweep_and_a_comparison_get_the_same_bits(mode):
-    """`run` and `prepare` of one mode: a finding of sweep is found again by compare."""
+    """Floats as sequences and as arrays: a finding of sweep is found again by compare."""
     (one,) = select([BCE], ["torch-bce-with-logits"])
     rows = ask(one.name, modes=(mode,))
-    loss, grad = backend_named("torch").prepare(prepared(one, mode=mode))(np.array(LOGITS + LOGITS[-1:] * 55, np.float32))
+    loss, grad, *_ = caller(one, mode=mode)(np.array(LOGITS + LOGITS[-1:] * 55, np.float32), 0.0)
 
     assert [row.value for row in rows if row.quantity == "loss"] == loss[: len(LOGITS)].tolist()
     assert [row.value for row in rows if row.quantity == "grad"] == grad[: len(LOGITS)].tolist()
 
 
-@given(st.sampled_from([1, 2, 63, 64, 65, 1000, SMALL, SMALL + 1, 3 * SMALL - 1, LARGE, LARGE + 1, 2 * LARGE]), st.booleans())
-def test_blocks_are_of_two_lengths_and_lose_no_element(count, gradient):
-    """Every element comes back once and in order; whatever compiles for each shape compiles twice."""
-    lengths = []
+class Fake:
+    """A backend that notes the lengths it is called with: twice the logit plus the target, and three times the logit."""
 
-    def call(logits):
-        lengths.append(len(logits))
-        return logits * 2, logits * 3 if gradient else None
+    lanes = LANES
 
-    loss, grad = in_blocks(call)(np.arange(count, dtype=np.float32))
+    def __init__(self, compiled):
+        self.compiled_by_shape, self.lengths = ("compile",) if compiled else (), []
 
-    assert loss.tolist() == (np.arange(count, dtype=np.float32) * 2).tolist()
-    assert (grad is None) != gradient and (grad is None or grad.tolist() == (np.arange(count, dtype=np.float32) * 3).tolist())
-    assert set(lengths) == ({count} if count < LEAST else {LARGE if count >= LARGE else SMALL})
+    def prepare(self, invocation):
+        def call(logits, targets):
+            self.lengths.append(len(logits))
+            assert np.ndim(targets) == 0 or len(targets) == len(logits)
+            return Output(logits * 2 + targets, logits * 3 if invocation.gradient else None, FLOAT32, FLOAT32)
+
+        return call
+
+
+COUNTS = st.sampled_from([1, 2, 63, 64, 65, 1000, SMALL, SMALL + 1, 3 * SMALL - 1, LARGE, LARGE + 1, 2 * LARGE])
+
+
+@given(COUNTS, st.booleans(), st.booleans(), st.sampled_from(["compile", "tail", "body"]))
+def test_blocks_are_of_two_lengths_and_lose_no_element(count, gradient, one_target, how):
+    """Every element comes back once, in order and beside its target; whatever compiles for each shape compiles twice."""
+    backend, logits = Fake(how == "compile"), np.arange(count, dtype=np.float32)
+    targets = 0.5 if one_target else logits[::-1] / 4
+    subject, layout = Subject(an_implementation(None), "torch", "cpu", "compile"), "tail" if how == "tail" else "body"
+    call = Caller(BCE, subject, {}, FLOAT32, gradient=gradient, layout=layout)
+    call.backend = backend
+    loss, grad, *_ = call(logits, targets)
+
+    assert loss.tolist() == (logits * 2 + targets).tolist()
+    assert (grad is None) != gradient and (grad is None or grad.tolist() == (logits * 3).tolist())
+    sizes = {"compile": {LARGE if count >= LARGE else SMALL}, "body": {-(-count // LANES) * LANES}, "tail": {TAIL, count % TAIL or TAIL}}
+    assert set(backend.lengths) <= sizes[how]
 
 
 # Which backends are asked -----------------------------------------------------------------------------------------

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from losscheck.backends import Batch, backend_named
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.reductions import exact_weights
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import Request, Subject
+from losscheck.measure.call import Caller
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 
@@ -126,11 +126,11 @@ def loss_of(name):
     return "bce" if name in ("naive", "expanded", "shifted", "unshifted", "tensorflow-formula") else ""
 
 
-def run(one, logits, targets, dtype, *, backend="torch", params=None, **more):
+def run(one, logits, targets, dtype, *, backend="torch", params=None, reduction="none", shape=()):
     """The adapter through its backend: losses and gradients as floats."""
     loss = loss_named(one.loss)
-    batch = Batch(loss, one, logits, targets, loss.resolve(params or {}, FORMATS[dtype]), FORMATS[dtype], "cpu", **more)
-    return backend_named(backend).run(batch)
+    caller = Caller(loss, Subject(one, backend, "cpu"), loss.resolve(params or {}, FORMATS[dtype]), FORMATS[dtype])
+    return caller(logits, targets) if reduction == "none" else caller.whole(logits, targets, reduction, shape or ())
 
 
 def published_code(function, logits, targets, dtype, shape=None):
@@ -145,7 +145,7 @@ def published_code(function, logits, targets, dtype, shape=None):
 
 def bits(values):
     """Comparable to the bit: every NaN alike, -0 apart from +0."""
-    return [value.hex() for value in values]
+    return [float(value).hex() for value in values]
 
 
 def targets_for(name):

@@ -66,8 +66,9 @@ def test_every_file_of_losses_defines_a_loss_that_is_found():
     """A file in losses/ that the scan passes over."""
     files = {info.name for info in pkgutil.iter_modules(losscheck.losses.__path__)}
 
-    assert {each.formula.__module__.rpartition(".")[2] for each in LOSSES} == files
-    assert {each.name for each in LOSSES} >= {"bce", "weighted-focal", "centernet-heatmap"}
+    # A package beside ours may add losses of its own.
+    homes = [loss.formula.__module__.rpartition(".") for loss in LOSSES]
+    assert {name for package, _, name in homes if package == losscheck.losses.__name__} == files
     assert all(name == each.name for name, each in registry.losses().items())
 
 
@@ -289,7 +290,7 @@ def test_select_understands_globs_and_keeps_one_of_each():
 )
 def test_a_pattern_that_matches_nothing_is_an_error_with_near_names(patterns, near):
     """An empty selection counting as success, also beside a pattern that matches."""
-    with pytest.raises(UserError, match=f"matches --impl '{patterns[-1]}'".replace("*", r"\*")) as caught:
+    with pytest.raises(UserError, match=f"matches '{patterns[-1]}'".replace("*", r"\*")) as caught:
         select([BCE], patterns)
     assert near in caught.value.cure
 

@@ -7,79 +7,38 @@ import math
 import re
 
 import pytest
+from reports import ODD, UNDECIDED, compare_report
 
-from losscheck.core.dtypes import FLOAT32, FORMATS
-from losscheck.core.error import absolute_error, relative_error, ulp_error
-from losscheck.core.exact import Exact, Kind
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import Effect
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.core.registry import loss_named, losses
 from losscheck.core.report import Report
 from losscheck.core.request import Request
-from losscheck.core.results import Difference, PointRow
+from losscheck.core.verdict import Verdict
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.renderers import Style, render
-from losscheck.renderers.words import deviation_text, exact_text, meaning, ulp_text, value_text
+from losscheck.renderers.documents.compare import findings
+from losscheck.renderers.figures import deviation_text, exact_text, relative_text, ulp_text, value_text
+from losscheck.renderers.severity import Severity, severity_of
 
 RENDERERS = ("table", "json", "csv", "markdown")
-ODD = 'odd[ulp]|a, *b* "c" [red]d[/red]'
-UNDECIDED = Exact(Kind.UNDECIDED, math.nan, bits=2**14)
-
-
-def row(name, outcome, logit, value, *, target=0.0, quantity="loss", dtype="float32", exact=None, **more):
-    """A row of bce whose exact value is the oracle's, unless one is given."""
-    loss, logit = loss_named("bce"), FORMATS[dtype].round(logit)
-    value = None if value is None else FORMATS[dtype].round(value)
-    params = loss.resolve({}, FORMATS[dtype])
-    formula = loss.gradient if quantity == "grad" else loss.formula
-    exact = exact or exact_value(formula, [Term(logit, target)], params, FORMATS[dtype])
-    if value is not None:
-        more = {
-            "ulp": ulp_error(value, exact, FORMATS[dtype]),
-            "absolute_error": absolute_error(value, exact),
-            "relative_error": relative_error(value, exact),
-            **more,
-        }
-    return PointRow(
-        loss="bce", implementation=name, backend="torch", device=more.pop("device", "cpu"), dtype=dtype, quantity=quantity, params=params,
-        logits=(logit,), targets=(target,), outcome=outcome, value=value, exact=exact,
-        definition=more.pop("definition", exact), deviation=more.pop("deviation", 0.0), **more,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def report():
-    """One row of every outcome, a deviation, two devices, an odd name, all dtypes, the smallest and largest numbers."""
-    definition = exact_value(loss_named("bce").formula, [Term(17.0, 0.0)], {"pos_weight": 1.0}, FLOAT32)
-    rows = (
-        row("fine", Outcome.OK, 1.5, 1.7014133),
-        row("not-a-number", Outcome.NAN, 1.5, math.nan),
-        row("infinite", Outcome.INF, 1.5, math.inf),
-        row("negative", Outcome.WRONG_SIGN, 1.5, -1.5),
-        row("lost", Outcome.LOST, -15.0, 0.0),
-        row("flushed", Outcome.FLUSHED, -100.0, 0.0),
-        row("never-infinite", Outcome.MISSED_INF, math.inf, 3.4028234663852886e38),
-        row("far-off", Outcome.INACCURATE, 17.0, 100.0),
-        row("unknown", Outcome.UNDECIDED, 17.0, 17.0, exact=UNDECIDED, deviation=math.nan),
-        row("elsewhere", Outcome.UNAVAILABLE, 17.0, None, device="cuda", reason="there is no CUDA device here"),
-        row("another-formula", Outcome.OK, 17.0, 34.0, exact=Exact(Kind.FINITE, 34.0, (34, 0), (0, 0), 128),
-            definition=definition, deviation=1.0, note="twice of everything"),
-        row(ODD, Outcome.OK, 17.0, 17.0),
-        row("fine", Outcome.OK, -1e20, -0.0, dtype="float64"),
-        row("fine", Outcome.OK, -744.25, 5e-324, dtype="float64"),
-        row("fine", Outcome.OK, 1.7976931348623157e308, 1.7976931348623157e308, dtype="float64"),
-        row("fine", Outcome.OK, -1.5, 0.18242552380635635, dtype="float64", quantity="grad"),
-        row("fine", Outcome.OK, 6.1035e-05, 0.69336, dtype="float16"),
-        row("fine", Outcome.OK, 3.38953139e38, 3.38953139e38, dtype="bfloat16"),
-    )  # fmt: skip
-    environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
-    return Report(
-        "compare", environment, "losscheck compare --impl 'odd|*'", rows, max_ulp=8.0, differences=(Difference("cpu", "cuda", 7, 3),)
-    )
+    """The shared one."""
+    return compare_report()
 
 
 def printed(report, name="table", **style):
     return render(name, report, Style(**style))
+
+
+def meaning(report):
+    """The findings as plain text."""
+    return [sentence.text for sentence in findings(report)]
 
 
 def report_of(*logits, targets=(1.0,), which=("bce",), **more):
@@ -167,12 +126,22 @@ def test_there_is_no_colour_without_colour(report):
     assert re.sub(r"\x1b\[[0-9;]*m", "", colored).split() == plain.split()
 
 
-def test_failures_stand_out_without_colour(report):
-    """A mark before the word of each failing outcome, and of no other."""
-    for unicode, mark in ((True, "✗"), (False, "x")):
+def test_what_is_wrong_stands_out_without_colour(report):
+    """The sign of its severity before the word of each outcome, one sign a severity, also in ascii."""
+    for unicode in (True, False):
         text = printed(report, width=200, unicode=unicode)
+        signs = [severity.sign(unicode) for severity in Severity]
+
+        assert len(set(signs)) == len(signs)
         for outcome in Outcome:
-            assert (f" {mark} {outcome.value}" in text) == (outcome in FAILURES), outcome
+            assert f" {severity_of(outcome).sign(unicode)} {outcome.value}" in text, outcome
+            assert (severity_of(outcome).fails) == (outcome in FAILURES), outcome
+
+
+@pytest.mark.parametrize("kind", [Outcome, Verdict, Effect], ids=lambda kind: kind.__name__)
+def test_every_judgement_has_a_severity(kind):
+    """One that has none would be a crash in every format."""
+    assert {severity_of(judgement) for judgement in kind} <= set(Severity)
 
 
 def test_a_screen_without_unicode_gets_ascii(report):
@@ -277,6 +246,16 @@ def test_figures_in_words_are_never_nan_formatted():
     assert exact_text(UNDECIDED, "float32") == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("relative", "text"),
+    [(0.0786, "7.9%"), (-0.5, "50%"), (9.9, "9.9e+02%"), (2.3e6, "2,300,000 times"), (10.04, "10 times"), (1e20, "10^20 times"),
+     (math.inf, "infinitely"), (math.nan, "unknown"), (None, "0%")],
+)  # fmt: skip
+def test_a_relative_error_reads_well(relative, text):
+    """A percentage while it is small, then a factor; never 2.3e+08%."""
+    assert relative_text(relative) == text
+
+
 def test_a_vanishing_exact_value_is_given_by_its_logarithm():
     """e^-1e20 has 43 quintillion zeros: 10^-4.343e+19."""
     exact = exact_value(loss_named("bce").formula, [Term(-1e20, 0.0)], {"pos_weight": 1.0}, FORMATS["float64"])
@@ -346,11 +325,14 @@ def test_csv_of_several_points_keeps_them_in_one_cell():
 
 
 def test_markdown_escapes_bars_and_stars(report):
-    """Each line of a table has ten cells, whatever a name holds; failing outcomes are bold."""
+    """The lines of a table have as many cells as its heading, whatever a name holds; failing outcomes are bold."""
+    width = 0
+    for line in printed(report, "markdown").splitlines():
+        cells = re.split(r"(?<!\\)\|", line)[1:-1] if line.startswith("|") else []
+        width = width if cells and width else len(cells)
+        assert len(cells) == width, line
     lines = [line for line in printed(report, "markdown").splitlines() if line.startswith("|")]
-    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
 
-    assert {len(each) for each in cells} == {10}
     assert any("odd[ulp]\\|a, \\*b\\*" in line for line in lines)
     assert sum("**" in line for line in lines) == sum(each.outcome.failed for each in report.rows)
 

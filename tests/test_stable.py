@@ -1,7 +1,7 @@
-"""The `stable` implementations keep the bounds they promise, on numpy and torch, for the loss and its gradient.
+"""Every implementation that promises an accuracy keeps it, on numpy and torch, for the loss and its gradient.
 
-Bulk points of the formats narrower than float64 are filtered by the definition evaluated in float64; the worst of
-them, and every float64 point, are measured against the exact oracle.
+All of it is generated from the registry: losses, targets, parameters and promises. The definition with a running error bound
+(filter/) finds the worst points; those, what it does not decide, and every float64 point are measured against the exact oracle.
 """
 
 import math
@@ -12,30 +12,26 @@ import numpy as np
 import pytest
 import torch
 
-from losscheck.backends import Batch, backend_named
+from losscheck.backends import Invocation, backend_named
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import ulp_error
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import implementations, loss_named
 from losscheck.core.request import Request
+from losscheck.filter.arrays import filter_arrays
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 
 BACKENDS = ("numpy", "torch")
+QUANTITIES = ("loss", "grad")
 SIXTEEN_BITS = ("float16", "bfloat16")
-TARGETS = {
-    "bce": (0.0, 0.05, 0.1, 0.5, 0.7, 1.0),
-    "weighted-focal": (0.0, 1.0),
-    "centernet-heatmap": (0.0, 0.05, 0.1, 0.2, 0.5, 0.7, 0.9, 1.0 - 2.0**-24, 1.0),
-}
-# What is promised in float32 and float64, and what was measured over every float of the 16-bit formats, rounded up.
-PROMISED = {"bce": 4.0, "weighted-focal": 8.0, "centernet-heatmap": 8.0}
-MEASURED = {
-    "float16": {"bce": 2.2, "weighted-focal": 5.5, "centernet-heatmap": 7.3},
-    "bfloat16": {"bce": 2.1, "weighted-focal": 4.4, "centernet-heatmap": 4.6},
-}
-EXPONENT = {"weighted-focal": "gamma", "centernet-heatmap": "alpha"}
-EXPONENTS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+SOFT = (0.05, 0.1, 0.2, 0.5, 0.7, 0.9)
+PROMISING = [implementation for implementation in implementations() if implementation.promise]
+NAIVE = [implementation for implementation in implementations() if implementation.name == "naive"]
+BCE = loss_named("bce")
+STABLE_BCE = next(implementation for implementation in PROMISING if (implementation.loss, implementation.name) == ("bce", "stable"))
+# What the filter leaves open by more than this is asked of the oracle.
+DECIDED = 2.0**-40
 
 # The worst float32 logits of scans over every float with 1/8 <= |x| < 32, for one loss, target or another.
 HARD_LOGITS = tuple(
@@ -64,6 +60,33 @@ def one_thread():
 # Points and values -----------------------------------------------------------------------------------------------
 
 
+def targets_of(loss):
+    """The loss's own targets, and more soft ones where it takes them."""
+    return tuple(sorted({*loss.targets, *(() if loss.hard_targets else SOFT)}))
+
+
+def other_parameters(loss):
+    """The defaults with one parameter changed: to the end of its range, to what is no power of two, to 1/2 and to 5."""
+    for parameter in loss.parameters:
+        for value in (parameter.low, 0.1, 0.5, 5.0):
+            if parameter.low <= value <= parameter.high:
+                yield {parameter.name: value}
+
+
+def named(implementation):
+    return f"{implementation.loss}-{implementation.name}"
+
+
+def on_its_backends(chosen):
+    """Each implementation on each of numpy and torch that it has."""
+    return [
+        pytest.param(implementation, backend, id=f"{named(implementation)}-{backend}")
+        for implementation in chosen
+        for backend in BACKENDS
+        if backend in implementation.backends
+    ]
+
+
 @cache
 def logits(dtype_name):
     """Every float in 16 bits; else landmarks with neighbours, floats uniform over ordinals, dense linear ranges."""
@@ -83,15 +106,92 @@ def logits(dtype_name):
     return tuple(each for each in found if math.isfinite(each))
 
 
-def run(loss_name, name, backend, dtype_name, xs, z, params=None):
+def run(loss, implementation, backend, dtype_name, xs, z, params=None):
     """(losses, gradients, parameters) of an implementation at the logits, as the tool itself computes them."""
-    loss, dtype = loss_named(loss_name), FORMATS[dtype_name]
-    one = next(each for each in implementations() if (each.loss, each.name) == (loss_name, name))
+    dtype = FORMATS[dtype_name]
     resolved = loss.resolve(params or {}, dtype)
     padding = -len(xs) % 64
     logits = (*xs, *xs[-1:] * padding)
-    result = backend_named(backend).run(Batch(loss, one, logits, (z,) * len(logits), resolved, dtype, "cpu"))
+    result = backend_named(backend).prepare(Invocation(loss, implementation, resolved, dtype))(logits, z)
     return np.array(result.loss[: len(xs)]), np.array(result.grad[: len(xs)]), resolved
+
+
+def formula_of(loss, quantity):
+    return loss.gradient if quantity == "grad" else loss.formula
+
+
+def definition(loss, quantity, xs, z, params, dtype, *, slope=False):
+    """The definition, or its slope, in float64 with a bound of its relative error."""
+    with np.errstate(all="ignore"):
+        return filter_arrays(np, formula_of(loss, quantity), np.array(xs), z, params, dtype, slope)
+
+
+def exactly(loss, quantity, x, z, params, dtype):
+    return exact_value(formula_of(loss, quantity), [Term(x, z)], params, dtype, printable=False)
+
+
+def conditions(loss, quantity, xs, z, params, dtype, values):
+    """1 + |x f'(x) / f(x)| where the loss has a soft minimum and z is soft; 1 elsewhere."""
+    if not (loss.soft_minimum and 0 < z < 1):
+        return np.ones(len(xs))
+    slope, _ = definition(loss, quantity, xs, z, params, dtype, slope=True)
+    with np.errstate(all="ignore"):
+        condition = 1 + np.abs(np.array(xs) * slope / values)
+    return np.where(condition > 1, condition, 1.0)
+
+
+def excess(value, x, loss, quantity, z, params, dtype):
+    """|ulp| against the oracle in units of the condition; 0 where the exact value is no normal number, infinite for NaN."""
+    exact = exactly(loss, quantity, x, z, params, dtype)
+    if not dtype.smallest_normal <= abs(exact.rounded) < math.inf:
+        return 0.0
+    error = abs(ulp_error(value, exact, dtype)) / conditions(loss, quantity, [x], z, params, dtype, np.array([exact.rounded]))[0]
+    return math.inf if math.isnan(error) else float(error)
+
+
+def worst_narrow(implementation, backend, dtype_name, z, params=None, quantities=QUANTITIES):
+    """(ulp over condition, logit, quantity) of the worst point of a format narrower than float64."""
+    loss, dtype = loss_named(implementation.loss), FORMATS[dtype_name]
+    xs, z = logits(dtype_name), dtype.round(z)
+    *values, resolved = run(loss, implementation, backend, dtype_name, xs, z, params)
+    worst = [(0.0, 0.0, "")]
+    for quantity, got in zip(QUANTITIES, values, strict=True):
+        if quantity in quantities:
+            right, bound = definition(loss, quantity, xs, z, resolved, dtype)
+            size = np.abs(right)
+            with np.errstate(all="ignore"):
+                unit = np.ldexp(1.0, np.maximum(np.frexp(right)[1] - 1, dtype.emin) - (dtype.precision - 1))
+                ulps = np.abs(got - right) / unit / conditions(loss, quantity, xs, z, resolved, dtype, right)
+            ulps = np.where(np.isnan(ulps), np.inf, ulps)
+            ulps = np.where((size >= dtype.smallest_normal) & (size <= dtype.largest), ulps, 0.0)
+            open_ = ~(bound <= DECIDED) & ~(size * (1 + bound) < dtype.smallest_normal) & np.isfinite(right)
+            ulps = np.where(open_, -1.0, ulps)
+            asked = [*np.argsort(ulps)[-3:], *np.flatnonzero(open_)[:: max(1, int(open_.sum()) // 300)]]
+            worst += [(excess(float(got[n]), xs[n], loss, quantity, z, resolved, dtype), xs[n], quantity) for n in asked]
+    return max(worst)
+
+
+@cache
+def exact_float64(loss_name, quantity, z):
+    """The exact values at all float64 logits, and the conditions there."""
+    loss, xs = loss_named(loss_name), logits("float64")
+    params = loss.resolve({}, FLOAT64)
+    found = [exactly(loss, quantity, x, z, params, FLOAT64) for x in xs]
+    return found, conditions(loss, quantity, xs, z, params, FLOAT64, np.array([exact.rounded for exact in found]))
+
+
+def worst_float64(implementation, backend, z, quantities=QUANTITIES):
+    """(ulp over condition, logit, quantity) of the worst float64 point, each against the exact oracle."""
+    loss, xs = loss_named(implementation.loss), logits("float64")
+    *values, _ = run(loss, implementation, backend, "float64", xs, z)
+    worst = [(0.0, 0.0, "")]
+    for quantity, got in zip(QUANTITIES, values, strict=True):
+        if quantity in quantities:
+            for x, value, exact, condition in zip(xs, got.tolist(), *exact_float64(loss.name, quantity, z), strict=True):
+                if FLOAT64.smallest_normal <= abs(exact.rounded) < math.inf:
+                    error = abs(ulp_error(value, exact, FLOAT64)) / condition
+                    worst.append((math.inf if math.isnan(error) else error, x, quantity))
+    return max(worst)
 
 
 def softplus(y):
@@ -103,147 +203,69 @@ def sigmoid(y):
     return np.where(y > 0, 1.0, e) / (1 + e)
 
 
-def power_of_sigmoid(y, exponent):
-    return np.where(y > 0, 1.0, np.exp(exponent * np.minimum(y, 0))) / (1 + np.exp(-np.abs(y))) ** exponent
-
-
-def definition(loss_name, quantity, xs, z, params):
-    """The definition in float64: within a few 2^-53 of exact, which is nothing in ulp of a narrower format."""
+def bce_definition(quantity, xs, z, params):
+    """The definition of bce typed once more: within a few 2^-53 of exact, which is nothing in ulp of a narrower format."""
     x = np.array(xs)
-    if loss_name == "bce":
-        positive, negative = params["pos_weight"] * z, 1 - z
-        if quantity == "grad":
-            return negative * sigmoid(x) - positive * sigmoid(-x)
-        return (positive * softplus(-x) if positive else 0 * x) + (negative * softplus(x) if negative else 0)
-    exponent = params[EXPONENT[loss_name]]
-    if loss_name == "weighted-focal":
-        weight = params["alpha"] if z == 1 else 1 - params["alpha"]
-    else:
-        weight = 1.0 if z == 1 else (1 - z) ** params["beta"]
-    wrong = -x if z == 1 else x
-    if quantity == "loss":
-        return weight * power_of_sigmoid(wrong, exponent) * softplus(wrong)
-    held = np.minimum(wrong, 800.0)
-    slope = power_of_sigmoid(wrong, exponent) * (exponent * sigmoid(-held) * softplus(held) + sigmoid(wrong))
-    return (-weight if z == 1 else weight) * slope
-
-
-def ulps_filtered(values, exact, dtype):
-    """|error| in ulp of the float64 definition where that is a normal number of the dtype, 0 elsewhere; NaN is inf."""
-    magnitude = np.maximum(np.frexp(exact)[1] - 1, dtype.emin)
-    with np.errstate(all="ignore"):
-        error = np.abs(values - exact) / np.ldexp(1.0, magnitude - (dtype.precision - 1))
-    error = np.where(np.isnan(error), np.inf, error)
-    return np.where((np.abs(exact) >= dtype.smallest_normal) & (np.abs(exact) <= dtype.largest), error, 0.0)
-
-
-def exactly(loss_name, quantity, x, z, params, dtype):
-    loss = loss_named(loss_name)
-    return exact_value(loss.gradient if quantity == "grad" else loss.formula, [Term(x, z)], params, dtype)
-
-
-def worst_narrow(loss_name, name, backend, dtype_name, z, params=None, quantities=("loss", "grad")):
-    """(ulp, logit, quantity) of the worst point, its error taken from the exact oracle."""
-    dtype = FORMATS[dtype_name]
-    xs, z = logits(dtype_name), dtype.round(z)
-    *values, resolved = run(loss_name, name, backend, dtype_name, xs, z, params)
-    found = []
-    for quantity, got in zip(("loss", "grad"), values, strict=True):
-        if quantity in quantities:
-            filtered = ulps_filtered(got, definition(loss_name, quantity, xs, z, resolved), dtype)
-            for index in np.argsort(filtered)[-3:]:
-                exact = exactly(loss_name, quantity, xs[index], z, resolved, dtype)
-                error = abs(ulp_error(float(got[index]), exact, dtype))
-                assert error == pytest.approx(filtered[index], abs=0.01) or not error < 1e5
-                found.append((math.inf if math.isnan(error) else error, xs[index], quantity))
-    return max(found)
-
-
-@cache
-def exact_float64(loss_name, quantity, z):
-    loss = loss_named(loss_name)
-    params = loss.resolve({}, FLOAT64)
-    return tuple(exactly(loss_name, quantity, x, z, params, FLOAT64) for x in logits("float64"))
-
-
-def worst_float64(loss_name, name, backend, z, quantities=("loss", "grad")):
-    """(ulp, logit, quantity) of the worst float64 point with a normal exact value, each against the exact oracle."""
-    xs = logits("float64")
-    *values, _ = run(loss_name, name, backend, "float64", xs, z)
-    found = [(0.0, 0.0, "")]
-    for quantity, got in zip(("loss", "grad"), values, strict=True):
-        if quantity in quantities:
-            for x, value, exact in zip(xs, got.tolist(), exact_float64(loss_name, quantity, z), strict=True):
-                if FLOAT64.smallest_normal <= abs(exact.rounded) < math.inf:
-                    error = abs(ulp_error(value, exact, FLOAT64))
-                    found.append((math.inf if math.isnan(error) else error, x, quantity))
-    return max(found)
-
-
-def judged(loss_name, z):
-    """The gradient of bce at a soft target has a zero, beside which it is ill-conditioned; see the larger-term test."""
-    return ("loss",) if loss_name == "bce" and 0 < z < 1 else ("loss", "grad")
-
-
-def every_target(*, sixteen_bits=False):
-    """Every loss, target and backend; in 16 bits 1 - 2^-24 is 1."""
-    return [
-        pytest.param(loss, z, backend, id=f"{loss}-{z:.9g}-{backend}")
-        for loss in TARGETS
-        for z in TARGETS[loss]
-        for backend in BACKENDS
-        if not (sixteen_bits and 0.99 < z < 1)
-    ]
+    positive, negative = params["pos_weight"] * z, 1 - z
+    if quantity == "grad":
+        return negative * sigmoid(x) - positive * sigmoid(-x)
+    return (positive * softplus(-x) if positive else 0 * x) + (negative * softplus(x) if negative else 0)
 
 
 # The promise ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("loss", "z", "backend"), every_target())
-def test_stable_keeps_its_promise_in_float32(loss, z, backend):
-    """4 ulp (bce) and 8 ulp (focal) of exact, loss and gradient, wherever the exact value is a normal float32."""
-    error, logit, quantity = worst_narrow(loss, "stable", backend, "float32", z, quantities=judged(loss, z))
+@pytest.mark.parametrize("loss", sorted({implementation.loss for implementation in implementations()}))
+def test_every_loss_has_a_stable_implementation_that_promises(loss):
+    """A loss without a model answer, or one whose accuracy nobody stated and nothing tests."""
+    (stable,) = (implementation for implementation in PROMISING if (implementation.loss, implementation.name) == (loss, "stable"))
 
-    assert error <= PROMISED[loss], f"{quantity} at {logit.hex()}"
+    assert set(stable.promise.ulp) == set(FORMATS)
+    assert all(0.5 <= bound <= 16 for bound in stable.promise.ulp.values())
+    assert stable.promise.why
+    assert set(BACKENDS) <= set(stable.backends)
 
 
-@pytest.mark.parametrize(("loss", "z", "backend"), every_target())
-def test_stable_keeps_its_promise_in_float64(loss, z, backend):
+@pytest.mark.parametrize("dtype", ["float32", *SIXTEEN_BITS])
+@pytest.mark.parametrize(("implementation", "backend"), on_its_backends(PROMISING))
+def test_a_promise_is_kept(implementation, backend, dtype):
+    """Loss and gradient, every target, wherever the exact value is a normal number; in 16 bits at every float there is."""
+    for z in sorted({FORMATS[dtype].round(target) for target in targets_of(loss_named(implementation.loss))}):
+        error, logit, quantity = worst_narrow(implementation, backend, dtype, z)
+
+        assert error <= implementation.promise.ulp[dtype], f"{quantity} at {logit.hex()}, target {z}"
+
+
+@pytest.mark.parametrize(("implementation", "backend"), on_its_backends(PROMISING))
+def test_a_promise_is_kept_in_float64(implementation, backend):
     """The same in float64, every point against the exact oracle."""
-    error, logit, quantity = worst_float64(loss, "stable", backend, z, judged(loss, z))
+    for z in targets_of(loss_named(implementation.loss)):
+        error, logit, quantity = worst_float64(implementation, backend, z)
 
-    assert error <= PROMISED[loss], f"{quantity} at {logit.hex()}"
-
-
-@pytest.mark.parametrize("dtype", SIXTEEN_BITS)
-@pytest.mark.parametrize(("loss", "z", "backend"), every_target(sixteen_bits=True))
-def test_stable_keeps_its_measured_bound_at_every_16_bit_float(loss, z, backend, dtype):
-    """Every finite 16-bit logit whose exact value is a normal number stays within the bound measured for its format."""
-    error, logit, quantity = worst_narrow(loss, "stable", backend, dtype, z, quantities=judged(loss, z))
-
-    assert error <= MEASURED[dtype][loss], f"{quantity} at {logit.hex()}"
+        assert error <= implementation.promise.ulp["float64"], f"{quantity} at {logit.hex()}, target {z}"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("loss", TARGETS)
-def test_the_naive_control_breaks_every_bound(loss, backend):
+@pytest.mark.parametrize(("implementation", "backend"), on_its_backends(NAIVE))
+def test_the_naive_control_breaks_every_bound(implementation, backend):
     """The same checks catch the textbook formula, in every format and for both quantities."""
-    for z in (0.0, 1.0):
-        for quantity in ("loss", "grad"):
-            assert worst_float64(loss, "naive", backend, z, (quantity,))[0] > 1e6
-            for dtype in ("float32", *SIXTEEN_BITS):
-                assert worst_narrow(loss, "naive", backend, dtype, z, quantities=(quantity,))[0] > 100
+    for quantity in QUANTITIES:
+        assert max(worst_float64(implementation, backend, z, (quantity,))[0] for z in (0.0, 1.0)) > 1e6
+        for dtype in ("float32", *SIXTEEN_BITS):
+            assert max(worst_narrow(implementation, backend, dtype, z, quantities=(quantity,))[0] for z in (0.0, 1.0)) > 100
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("loss", EXPONENT)
-def test_other_focusing_exponents_cost_three_ulp_for_each_power(loss, exponent, backend):
-    """6 + 3 g ulp in float32: a power multiplies the relative error of the sigmoid by its exponent."""
-    for z in TARGETS[loss]:
-        error, logit, quantity = worst_narrow(loss, "stable", backend, "float32", z, {EXPONENT[loss]: exponent})
+@pytest.mark.parametrize(
+    ("implementation", "backend"), on_its_backends([implementation for implementation in PROMISING if implementation.promise.other])
+)
+def test_a_promise_for_other_parameters_is_kept_in_float32(implementation, backend):
+    """A power multiplies the relative error of the sigmoid by its exponent: what is promised depends on the parameters."""
+    loss = loss_named(implementation.loss)
+    for changed in other_parameters(loss):
+        allowed = implementation.promise.other(**loss.resolve(changed, FLOAT32))
+        for z in loss.targets:
+            error, logit, quantity = worst_narrow(implementation, backend, "float32", z, changed)
 
-        assert error <= 6 + 3 * exponent, f"{quantity} at {logit.hex()}, target {z}"
+            assert error <= allowed, f"{quantity} at {logit.hex()}, target {z}, {changed}"
 
 
 # Class weights, and the soft gradient of bce ----------------------------------------------------------------------
@@ -257,10 +279,10 @@ def test_a_class_weight_costs_no_accuracy_until_the_unweighted_term_is_subnormal
     form = FORMATS[dtype]
     xs = logits(dtype)
     for z in (0.0, 1.0):
-        *values, params = run("bce", "stable", backend, dtype, xs, z, {"pos_weight": pos_weight})
+        *values, params = run(BCE, STABLE_BCE, backend, dtype, xs, z, {"pos_weight": pos_weight})
         for quantity, got in zip(("loss", "grad"), values, strict=True):
-            exact = definition("bce", quantity, xs, z, params)
-            plain = definition("bce", quantity, xs, z, {"pos_weight": 1.0})
+            exact = bce_definition(quantity, xs, z, params)
+            plain = bce_definition(quantity, xs, z, {"pos_weight": 1.0})
             finite = np.abs(exact) <= form.largest
             unit = np.ldexp(1.0, np.maximum(np.frexp(exact)[1] - 1, form.emin) - (form.precision - 1))
             allowed = 4 * unit + (np.abs(plain) < form.smallest_normal) * 2 * params["pos_weight"] * form.smallest_subnormal
@@ -276,12 +298,12 @@ def test_the_soft_gradient_of_bce_is_within_4_ulp_of_its_larger_term(z, pos_weig
     """|error| <= 4 ulp of max((1-z) s(x), w z s(-x)): beside its zero the difference itself allows no better bound."""
     form = FORMATS[dtype]
     xs, z = logits(dtype), form.round(z)
-    _, got, params = run("bce", "stable", backend, dtype, xs, z, {"pos_weight": pos_weight})
+    _, got, params = run(BCE, STABLE_BCE, backend, dtype, xs, z, {"pos_weight": pos_weight})
     x = np.array(xs)
     larger = np.maximum((1 - z) * sigmoid(x), params["pos_weight"] * z * sigmoid(-x))
     unit = np.ldexp(1.0, np.maximum(np.frexp(larger)[1] - 1, form.emin) - (form.precision - 1))
 
-    assert np.all(np.abs(got - definition("bce", "grad", xs, z, params)) <= 4 * unit)
+    assert np.all(np.abs(got - bce_definition("grad", xs, z, params)) <= 4 * unit)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -290,20 +312,20 @@ def test_the_soft_gradient_of_bce_is_within_4_ulp_of_its_larger_term_in_float64(
     """The same in float64, against the exact oracle, with points close to the gradient's zero."""
     zero = math.log(z / (1 - z))
     xs = (*logits("float64"), *(FLOAT64.neighbour(zero, steps) for steps in range(-50, 51)))
-    _, got, params = run("bce", "stable", backend, "float64", xs, z)
+    _, got, params = run(BCE, STABLE_BCE, backend, "float64", xs, z)
     for x, value in zip(xs, got.tolist(), strict=True):
-        exact = exactly("bce", "grad", x, z, params, FLOAT64)
+        exact = exactly(BCE, "grad", x, z, params, FLOAT64)
         larger = float(max((1 - z) * sigmoid(x), z * sigmoid(-x)))
         unit = math.ldexp(1.0, FLOAT64.ulp_exponent(math.frexp(larger)[1] - 1))
 
         assert abs(ulp_error(value, exact, FLOAT64)) * math.ldexp(1.0, FLOAT64.ulp_exponent(exact.magnitude)) <= 4 * unit, x.hex()
 
 
-def test_the_soft_gradient_of_bce_has_no_ulp_bound_of_its_own():
-    """At x = 2^-36 and z = 1/2 it is x/4, and s(x) rounds to 1/2: all of it is lost, whatever the implementation."""
-    question = Request((loss_named("bce"),), (2.0**-36,), (0.5,), impl=("stable",), quantities=("grad",))
+def test_the_gradient_of_bce_beside_its_zero_at_0_is_not_lost():
+    """At z = 1/2 it is tanh(x/2)/2: x/4 at x = 2^-36, which s(x)/2 - s(-x)/2 loses altogether."""
+    question = Request((BCE,), (2.0**-36, -(2.0**-120)), (0.5,), impl=("stable",), quantities=("grad",))
 
-    assert [row.outcome for row in compare(question)] == [Outcome.LOST, Outcome.LOST]
+    assert {(row.logits[0], row.value) for row in compare(question)} == {(2.0**-36, 2.0**-38), (-(2.0**-120), -(2.0**-122))}
 
 
 # Where formulas break ---------------------------------------------------------------------------------------------
@@ -315,42 +337,42 @@ def test_the_soft_gradient_of_bce_has_no_ulp_bound_of_its_own():
 def test_the_gradient_of_bce_at_both_zeros_is_one_half(zero, dtype, backend):
     """1/2 for target 0 and -1/2 for target 1, not the 1 and 0 of clamp and abs; the loss is log 2."""
     for z, slope in ((0.0, 0.5), (1.0, -0.5), (0.5, 0.0)):
-        loss, grad, _ = run("bce", "stable", backend, dtype, (zero,), z)
+        loss, grad, _ = run(BCE, STABLE_BCE, backend, dtype, (zero,), z)
 
         assert grad[0] == slope
         assert loss[0] == FORMATS[dtype].round(math.log(2.0))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("implementation", "backend"), on_its_backends(PROMISING))
 @pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("loss", EXPONENT)
-def test_the_focal_losses_are_right_at_both_zeros(loss, dtype, backend):
-    """At +0 and -0 the loss and the gradient are within the bound of their format."""
-    rows = compare(
-        Request((loss_named(loss),), (0.0, -0.0), (0.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
-    )
-    rows += compare(
-        Request((loss_named(loss),), (0.0, -0.0), (1.0,), impl=("stable",), backends=(backend,), dtypes=(dtype,), max_ulp=PROMISED[loss])
-    )
+def test_both_zeros_are_no_special_points(implementation, backend, dtype):
+    """At +0 and -0, where clamp and abs have slopes of their own, loss and gradient keep the promise."""
+    loss = loss_named(implementation.loss)
+    for z in targets_of(loss):
+        *values, params = run(loss, implementation, backend, dtype, (0.0, -0.0), z := FORMATS[dtype].round(z))
+        for quantity, got in zip(QUANTITIES, values, strict=True):
+            exact = exactly(loss, quantity, 0.0, z, params, FORMATS[dtype])
+            for value in got.tolist():
+                # At the minimum itself 0 is right, and nothing else is.
+                assert (
+                    value == 0 if exact.rounded == 0 else abs(ulp_error(value, exact, FORMATS[dtype])) <= implementation.promise.ulp[dtype]
+                )
 
-    assert len(rows) == 8
-    assert {row.outcome for row in rows} == {Outcome.OK}
 
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", SIXTEEN_BITS)
-@pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("loss", EXPONENT)
-def test_every_16_bit_logit_with_a_finite_exact_value_gives_a_finite_one(loss, exponent, dtype, backend):
-    """All logits, all targets, gamma 0, 0.1, 0.5, 1, 2 and 5: no NaN and no infinity that exact arithmetic does not have."""
-    xs = logits(dtype)
-    for z in {FORMATS[dtype].round(each) for each in TARGETS[loss]}:
-        *values, params = run(loss, "stable", backend, dtype, xs, z, {EXPONENT[loss]: exponent})
-        for quantity, got in zip(("loss", "grad"), values, strict=True):
-            finite = np.abs(definition(loss, quantity, xs, z, params)) <= FORMATS[dtype].largest
-
-            assert finite.all()
-            assert np.isfinite(got).all()
+@pytest.mark.parametrize(("implementation", "backend"), on_its_backends(PROMISING))
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_a_finite_exact_value_gives_a_finite_one(implementation, backend, dtype):
+    """Up to both largest floats, every target, one parameter changed at a time: no NaN and no infinity of its own making."""
+    loss, form = loss_named(implementation.loss), FORMATS[dtype]
+    xs = (*logits(dtype), form.largest, -form.largest)
+    for changed in ({}, *other_parameters(loss)):
+        for z in sorted({form.round(target) for target in loss.targets}):
+            *values, params = run(loss, implementation, backend, dtype, xs, z, changed)
+            for quantity, got in zip(QUANTITIES, values, strict=True):
+                right, _ = definition(loss, quantity, xs, z, params, form)
+                assert not np.isnan(got).any(), (quantity, z, changed)
+                within = ~(np.abs(right) > form.largest * (1 - 2.0**-6))
+                assert np.isfinite(got[within]).all(), (quantity, z, changed)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -362,52 +384,40 @@ def test_bce_is_finite_wherever_its_exact_value_is(dtype, backend):
     for z in (0.0, 0.1, 0.5, 1.0):
         for pos_weight in (1.0, 2.5):
             rounded = form.round(z)
-            loss, grad, params = run("bce", "stable", backend, dtype, xs, rounded, {"pos_weight": pos_weight})
+            loss, grad, params = run(BCE, STABLE_BCE, backend, dtype, xs, rounded, {"pos_weight": pos_weight})
             with np.errstate(over="ignore"):
-                exact = np.abs(definition("bce", "loss", xs, rounded, params))
+                exact = np.abs(bce_definition("loss", xs, rounded, params))
 
             assert np.isfinite(loss[exact < form.largest * (1 - 2.0**-6)]).all()
             assert not np.isnan(loss).any()
             assert np.isfinite(grad).all()
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("loss", EXPONENT)
-def test_the_focal_losses_are_finite_up_to_the_largest_float(loss, exponent, dtype, backend):
-    """Landmarks, ordinals and both largest floats give finite losses and gradients for every exponent."""
-    largest = FORMATS[dtype].largest
-    for z in TARGETS[loss]:
-        *values, _ = run(
-            loss, "stable", backend, dtype, (*logits(dtype), largest, -largest), FORMATS[dtype].round(z), {EXPONENT[loss]: exponent}
-        )
-
-        assert all(np.isfinite(got).all() for got in values)
-
-
 @pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("loss", TARGETS)
-def test_an_infinite_logit_gives_the_limit(loss, dtype):
+@pytest.mark.parametrize("implementation", PROMISING, ids=named)
+def test_an_infinite_logit_gives_the_limit(implementation, dtype):
     """At +inf and -inf both quantities are the limit of the definition, to the bit where no soft weight is rounded."""
-    given = [{EXPONENT[loss]: each} for each in EXPONENTS] if loss in EXPONENT else [{"pos_weight": each} for each in (0.0, 1.0, 2.5)]
-    for params in given:
-        for z in TARGETS[loss]:
-            rows = compare(Request((loss_named(loss),), ("inf", "-inf"), (z,), impl=("stable",), dtypes=(dtype,), params=params))
+    loss = loss_named(implementation.loss)
+    for changed in ({}, *other_parameters(loss)):
+        for z in targets_of(loss):
+            rows = compare(
+                Request((loss,), ("inf", "-inf"), (z,), impl=(implementation.name,), backends=BACKENDS, dtypes=(dtype,), params=changed)
+            )
 
-            assert len(rows) == 8
+            assert len(rows) == 4 * len(set(BACKENDS) & set(implementation.backends))
             for row in rows:
-                assert row.outcome is Outcome.OK
-                assert row.value == row.exact.rounded or (0 < z < 1 and abs(row.ulp) <= 4), (row.backend, row.quantity, row.logits, z)
+                allowed = 4 if 0 < z < 1 else 0
+                assert row.value == row.exact.rounded or abs(row.ulp) <= allowed, (row.backend, row.quantity, row.logits, z, changed)
 
 
-@pytest.mark.parametrize("loss", TARGETS)
-def test_a_nan_logit_gives_nan(loss):
+@pytest.mark.parametrize("implementation", PROMISING, ids=named)
+def test_a_nan_logit_gives_nan(implementation):
     """NaN in, NaN out, and that is `ok`."""
-    rows = compare(Request((loss_named(loss),), ("nan",), (1.0,), impl=("stable",)))
+    for z in targets_of(loss_named(implementation.loss)):
+        rows = compare(Request((loss_named(implementation.loss),), ("nan",), (z,), impl=(implementation.name,), backends=BACKENDS))
 
-    assert len(rows) == 4
-    assert all(math.isnan(row.value) and row.outcome is Outcome.OK for row in rows)
+        assert rows
+        assert all(math.isnan(row.value) and row.outcome is Outcome.OK for row in rows)
 
 
 # The check itself -------------------------------------------------------------------------------------------------
@@ -422,14 +432,15 @@ def test_the_logits_reach_every_range_of_ordinals():
         assert {0.0, dtype.largest, -dtype.largest, dtype.smallest_subnormal} <= set(logits(name))
 
 
-@pytest.mark.parametrize("loss", TARGETS)
-def test_the_float64_filter_agrees_with_the_oracle(loss):
-    """Over a stratified sample the filter's reference and the exact value are within 2^-40 of each other."""
-    params = loss_named(loss).resolve({}, FLOAT32)
-    for z in TARGETS[loss]:
-        rounded, xs = FLOAT32.round(z), sorted(logits("float32"))[::997]
-        for quantity in judged(loss, z):
-            for x, filtered in zip(xs, definition(loss, quantity, xs, rounded, params).tolist(), strict=True):
-                exact = exactly(loss, quantity, x, rounded, params, FLOAT64)
-                if FLOAT64.smallest_normal <= abs(exact.rounded) < math.inf:
-                    assert abs(ulp_error(filtered, exact, FLOAT64)) < 2**12
+@pytest.mark.parametrize("implementation", PROMISING, ids=named)
+def test_the_reference_agrees_with_the_oracle(implementation):
+    """Over a stratified sample the filter's values are the exact ones within the bound that it gives itself."""
+    loss, xs = loss_named(implementation.loss), sorted(logits("float32"))[::997]
+    params = loss.resolve({}, FLOAT32)
+    for z in targets_of(loss):
+        for quantity in QUANTITIES:
+            values, bounds = definition(loss, quantity, xs, FLOAT32.round(z), params, FLOAT32)
+            for x, value, bound in zip(xs, values.tolist(), bounds.tolist(), strict=True):
+                exact = exactly(loss, quantity, x, FLOAT32.round(z), params, FLOAT64)
+                if bound <= DECIDED and FLOAT64.smallest_normal <= abs(exact.rounded) < math.inf:
+                    assert abs(ulp_error(value, exact, FLOAT64)) < 2**13

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from losscheck.backends import Batch, backend_named
+from losscheck.backends import Invocation, backend_named
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import classify, ulp_error
@@ -22,7 +22,7 @@ from losscheck.measure.compiled import CompiledScanner
 from losscheck.measure.device import DeviceScanner
 from losscheck.measure.exact_side import formula_of
 from losscheck.measure.scan import BlockScanner
-from losscheck.measure.scanners import call_of, examiner_of, prepared_of
+from losscheck.measure.scanners import call_of, device_call_of, examiner_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import bit_differences, rows_of
@@ -30,7 +30,7 @@ from losscheck.measure.task import Finding
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.points.grid import Grid
 
-LOSSES = ("bce", "weighted-focal", "centernet-heatmap")
+LOSSES = tuple(registry.losses())
 BCE = registry.loss_named("bce")
 
 
@@ -112,9 +112,9 @@ def brute_force(task, quantity):
     """Counts, histogram and regions, one float at a time: the values of `compare`, judged by the oracle alone."""
     dtype, subject = task.grid.dtype, task.subject
     logits = tuple(dtype.between(task.grid.low, task.grid.high))
-    batch = Batch(task.loss, subject.implementation, logits, (task.target,) * len(logits), task.params, dtype, "cpu")
-    result = backend_named(subject.backend).run(batch)
-    values = result.loss if quantity == "loss" else result.grad
+    invocation = Invocation(task.loss, subject.implementation, task.params, dtype)
+    result = backend_named(subject.backend).prepare(invocation)(logits, task.target)
+    values = (result.loss if quantity == "loss" else result.grad).tolist()
     formula, differentiate = formula_of(task.loss, subject.implementation, quantity)
     params = tuple(task.params.items())
     exacts = exact_table(formula, differentiate, task.target, params, dtype.name, task.grid.low, task.grid.high)
@@ -291,13 +291,11 @@ def to_float32(x):
 
 
 def three_scanners(task):
-    from losscheck.backends.torch import BACKEND
-
     examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
     yield BlockScanner(call_of(task), examiners, task.grid)
     yield CompiledScanner(call_of(task), examiners, task.grid)
     if task.subject.backend == "torch":
-        yield DeviceScanner(BACKEND.prepare_tensors(prepared_of(task)), examiners, task.grid, "cpu", block=2**10)
+        yield DeviceScanner(device_call_of(task), examiners, task.grid, "cpu", block=2**10)
 
 
 @pytest.mark.parametrize(
@@ -530,8 +528,9 @@ def test_a_tail_is_swept_three_elements_at_a_time(register):
 def test_targets_and_parameters_are_each_losss_own():
     """A soft target given to a hard loss, or the heatmap's cell beside the centre left out."""
     asked = {"low": "1", "high": "2", "impl": ("stable",), "backends": ("numpy",), "quantities": ("loss",), "points": 2}
-    found = rows(losses=LOSSES, **asked, params={"gamma": 1.5})
-    targets = {name: [row.target for row in found if row.loss == name] for name in LOSSES}
+    asked_about = ("bce", "weighted-focal", "centernet-heatmap")
+    found = rows(losses=asked_about, **asked, params={"gamma": 1.5})
+    targets = {name: [row.target for row in found if row.loss == name] for name in asked_about}
     params = {row.loss: dict(row.params) for row in found}
 
     assert targets["bce"] == [0.0, 0.5, 1.0] and targets["weighted-focal"] == [0.0, 1.0]

@@ -17,7 +17,7 @@ from losscheck.measure import examine
 FIELDS = [
     "loss", "implementation", "backend", "device", "dtype", "quantity", "layout", "params", "low", "high", "target", "target_hex", "points",
     "exhaustive", "counts", "max_ulp", "max_ulp_logit_hex", "worst", "regions", "ulp_histogram", "checked_sample", "nan", "reason",
-    "mode", "logit_dtype",
+    "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity",
 ]  # fmt: skip
 ONE = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0")
 QUICK = (*ONE, "--quantity", "loss", "--range", "-20", "-10", "--points", "20")

@@ -7,41 +7,31 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reports import LAST, lost_point, sweep_report, sweep_row
 
 from losscheck.cli import sweep as sweep_command
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.errors import UserError
-from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
-from losscheck.core.report import Report
-from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
+from losscheck.core.results import BitDifference, Region
 from losscheck.renderers import FORMATS, Style, render
-from losscheck.renderers.sweep_words import LETTERS, coverage, failing_text, legend, region_lines, row_name, strip
+from losscheck.renderers.documents.sweep import coverage, document, failing_text
+from losscheck.renderers.names import Names
+from losscheck.renderers.strips import LETTERS, axis, draw, legend, strip_of
+from losscheck.renderers.trends import trends
 
 STYLE = Style(width=80)
-LAST = float.fromhex("-0x1.d1da7ap+3")
-SUBJECT = {"loss": "bce", "implementation": "one", "backend": "torch", "device": "cpu", "dtype": "float32", "quantity": "loss"}
 
 
-def point(outcome=Outcome.LOST, ulp=-1234.5):
-    exact = Exact(Kind.FINITE, 2.0**-21, (1, -21), (0, 0), 128)
-    return PointRow(**SUBJECT, logits=(LAST,), targets=(0.0,), outcome=outcome, value=0.0, exact=exact, ulp=ulp)
+def strip(row, width, unicode):
+    return draw(strip_of(row), width, unicode)
 
 
-def row(**changes):
-    """-20 to 0: lost in the first half, then 0.3, 0.7, 1.5, 3 and 100 ulp."""
-    cells = [(FLOAT32.round(-20.0 + n / 24), 5e5, Outcome.LOST) for n in range(240)]
-    cells += [(FLOAT32.round(-10.0 + n / 24), (0.3, 0.7, 1.5, 3.0, 100.0)[n // 48], Outcome.OK) for n in range(240)]
-    made = SweepRow(
-        **SUBJECT, params={"pos_weight": 1.0}, layout="body", target=0.0, low=-20.0, high=0.0, points=480, exhaustive=False,
-        counts={Outcome.LOST: 240, Outcome.OK: 240}, max_ulp=5e5, worst=(point(),), profile=tuple(cells), checked=7,
-        regions=(Region(Outcome.LOST, -20.0, LAST, 5_000_000, 5_000_000),), histogram={"<0.5": 240, "1024-2048": 240},
-    )  # fmt: skip
-    return replace(made, **changes)
-
-
-def report(*rows, **more):
-    return Report("sweep", {"losscheck": "0"}, "losscheck sweep --range -20 0", sweeps=rows or (row(),), max_ulp=8.0, **more)
+def region_lines(report):
+    """The sentences about regions: the first listing with a title."""
+    return [sentence.text for sentence in next(block for block in document(report).blocks if getattr(block, "title", "")).shown()]
 
 
 # The strip -------------------------------------------------------------------------------------------------------------
@@ -49,14 +39,14 @@ def report(*rows, **more):
 
 def test_a_strip_shows_letters_for_failures_and_heights_for_ulp():
     """A failing part drawn as a height, or a level one step off."""
-    assert strip(row(), 20, True) == "LLLLLLLLLL▁▁▂▂▃▃▄▄▅▅"
-    assert strip(row(), 20, False) == "LLLLLLLLLL....::::--"
+    assert strip(sweep_row(), 20, True) == "LLLLLLLLLL▁▁▂▂▃▃▄▄▅▅"
+    assert strip(sweep_row(), 20, False) == "LLLLLLLLLL....::::--"
 
 
 @pytest.mark.parametrize("width", [1, 7, 20, 100, 480, 500])
 def test_a_strip_is_as_wide_as_it_is_told(width):
     """A strip that breaks the table, or drops the last cells."""
-    shown = strip(row(), width, True)
+    shown = strip(sweep_row(), width, True)
 
     assert len(shown) == width and shown[0] == "L"
     assert shown[-1] == ("L" if width == 1 else "▅")
@@ -68,7 +58,7 @@ def test_one_failing_cell_is_seen_at_any_width(outcome, letter):
     cells = [(float(n), 0.1, Outcome.OK) for n in range(480)]
     cells[333] = (333.0, 0.1, outcome)
 
-    assert strip(row(profile=tuple(cells)), 20, True).count(letter) == 1
+    assert strip(sweep_row(profile=tuple(cells)), 20, True).count(letter) == 1
     assert len(set(LETTERS.values())) == len(LETTERS)
 
 
@@ -76,7 +66,7 @@ def test_the_severest_outcome_of_a_part_is_shown_and_an_empty_part_is_blank():
     """The first outcome of a part instead of the worst; a part without points drawn as right."""
     cells = [(0.0, 1.0, Outcome.INACCURATE), (0.0, math.inf, Outcome.NAN), (0.0, -1.0, None), (0.0, -1.0, None)]
 
-    assert strip(row(profile=tuple(cells)), 2, True) == "N "
+    assert strip(sweep_row(profile=tuple(cells)), 2, True) == "N "
 
 
 def test_the_legend_explains_every_letter():
@@ -88,35 +78,88 @@ def test_the_legend_explains_every_letter():
     assert set(LETTERS) == set(Outcome) - {Outcome.OK, Outcome.UNAVAILABLE}
 
 
+def test_the_strip_of_several_rows_shows_the_worst_of_each_part():
+    """A target that fails hidden behind one that does not."""
+    good = [(float(n), 0.1, Outcome.OK) for n in range(4)]
+    bad = [good[0], (1.0, 9.0, Outcome.INACCURATE), (2.0, math.inf, Outcome.NAN), (3.0, -1.0, None)]
+
+    assert draw(strip_of(sweep_row(profile=tuple(good)), sweep_row(profile=tuple(bad))), 4) == "▁xN▁"
+
+
+def test_a_line_an_implementation_shows_its_worst_target_and_backends_that_agree_share_it():
+    """Six rows that say one thing; a failing target that is not the one shown; numpy hidden behind torch where they differ."""
+    right = {"counts": {Outcome.OK: 480}, "max_ulp": 0.9, "regions": ()}
+    alike = [
+        sweep_row(backend=backend, target=target, **(right if target else {})) for backend in ("numpy", "torch") for target in (0.0, 1.0)
+    ]
+    apart = [sweep_row(implementation="two", backend="numpy", **right), sweep_row(implementation="two", backend="torch")]
+    made = sweep_report(*alike, *apart)
+    lines, every = (render("table", replace(made, verbose=verbose), STYLE).splitlines() for verbose in (False, True))
+    shown = [[line.split()[:4] for line in text if line.startswith(("  one", "  two"))] for text in (lines, every)]
+
+    assert shown[0] == [["one", "0", "5.0e+05", "50%"], ["two", "numpy", "0", "0.90"], ["two", "torch", "0", "5.0e+05"]]
+    assert len(shown[1]) == 6
+    assert "- 6 rows in 3 lines" in "\n".join(lines) and "rows in" not in "\n".join(every)
+
+
 # Words -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_region_is_a_sentence_with_both_ends():
     """An end without its hex, decimals of float64 instead of float32, or the wrong count."""
-    (line,) = region_lines(report(), 5)
+    (line,) = region_lines(sweep_report())
 
     assert (
         line
         == f"bce one torch float32 target 0: loss lost from -20 (-0x1.4p+4) to {FLOAT32.shortest(LAST)} (-0x1.d1da7ap+3), 5000000 floats."
     )
-    single = row(quantity="grad", device="cuda", layout="tail", regions=(Region(Outcome.NAN, -math.inf, -math.inf, 1, 1),))
-    assert region_lines(report(single), 5) == ["bce one torch cuda tail float32 target 0: gradient nan from -inf to -inf, 1 float."]
-    joined = row(regions=(Region(Outcome.NAN, 1.0, 2.0, 9, 4),))
-    assert region_lines(report(joined), 5)[0].endswith("4 of 9 floats.")
+    single = sweep_row(quantity="grad", device="cuda", layout="tail", regions=(Region(Outcome.NAN, -math.inf, -math.inf, 1, 1),))
+    assert region_lines(sweep_report(single)) == ["bce one torch cuda tail float32 target 0: gradient nan from -inf to -inf, 1 float."]
+    joined = sweep_row(regions=(Region(Outcome.NAN, 1.0, 2.0, 9, 4),))
+    assert region_lines(sweep_report(joined))[0].endswith("4 of 9 floats.")
 
 
 def test_regions_come_severest_and_largest_first_and_say_what_is_left_out():
     """The NaN below a hundred inaccurate stretches; a list cut silently."""
-    many = [Region(outcome, 1.0, 2.0, n, n) for n in (5, 7) for outcome in (Outcome.INACCURATE, Outcome.NAN)]
-    lines = region_lines(report(row(regions=tuple(many))), 3)
+    many = [Region(outcome, 10.0 * n, 10.0 * n + 1, n, n) for n in range(1, 10) for outcome in (Outcome.INACCURATE, Outcome.NAN)]
+    lines = region_lines(sweep_report(sweep_row(regions=tuple(many))))
+    told = [re.search(r"loss (\S+) .* (\d+) floats?", line).groups() for line in lines[:-1]]
 
-    assert [re.search(r"loss (\S+) .* (\d) floats", line).groups() for line in lines[:3]] == [
-        ("nan", "7"),
-        ("nan", "5"),
-        ("inaccurate", "7"),
-    ]
-    assert lines[3].startswith("... and 1 more regions")
-    assert region_lines(report(row(regions=(), reason="no CUDA")), 3) == ["one (torch, cpu): unavailable, no CUDA."]
+    assert told == [("nan", str(n)) for n in range(9, 0, -1)] + [("inaccurate", str(n)) for n in range(9, 2, -1)]
+    assert lines[-1].startswith("... and 2 more regions")
+    missing = render("table", sweep_report(sweep_row(regions=(), reason="no CUDA")), STYLE)
+    assert "? one (torch, float32, cpu): unavailable, no CUDA." in missing
+
+
+def pieces(*ends, outcome=Outcome.INACCURATE):
+    return tuple(Region(outcome, first, last, 5, 5) for first, last in ends)
+
+
+def test_neighbouring_regions_of_one_trend_are_told_as_one():
+    """Forty lines that say one thing; with -v each is told. What lies far away, or beyond another failure, is another."""
+    crossing = pieces((-3.0, -2.0), (-1.5, -1.375), (-1.25, 0.0), (40.0, 41.0))
+    near, far = region_lines(sweep_report(sweep_row(regions=crossing)))
+    apart = (*pieces((-3.0, -2.0), (-1.0, 0.0)), *pieces((-1.75, -1.625), outcome=Outcome.LOST))
+
+    assert near.endswith("loss inaccurate from -3 (-0x1.8p+1) to 0 (0x0p+0), 15 floats in 3 regions.")
+    assert far.endswith("loss inaccurate from 40 (0x1.4p+5) to 41 (0x1.48p+5), 5 floats.")
+    assert len(region_lines(sweep_report(sweep_row(regions=crossing), verbose=True))) == 4
+    assert len(region_lines(sweep_report(sweep_row(regions=apart)))) == 3
+
+
+@given(st.lists(st.tuples(st.floats(), st.sampled_from([Outcome.NAN, Outcome.LOST]), st.integers(1, 9)), max_size=8))
+def test_trends_lose_no_float(parts):
+    """Joined or not, every failing float is counted once, and no trend is wider than its regions."""
+    ends = sorted(end for end, _, _ in parts if not math.isnan(end))
+    regions = [Region(outcome, end, end, count, count) for end, (_, outcome, count) in zip(ends, parts, strict=False)]
+    joined = trends(regions)
+
+    for outcome in (Outcome.NAN, Outcome.LOST):
+        assert sum(trend.floats for trend in joined if trend.outcome is outcome) == sum(
+            region.floats for region in regions if region.outcome is outcome
+        )
+    assert sum(trend.regions for trend in joined) == len(regions)
+    assert {end for trend in joined for end in (trend.first, trend.last)} <= set(ends)
 
 
 @pytest.mark.parametrize(
@@ -127,16 +170,16 @@ def test_the_share_of_failures_never_rounds_to_none_or_all(failing, points, text
     """One failing float in a million shown as 0%, or one right one as none."""
     counts = {Outcome.NAN: failing, Outcome.OK: points - failing}
 
-    assert failing_text(row(counts=counts, points=points)) == text
-    assert failing_text(row(reason="none")) == "-"
+    assert failing_text(sweep_row(counts=counts, points=points)) == text
+    assert failing_text(sweep_row(reason="none")) == "-"
 
 
 def test_coverage_says_what_was_swept_and_how_it_was_checked():
     """A sample that claims to be complete; disagreements that are not told."""
-    sampled, checked = coverage(report(row(wrong=2)))
-    (complete, *_) = coverage(report(row(exhaustive=True)))
-    nans = coverage(report(row(nan_points=254, nan_wrong=3)))[-1]
-    bits = coverage(report(bit_differences=(BitDifference("one: cpu tail against cpu body", 9, 2, 1.5, 0.25, 0.5),)))[-1]
+    sampled, checked = coverage(sweep_report(sweep_row(wrong=2)))
+    (complete, *_) = coverage(sweep_report(sweep_row(exhaustive=True)))
+    nans = coverage(sweep_report(sweep_row(nan_points=254, nan_wrong=3)))[-1]
+    bits = coverage(sweep_report(bit_differences=(BitDifference("one: cpu tail against cpu body", 9, 2, 1.5, 0.25, 0.5),)))[-1]
 
     assert "only sampled" in sampled and "complete" not in sampled and "complete" in complete
     assert checked == "7 points spread over the ranges were checked against the exact oracle: 2 disagreements."
@@ -144,10 +187,21 @@ def test_coverage_says_what_was_swept_and_how_it_was_checked():
     assert bits == "one: cpu tail against cpu body: 2 of 9 logits differ in bits. Most at 1.5 (0x1.8p+0): 0.25 against 0.5."
 
 
-def test_a_row_is_named_with_what_distinguishes_it():
-    """cpu and cuda rows that look the same."""
-    assert row_name(row(), device=False, layout=False) == "one torch"
-    assert row_name(row(implementation="torch-bce"), device=True, layout=True) == "torch-bce cpu body"
+def test_a_row_is_named_with_what_tells_it_apart():
+    """cpu and cuda rows that look the same; a backend said where there is only one."""
+    rows = [sweep_row(), sweep_row(device="cuda"), sweep_row(implementation="two", backend="numpy", layout="tail", mode="compile")]
+
+    assert [Names(rows)(row) for row in rows] == ["one cpu body", "one cuda body", "two cpu tail compile"]
+    assert Names(rows[:1])(rows[0]) == "one"
+    assert [Names([sweep_row(), sweep_row(backend="jax")])(row) for row in rows[:1]] == ["one torch"]
+
+
+def test_zero_is_marked_above_its_place():
+    """A range of one sign that shows it, or a mark off by cells."""
+    around = strip_of(sweep_row(low=-20.0, high=20.0, profile=tuple((float(n), 0.1, Outcome.OK) for n in range(-20, 20))))
+
+    assert axis(around, ("-20", "20"), 40) == "-20" + 17 * " " + "0" + 17 * " " + "20"
+    assert axis(strip_of(sweep_row()), ("-20", "0"), 10) == "-20      0"
 
 
 # The formats -----------------------------------------------------------------------------------------------------------
@@ -158,9 +212,9 @@ def test_every_format_shows_failures_reasons_and_infinite_errors(format_name):
     """A format that crashes on a missing device, an empty profile or an infinite ulp."""
     if format_name == "html":
         pytest.importorskip("matplotlib")
-    broken = row(implementation="two", max_ulp=math.inf, counts={Outcome.NAN: 480}, worst=(point(Outcome.NAN, math.nan),))
-    absent = row(device="cuda", counts={}, worst=(), regions=(), histogram={}, profile=(), reason="no CUDA device")
-    text = render(format_name, report(row(), broken, absent), STYLE)
+    broken = sweep_row(implementation="two", max_ulp=math.inf, counts={Outcome.NAN: 480}, worst=(lost_point(Outcome.NAN, math.nan),))
+    absent = sweep_row(device="cuda", counts={}, worst=(), regions=(), histogram={}, profile=(), reason="no CUDA device")
+    text = render(format_name, sweep_report(sweep_row(), broken, absent), STYLE)
 
     assert text.endswith("\n") and "lost" in text and "two" in text
     assert "no CUDA device" in text and "inf" in text
@@ -168,13 +222,13 @@ def test_every_format_shows_failures_reasons_and_infinite_errors(format_name):
 
 def test_the_table_keeps_to_eighty_columns_and_reads_no_markup():
     """A name in brackets eaten as markup; a line that wraps."""
-    text = render("table", report(row(implementation="[bold]one[/]"), row(quantity="grad")), STYLE)
+    text = render("table", sweep_report(sweep_row(implementation="[bold]one[/]"), sweep_row(quantity="grad")), STYLE)
 
     assert "[bold]one[/]" in text and "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert "▅" in text and "L" * 10 in text
-    assert render("table", report(), Style(width=80, unicode=False)).isascii()
-    assert "No failure was found." in render("table", report(row(regions=(), counts={Outcome.OK: 480})), STYLE)
+    assert render("table", sweep_report(), Style(width=80, unicode=False)).isascii()
+    assert "No failure was found." in render("table", sweep_report(sweep_row(regions=(), counts={Outcome.OK: 480})), STYLE)
 
 
 class Tags(HTMLParser):
@@ -191,7 +245,7 @@ class Tags(HTMLParser):
 def test_the_page_needs_no_network():
     """A font, a script or a style fetched from elsewhere."""
     pytest.importorskip("matplotlib")
-    text = render("html", report(), STYLE)
+    text = render("html", sweep_report(), STYLE)
     tags = Tags()
     tags.feed(text)
     names = [tag for tag, _ in tags.found]
@@ -209,18 +263,15 @@ def test_the_page_escapes_what_it_is_given():
     """A name with angle brackets that becomes a tag."""
     pytest.importorskip("matplotlib")
     evil = "<script>alert(1)</script>"
-    made = replace(report(row(implementation=evil, reason=""), row(loss=evil, reason=evil, profile=())), reproduce=f"losscheck '{evil}'")
+    made = replace(
+        sweep_report(sweep_row(implementation=evil, reason=""), sweep_row(loss=evil, reason=evil, profile=())),
+        reproduce=f"losscheck '{evil}'",
+    )
     text = render("html", made, STYLE)
 
     assert evil not in text and text.count("<script>") == 1
     assert "&lt;script&gt;" in text
     assert "losscheck &#x27;" in text
-
-
-def test_a_page_of_a_comparison_is_refused():
-    """An empty page for a command that has no sweep."""
-    with pytest.raises(UserError):
-        render("html", Report("compare", {}, "losscheck compare", rows=(point(),)), STYLE)
 
 
 # The picture -----------------------------------------------------------------------------------------------------------
@@ -233,14 +284,14 @@ def test_a_plot_is_a_picture(tmp_path, suffix):
     from losscheck.renderers.plot import draw
 
     path = tmp_path / f"plot{suffix}"
-    infinite = row(low=-math.inf, high=math.inf, target=1.0, max_ulp=math.inf)
+    infinite = sweep_row(low=-math.inf, high=math.inf, target=1.0, max_ulp=math.inf)
     draw(
-        report(
-            row(),
-            row(quantity="grad"),
+        sweep_report(
+            sweep_row(),
+            sweep_row(quantity="grad"),
             infinite,
             replace(infinite, quantity="grad"),
-            row(implementation="gone", reason="no CUDA", profile=()),
+            sweep_row(implementation="gone", reason="no CUDA", profile=()),
         ),
         path,
     )
@@ -260,7 +311,7 @@ def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path):
     target = tmp_path / "plot.png"
     target.mkdir()
     with pytest.raises(UserError, match="cannot write"):
-        draw(report(), target)
+        draw(sweep_report(), target)
     assert [each.name for each in tmp_path.iterdir()] == ["plot.png"]
 
 
@@ -271,5 +322,5 @@ def test_without_matplotlib_the_cure_is_named(monkeypatch):
     with pytest.raises(UserError, match="matplotlib") as refusal:
         sweep_command._plot_can_be_drawn("plot.png")
     assert "losscheck[plot]" in refusal.value.cure
-    page = render("html", report(), STYLE)
+    page = render("html", sweep_report(), STYLE)
     assert "losscheck[plot]" in page and "<svg" not in page

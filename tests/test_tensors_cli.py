@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from losscheck.core.effect import Effect, Truth
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.measure import batch as evaluate
@@ -32,11 +33,16 @@ def thing(**properties):
 
 
 FEW = {"anyOf": [thing(count={"const": 0}), thing(count={"type": "integer", "minimum": 1}, first=INDEX)]}
+EFFECT = {
+    "effect": {"enum": [*(effect.value for effect in Effect), None]},
+    "effect_truth": {"enum": [*(truth.value for truth in Truth), None]},
+    "effect_quantity": {"enum": ["loss", "grad", None]},
+}
 ELEMENT = thing(
     index=INDEX, loss_value=MAYBE, gradient_value=MAYBE, logit=NUMBER, logit_hex=TEXT, target=NUMBER, target_hex=TEXT, value=MAYBE,
     value_hex={"type": ["string", "null"]}, exact={"type": ["string", "null"]}, exact_hex={"type": ["string", "null"]}, ulp=MAYBE,
     absolute_error=MAYBE, relative_error=MAYBE, deviation=MAYBE, outcome={"enum": [each.value for each in Outcome]}, oracle_bits=COUNT,
-    mode=TEXT, logit_dtype=TEXT,
+    mode=TEXT, logit_dtype=TEXT, **EFFECT,
     definition={"type": ["string", "null"]}, reason=TEXT,
 )  # fmt: skip
 WHOLE = thing(
@@ -52,7 +58,7 @@ ROW = thing(
     max_ulp=NUMBER, first={"type": "array", "items": ELEMENT}, worst={"type": "array", "items": ELEMENT, "maxItems": 5}, deviating=COUNT,
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},
     checked_sample=thing(elements=COUNT, disagreements={"const": 0}, settled_by_oracle=COUNT, not_asked=COUNT),
-    whole={"anyOf": [WHOLE, {"type": "null"}]}, reason=TEXT,
+    whole={"anyOf": [WHOLE, {"type": "null"}]}, reason=TEXT, **EFFECT,
 )  # fmt: skip
 BATCH = thing(
     files={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 2}, shape=INDEX, elements=COUNT, dtype=TEXT, dumped_dtype=TEXT,
@@ -269,8 +275,9 @@ def test_an_element_is_a_row_of_compare(call, batch):
     element = row["first"][0]
     point = document(call, "--loss", "bce", "--impl", "torch-bce*", "--logit", element["logit_hex"], "--target", "0")["rows"][0]
 
-    assert {name: value for name, value in element.items() if name in point} == {
-        name: value for name, value in point.items() if name in element and name != "loss"
+    # The effect of an element comes with that of its row.
+    assert {name: value for name, value in element.items() if name in point and not name.startswith("effect")} == {
+        name: value for name, value in point.items() if name in element and name != "loss" and not name.startswith("effect")
     }
 
 
@@ -283,8 +290,8 @@ def test_csv_and_markdown_read_back(call, batch):
     assert len(lines) == 4 and {line["quantity"] for line in lines} == {"loss", "grad"}
     assert lines[0]["first"].split()[0] == "lost:[2,3,1]" and "lost=1" in lines[0]["counts"]
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {7, 9}
-    assert "**lost**" in text and "element [2, 3, 1]" in text and "Reproduce: `losscheck compare --tensors batch.pt" in text
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {8, 9}
+    assert "**✗ lost**" in text and "element [2, 3, 1]" in text and "Reproduce: `losscheck compare --tensors batch.pt" in text
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -356,8 +363,6 @@ MISTAKES = {
     "no file": (("--tensors", "batsh.pt"), "cannot read batsh.pt: No such file", "check the name"),
     "a folder": (("--tensors", "."), "it is a folder", "name a file"),
     "three files": (("--tensors", "a.npy", "--tensors", "b.npy", "--tensors", "c.npy"), "3 files", "two with one tensor each"),
-    "html": (("--tensors", "batch.pt", "--format", "html"), "--format html shows sweeps", "markdown or json"),
-    "html by suffix": (("--tensors", "batch.pt", "--output", "a.html"), "--format html shows sweeps", "markdown or json"),
     "unknown loss": (("--tensors", "no.pt", "--loss", "bec"), "unknown loss 'bec'", "did you mean bce"),
     "unknown dtype": (("--tensors", "no.pt", "--dtype", "flaot32"), "unknown dtype 'flaot32'", "did you mean float32"),
     "unknown rule": (("--tensors", "no.pt", "--fail-on", "nna"), "--fail-on 'nna'", "nan"),

@@ -1,7 +1,6 @@
 """Every entry of the exact table against PyTorch in float64, at random points, through the recorder; its slope against autograd."""
 
 import functools
-import math
 
 import pytest
 import torch
@@ -15,16 +14,35 @@ from losscheck.tracing.tape import Kind, Tape
 
 TABLE = ops.table()
 # Overloads in the order in which one is taken: the first that exists.
-OVERLOADS = ("Tensor", "default", "self", "dim_IntList", "Tensor_Scalar", "Scalar", "ScalarOpt_dim", "dim", "correction", "dims")
+OVERLOADS = (
+    "Tensor",
+    "default",
+    "self",
+    "dim_IntList",
+    "Tensor_Scalar",
+    "Tensor_Tensor",
+    "Scalar",
+    "ScalarOpt_dim",
+    "dim",
+    "correction",
+    "dims",
+)
 # Where PyTorch's float64 kernels are themselves no closer than this to the exact value, in ulp.
 LIMIT = 4096.0
+# PyTorch's trigamma is good to nine digits.
+LOOSE = {"polygamma": 2.0**24, "digamma": 2.0**24}
 BACKWARD = "backward"
 
 
 def overloads_of(name):
     packet = getattr(torch.ops.aten, name)
     functions = [getattr(packet, overload) for overload in packet.overloads() if overload in OVERLOADS]
-    return [func for func in functions if {str(kind.type) for kind in (func._schema.returns[0], *func._schema.arguments[:1])} == {"Tensor"}]
+    return [func for func in functions if str(func._schema.returns[0].type) == "Tensor" and _takes_a_tensor(func)]
+
+
+def _takes_a_tensor(func):
+    """The overloads of plain numbers are TorchScript's."""
+    return any(str(argument.type) == "Tensor" for argument in func._schema.arguments)
 
 
 CASES = [(name, func) for name in TABLE for func in overloads_of(name)]
@@ -101,6 +119,7 @@ def runs(name, func):
 @pytest.mark.parametrize(("name", "func"), CASES, ids=[str(func).removeprefix("aten.") for _, func in CASES])
 def test_an_exact_definition_is_what_pytorch_computes(name, func):
     """In float64 they agree within rounding, in value and in shape, and PyTorch's value is not what was handed back."""
+    limit = LOOSE.get(name, LIMIT)
     for run in runs(name, func):
         tape, _, result = run()
         op = tape.operations[-1]
@@ -115,7 +134,7 @@ def test_an_exact_definition_is_what_pytorch_computes(name, func):
             if format_of(result.dtype) is None:
                 assert values[element] == computed
             else:
-                assert float(values[element]) == pytest.approx(computed, rel=LIMIT * 2**-53, abs=LIMIT * 2**-56)
+                assert float(values[element]) == pytest.approx(computed, rel=limit * 2**-53, abs=limit * 2**-56)
 
 
 FORWARD = [(name, func) for name, func in CASES if BACKWARD not in name]
@@ -150,7 +169,9 @@ def test_its_slopes_are_those_of_autograd(name, func):
             found = [0.0 if node.adjoint is None else float(node.adjoint) for node in nodes]
             assert all(isinstance(node, Node) for node in nodes)
             if slope is not None:
-                assert found == pytest.approx((slope + torch.zeros(slope.shape)).reshape(-1).tolist(), rel=1e-9, abs=1e-12), key
+                assert found == pytest.approx(
+                    (slope + torch.zeros(slope.shape)).reshape(-1).tolist(), rel=LOOSE.get(name, LIMIT) * 2**-50, abs=1e-12
+                ), key
 
 
 def _floats(value):
@@ -169,4 +190,3 @@ def test_the_test_would_see_a_wrong_definition(monkeypatch):
 
     with pytest.raises(AssertionError):
         test_an_exact_definition_is_what_pytorch_computes("softplus", torch.ops.aten.softplus.default)
-    assert math.isfinite(LIMIT)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
-from losscheck.core.dtypes import Format
+from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.errors import UserError, nearest
-from losscheck.core.loss import Implementation, Loss
+from losscheck.core.loss import Implementation, Loss, Published
 
-__all__ = ["BACKENDS", "MODES", "ON_CUDA", "Backend", "Batch", "Call", "Prepared", "Result", "backend_named", "parse_device", "parse_mode"]
+__all__ = [
+    "BACKENDS",
+    "LANES",
+    "MODES",
+    "ON_CUDA",
+    "Backend",
+    "Call",
+    "Invocation",
+    "Output",
+    "backend_named",
+    "came_out",
+    "parse_device",
+    "parse_mode",
+]
 
 # Known by name without importing anything; each is the module of this package with the same name.
 BACKENDS = ("numpy", "torch", "tensorflow", "jax", "mpmath")
@@ -22,77 +35,70 @@ ON_CUDA = ("torch", "tensorflow", "jax")
 MODES = ("eager", "compile", "compile:xla", "autocast:bfloat16", "autocast:float16", "vmap")
 
 
+# Elementwise points are evaluated inside an array padded to a multiple of this, so that a point alone and the same point
+# among many go through the same vector code: PyTorch's scalar tail returns other bits.
+LANES = 64
+
+
 @dataclass(frozen=True)
-class Batch:
-    """What one implementation is asked: its logits and targets, all of one dtype, on one device.
+class Invocation:
+    """An implementation with everything fixed but its logits and targets.
 
     Attributes:
         params: every parameter of the loss, as floats of the dtype.
-        shape: the shape the points are given in; one axis unless the user said otherwise.
-        reduction: none, mean, sum, normalised or published.
-        digits: decimal digits of the mpmath backend.
+        dtype: that of the logits.
         gradient: is d loss / d logit wanted too.
+        digits: decimal digits of the mpmath backend.
         mode: one of MODES.
     """
 
     loss: Loss
     implementation: Implementation
-    logits: Sequence[float]
-    targets: Sequence[float]
-    params: dict[str, float]
+    params: Mapping[str, float]
     dtype: Format
-    device: str
-    shape: tuple[int, ...] = ()
-    reduction: str = "none"
-    digits: int = 50
+    device: str = "cpu"
     gradient: bool = True
+    digits: int = 50
     mode: str = "eager"
 
-    @property
-    def published(self) -> bool:
-        return self.reduction == "published" and self.implementation.published is not None
+    def whole(self, reduction: str) -> Published | None:
+        """The published whole that the reduction asks for, if it has one."""
+        return self.implementation.published if reduction == "published" else None
 
-    @property
-    def array_reduction(self) -> str:
+    def array_reduction(self, reduction: str) -> str:
         """The reduction to apply to elements: the loss's own stands in for `published` where there is no whole."""
-        return self.loss.reduction if self.reduction == "published" else self.reduction
+        return self.loss.reduction if reduction == "published" else reduction
 
 
-@dataclass(frozen=True)
-class Result:
-    """Values as Python floats: one loss per point (one in all when reduced), one gradient per point, or why there is none.
+class Output(NamedTuple):
+    """What came out, flattened: numpy arrays (float64 for float64, float32 for the narrower), or lists of floats from mpmath.
 
-    ``dtypes`` names, by quantity, a dtype that came out where it is not the one of the logits: autocast does that.
+    ``grad`` is None where none was wanted or there is none; the dtypes are those that came out.
     """
 
-    loss: list[float]
-    grad: list[float] = field(default_factory=list)
-    why_no_grad: str = ""
-    dtypes: Mapping[str, str] = field(default_factory=dict)
+    loss: Any
+    grad: Any
+    loss_dtype: Format
+    grad_dtype: Format
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """An implementation with everything fixed but its logits; all of them have one target."""
-
-    loss: Loss
-    implementation: Implementation
-    params: dict[str, float]
-    dtype: Format
-    device: str
-    target: float
-    gradient: bool
-    digits: int = 50
-    mode: str = "eager"
-
-
-# Logits in, losses and gradients out (None without): numpy arrays, float64 for float64 and float32 for the narrower.
-Call = Callable[[Any], tuple[Any, Any]]
+# Logits and targets in: sequences of floats or numpy arrays of one length; one target may stand for all.
+Call = Callable[[Any, Any], Output]
 
 
 class Backend(Protocol):
+    """A framework.
+
+    Attributes:
+        modes: those of MODES that it has.
+        lanes: how many elements a point needs around it to meet the code of long arrays.
+        compiled_by_shape: the modes in which code is made for each shape it meets.
+    """
+
     name: str
     modes: tuple[str, ...]
+    lanes: int
+    compiled_by_shape: tuple[str, ...]
 
     def devices(self) -> list[str]:
         """The devices that can be used here."""
@@ -102,13 +108,25 @@ class Backend(Protocol):
         """Why the device cannot be used in this mode, with the cure; empty when it can."""
         ...
 
-    def prepare(self, subject: Prepared) -> Call:
-        """An elementwise call on arrays of logits, for many of them; what the implementation raises passes through."""
+    def prepare(self, invocation: Invocation) -> Call:
+        """An elementwise call: a loss and a gradient for each logit. What the implementation raises passes through."""
         ...
 
-    def run(self, batch: Batch) -> Result:
-        """Evaluate; what the implementation raises passes through."""
+    def prepare_whole(self, invocation: Invocation, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+        """The same for a batch in its shape (empty for one axis): its loss under a reduction, `published` for its own whole, and
+        the gradient of that to each logit."""
         ...
+
+
+def came_out(name: str, implementation: Implementation, dtype: Format) -> Format:
+    """The format of a dtype, by its name, that an implementation returned for logits of a dtype.
+
+    Raises:
+        TypeError: when it is none that can be judged, such as int64 or bool.
+    """
+    if name not in FORMATS:
+        raise TypeError(f"{implementation.name} returned {name} for {dtype.name} logits")
+    return FORMATS[name]
 
 
 def backend_named(name: str) -> Backend:

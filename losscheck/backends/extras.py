@@ -28,7 +28,7 @@ def why_missing(module: str) -> str:
     return f"{EXTRAS.get(module, module)} is not installed; pip install 'losscheck[{_EXTRA_OF.get(module, module)}]'"
 
 
-def missing(one: Implementation, backend: str) -> str:
+def missing(implementation: Implementation, backend: str) -> str:
     """Why an implementation cannot run on a backend for want of a package; empty when nothing is missing."""
-    needed = [name for name in (backend if backend in EXTRAS else "", one.library) if name]
+    needed = [name for name in (backend if backend in EXTRAS else "", implementation.library) if name]
     return next((reason for reason in map(why_missing, needed) if reason), "")

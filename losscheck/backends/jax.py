@@ -9,18 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from losscheck.backends import Batch, Call, Prepared, Result
-from losscheck.backends.blocks import in_blocks
+from losscheck.backends import LANES, Call, Invocation, Output, came_out
 from losscheck.backends.extras import why_missing
-from losscheck.backends.numpy import array_dtype
+from losscheck.backends.numpy import rounded, widened
 from losscheck.core.dtypes import Format
-from losscheck.core.loss import Implementation
 from losscheck.core.reductions import REDUCTIONS
 
 
 class JaxBackend:
     name = "jax"
     modes = ("eager", "compile", "vmap")
+    lanes = LANES
+    compiled_by_shape = ("eager", "compile", "vmap")  # each operation of eager is compiled for its shape, too
 
     def devices(self) -> list[str]:
         return ["cpu", *(f"cuda:{n}" for n in range(len(_gpus())))]
@@ -39,41 +39,40 @@ class JaxBackend:
             return "JAX finds no CUDA device; install a CUDA build (pip install 'jax[cuda12]') and check nvidia-smi"
         return "" if index < count else f"there are {count} CUDA devices here, cuda:0 to cuda:{count - 1}"
 
-    def run(self, batch: Batch) -> Result:
-        one = batch.implementation
-        whole = one.published if batch.published else None
-        if whole is not None and batch.mode == "vmap":
-            raise NotImplementedError("vmap maps elements, and a published whole is none")
-        function = whole.function if whole is not None else elementwise(one, batch.dtype)
-        shape = batch.shape or (len(batch.logits),)
-        with using(batch.dtype, batch.device) as (jax, jnp):
-            x, z = (_array(jnp, each, batch.dtype, shape) for each in (batch.logits, batch.targets))
-            bound = _bound(one, function, batch.params)
-            if whole is not None or batch.array_reduction == "none":
-                found = _moded(jax, _both(jax, bound, batch.gradient), batch.mode)(x, z)
-            else:
-                reduce, elements = REDUCTIONS[batch.array_reduction].function, _moded(jax, bound, batch.mode)
-                found = _both(jax, lambda x, z: reduce(elements(x, z), z), batch.gradient)(x, z)
-            loss, grad = (*map(_floats, found), [])[:2]
-        return Result(loss, grad)
-
-    def prepare(self, subject: Prepared) -> Call:
-        import numpy as np
-
-        one, dtype = subject.implementation, subject.dtype
-        wide = np.float64 if dtype.bits == 64 else np.float32
-
+    def prepare(self, invocation: Invocation) -> Call:
+        jax = load()
         # Made once, so that it is compiled once for each length.
-        both = _moded(load(), _both(load(), _bound(one, elementwise(one, dtype), subject.params), subject.gradient), subject.mode)
+        return _on_arrays(invocation, _moded(jax, _both(jax, _elements(invocation), invocation.gradient), invocation.mode))
 
-        def call(logits: Any) -> tuple[Any, Any]:
-            with using(dtype, subject.device) as (_, jnp):
-                with np.errstate(invalid="ignore"):  # a cast of NaN counts as invalid
-                    x = jnp.asarray(logits.astype(array_dtype(dtype)))
-                loss, *grad = (np.asarray(each).astype(wide) for each in both(x, jnp.full_like(x, subject.target)))
-            return loss, grad[0] if grad else None
+    def prepare_whole(self, invocation: Invocation, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+        jax, published = load(), invocation.whole(reduction)
+        if published:
+            if invocation.mode == "vmap":
+                raise NotImplementedError("vmap maps elements, and a published whole is none")
+            function = _moded(jax, _both(jax, _bound(invocation, published.function), invocation.gradient), invocation.mode)
+        else:
+            reduce = REDUCTIONS[invocation.array_reduction(reduction)].function
+            elements = _moded(jax, _elements(invocation), invocation.mode)
+            function = _both(jax, lambda x, z: reduce(elements(x, z), z), invocation.gradient)
+        return _on_arrays(invocation, function, shape)
 
-        return in_blocks(call)
+
+def _on_arrays(invocation: Invocation, both: Callable[..., tuple[Any, ...]], shape: tuple[int, ...] = ()) -> Call:
+    import numpy as np
+
+    def result(values: Any) -> tuple[Any, Format]:
+        dtype = came_out(str(values.dtype), invocation.implementation, invocation.dtype)
+        return widened(np.asarray(values), dtype), dtype
+
+    def call(logits: Any, targets: Any) -> Output:
+        with using(invocation.dtype, invocation.device) as (_, jnp):
+            x, z = (jnp.asarray(array.reshape(shape or -1)) for array in rounded(logits, targets, invocation.dtype))
+            loss, *grad = both(x, z)
+            losses, loss_dtype = result(loss)
+            grads, grad_dtype = result(grad[0]) if grad else (None, invocation.dtype)
+        return Output(losses, grads, loss_dtype, grad_dtype)
+
+    return call
 
 
 def load() -> Any:
@@ -99,21 +98,13 @@ def using(dtype: Format, device: str) -> Iterator[tuple[Any, Any]]:
         yield jax, jax.numpy
 
 
-def elementwise(one: Implementation, dtype: Format) -> Callable[..., Any]:
-    """The function of an implementation, refusing a result of another dtype."""
-
-    def function(xp: Any, x: Any, z: Any, **params: Any) -> Any:
-        loss = one.function(xp, x, z, **params)
-        if loss.dtype != array_dtype(dtype):
-            raise TypeError(f"{one.name} returned {loss.dtype} for {dtype.name} logits")
-        return loss
-
-    return function
+def _elements(invocation: Invocation) -> Callable[[Any, Any], Any]:
+    return _bound(invocation, invocation.implementation.function)
 
 
-def _bound(one: Implementation, function: Callable[..., Any], params: dict[str, float]) -> Callable[[Any, Any], Any]:
-    xp = importlib.import_module(one.library or "jax.numpy")
-    return lambda x, z: function(xp, x, z, **params)
+def _bound(invocation: Invocation, function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    xp = importlib.import_module(invocation.implementation.library or "jax.numpy")
+    return lambda x, z: function(xp, x, z, **invocation.params)
 
 
 def _both(jax: Any, function: Callable[[Any, Any], Any], gradient: bool) -> Callable[[Any, Any], tuple[Any, ...]]:
@@ -122,29 +113,15 @@ def _both(jax: Any, function: Callable[[Any, Any], Any], gradient: bool) -> Call
     def both(x: Any, z: Any) -> tuple[Any, ...]:
         if not gradient:
             return (function(x, z),)
-        loss, pull = jax.vjp(lambda each: function(each, z), x)
+        loss, pull = jax.vjp(lambda logits: function(logits, z), x)
         return loss, pull(jax.numpy.ones_like(loss))[0]
 
     return both
 
 
 def _moded(jax: Any, function: Callable[..., Any], mode: str) -> Callable[..., Any]:
-    moded: Callable[..., Any] = {"eager": lambda each: each, "compile": jax.jit, "vmap": jax.vmap}[mode](function)
+    moded: Callable[..., Any] = {"eager": lambda unchanged: unchanged, "compile": jax.jit, "vmap": jax.vmap}[mode](function)
     return moded
-
-
-def _array(jnp: Any, values: Any, dtype: Format, shape: tuple[int, ...]) -> Any:
-    import numpy as np
-
-    # Rounded by numpy: a conversion in the framework would flush subnormals before the implementation sees them.
-    return jnp.asarray(np.array(values, dtype=np.float64).astype(array_dtype(dtype)).reshape(shape))
-
-
-def _floats(array: Any) -> list[float]:
-    import numpy as np
-
-    values: list[float] = np.asarray(array).astype(np.float64).reshape(-1).tolist()
-    return values
 
 
 def _gpus() -> list[Any]:

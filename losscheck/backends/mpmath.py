@@ -6,7 +6,7 @@ import functools
 import math
 from typing import Any
 
-from losscheck.backends import Batch, Call, Prepared, Result
+from losscheck.backends import Call, Invocation, Output
 from losscheck.core.loss import Formula
 from losscheck.core.reductions import exact_weights
 from losscheck.oracle.refine import Term, at_precision
@@ -15,6 +15,8 @@ from losscheck.oracle.refine import Term, at_precision
 class MpmathBackend:
     name = "mpmath"
     modes = ("eager",)
+    lanes = 1
+    compiled_by_shape = ()
 
     def devices(self) -> list[str]:
         return ["cpu"]
@@ -22,48 +24,43 @@ class MpmathBackend:
     def why_unavailable(self, device: str, mode: str = "eager") -> str:
         return "" if device == "cpu" else "mpmath runs on the cpu alone"
 
-    def run(self, batch: Batch) -> Result:
-        points = list(zip(batch.logits, batch.targets, strict=True))
-        if batch.reduction == "none":
-            return Result(
-                [self._sum(batch, batch.loss.formula, [Term(*each)]) for each in points],
-                [self._sum(batch, batch.loss.gradient, [Term(*each)]) for each in points] if batch.gradient else [],
-            )
-        weights = exact_weights(batch.loss, batch.implementation, batch.reduction, batch.targets, batch.shape, batch.params)
-        terms = [Term(*each, weight) for each, weight in zip(points, weights, strict=True)]
-        grads = [self._sum(batch, batch.loss.gradient, [term]) for term in terms] if batch.gradient else []
-        return Result([self._sum(batch, batch.loss.formula, terms)], grads)
+    def prepare(self, invocation: Invocation) -> Call:
+        loss = invocation.loss
 
-    def prepare(self, subject: Prepared) -> Call:
-        import numpy as np
-
-        wide = np.float64 if subject.dtype.bits == 64 else np.float32
-
-        def call(logits: Any) -> tuple[Any, Any]:
-            xs = [float(each) for each in logits]
-            result = self.run(
-                Batch(
-                    loss=subject.loss,
-                    implementation=subject.implementation,
-                    logits=xs,
-                    targets=[subject.target] * len(xs),
-                    params=subject.params,
-                    dtype=subject.dtype,
-                    device="cpu",
-                    digits=subject.digits,
-                    gradient=subject.gradient,
-                )
-            )
-            return np.array(result.loss, wide), np.array(result.grad, wide) if subject.gradient else None
+        def call(logits: Any, targets: Any) -> Output:
+            terms = [[Term(*point)] for point in _points(logits, targets)]
+            grads = [_sum(invocation, loss.gradient, term) for term in terms] if invocation.gradient else None
+            return Output([_sum(invocation, loss.formula, term) for term in terms], grads, invocation.dtype, invocation.dtype)
 
         return call
 
-    def _sum(self, batch: Batch, formula: Formula, terms: list[Term]) -> float:
-        def bound(m: Any, logit: Any, target: Any, **params: Any) -> Any:
-            return batch.implementation.function(functools.partial(formula, m), logit, target, **params)
+    def prepare_whole(self, invocation: Invocation, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+        loss = invocation.loss
 
-        bits = math.ceil(batch.digits * math.log2(10)) + 1
-        return at_precision(bound, terms, batch.params, batch.dtype, bits=bits, oracle="mpmath")
+        def call(logits: Any, targets: Any) -> Output:
+            points = _points(logits, targets)
+            every_target = [target for _, target in points]
+            weights = exact_weights(loss, invocation.implementation, reduction, every_target, shape or (len(points),), invocation.params)
+            terms = [Term(*point, weight) for point, weight in zip(points, weights, strict=True)]
+            grads = [_sum(invocation, loss.gradient, [term]) for term in terms] if invocation.gradient else None
+            return Output([_sum(invocation, loss.formula, terms)], grads, invocation.dtype, invocation.dtype)
+
+        return call
+
+
+def _points(logits: Any, targets: Any) -> list[tuple[float, float]]:
+    """(logit, target) pairs; numpy, which is not needed here, is not imported for them."""
+    xs = [float(logit) for logit in logits]
+    zs = [float(target) for target in targets] if hasattr(targets, "__len__") else [float(targets)] * len(xs)
+    return list(zip(xs, zs, strict=True))
+
+
+def _sum(invocation: Invocation, formula: Formula, terms: list[Term]) -> float:
+    def bound(m: Any, logit: Any, target: Any, **params: Any) -> Any:
+        return invocation.implementation.function(functools.partial(formula, m), logit, target, **params)
+
+    bits = math.ceil(invocation.digits * math.log2(10)) + 1
+    return at_precision(bound, terms, invocation.params, invocation.dtype, bits=bits, oracle="mpmath")
 
 
 BACKEND = MpmathBackend()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from losscheck.backends import Batch, Call, Prepared, Result
+from losscheck.backends import LANES, Call, Invocation, Output, came_out
 from losscheck.core.dtypes import Format
 from losscheck.core.reductions import REDUCTIONS, exact_weights
+
+__all__ = ["BACKEND", "NumpyBackend", "array_dtype", "rounded", "widened"]
 
 
 class NumpyBackend:
     name = "numpy"
     modes = ("eager",)
+    lanes = LANES
+    compiled_by_shape = ()
 
     def devices(self) -> list[str]:
         return ["cpu"]
@@ -19,57 +24,59 @@ class NumpyBackend:
     def why_unavailable(self, device: str, mode: str = "eager") -> str:
         return "" if device == "cpu" else "numpy runs on the cpu alone"
 
-    def run(self, batch: Batch) -> Result:
-        import numpy as np
+    def prepare(self, invocation: Invocation) -> Call:
+        return _call(invocation, invocation.implementation.function, invocation.implementation.gradient)
 
-        dtype = array_dtype(batch.dtype)
-        shape = batch.shape or (len(batch.logits),)
-        x = np.array(batch.logits, dtype=np.float64).astype(dtype).reshape(shape)
-        z = np.array(batch.targets, dtype=np.float64).astype(dtype).reshape(shape)
-        # Parameters as scalars of the dtype: a Python float would promote bfloat16 arrays to float32.
-        params = {name: dtype.type(value) for name, value in batch.params.items()}
-        one = batch.implementation
+    def prepare_whole(self, invocation: Invocation, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+        implementation, published = invocation.implementation, invocation.whole(reduction)
+        function = published.function if published else _reduced(invocation, reduction)
+        return _call(invocation, function, _shared(invocation, reduction) if implementation.gradient else None, shape)
+
+
+def _call(invocation: Invocation, function: Callable[..., Any], gradient: Callable[..., Any] | None, shape: tuple[int, ...] = ()) -> Call:
+    import numpy as np
+
+    implementation, dtype = invocation.implementation, array_dtype(invocation.dtype)
+    # Parameters as scalars of the dtype: a Python float would promote bfloat16 arrays to float32.
+    params = {name: dtype.type(value) for name, value in invocation.params.items()}
+
+    def call(logits: Any, targets: Any) -> Output:
         with np.errstate(all="ignore"):
-            if batch.published and one.published is not None:
-                loss = one.published.function(np, x, z, **params)
-            else:
-                loss = one.function(np, x, z, **params)
-                _same_dtype(loss, dtype, one.name)
-                if batch.array_reduction != "none":
-                    loss = REDUCTIONS[batch.array_reduction].function(loss, z)
-            grad = self._gradient(batch, x, z, params) if batch.gradient and one.gradient else None
-        return Result(_floats(loss, dtype), [] if grad is None else _floats(grad, dtype))
+            x, z = (array.reshape(shape or -1) for array in rounded(logits, targets, invocation.dtype))
+            loss = function(np, x, z, **params)
+            loss_dtype = came_out(_name(loss), implementation, invocation.dtype)
+            if not invocation.gradient or gradient is None:
+                return Output(widened(loss, loss_dtype), None, loss_dtype, invocation.dtype)
+            grad = gradient(np, x, z, **params)
+            grad_dtype = came_out(_name(grad), implementation, invocation.dtype)
+        return Output(widened(loss, loss_dtype), widened(grad, grad_dtype), loss_dtype, grad_dtype)
 
-    def prepare(self, subject: Prepared) -> Call:
-        import numpy as np
+    return call
 
-        dtype, one = array_dtype(subject.dtype), subject.implementation
-        wide = np.float64 if subject.dtype.bits == 64 else np.float32
-        params = {name: dtype.type(value) for name, value in subject.params.items()}
 
-        def call(logits: Any) -> tuple[Any, Any]:
-            with np.errstate(all="ignore"):
-                x = logits.astype(dtype)  # a cast of NaN counts as invalid
-                z = np.full_like(x, subject.target)
-                loss = one.function(np, x, z, **params)
-                grad = one.gradient(np, x, z, **params) if subject.gradient and one.gradient else None
-            _same_dtype(loss, dtype, one.name)
-            return loss.astype(wide), None if grad is None else grad.astype(wide)
+def _reduced(invocation: Invocation, reduction: str) -> Callable[..., Any]:
+    """The elements, reduced by numpy."""
+    reduce = REDUCTIONS[invocation.array_reduction(reduction)].function
 
-        return call
+    def function(xp: Any, x: Any, z: Any, **params: Any) -> Any:
+        return reduce(invocation.implementation.function(xp, x, z, **params), z)
 
-    def _gradient(self, batch: Batch, x: Any, z: Any, params: dict[str, Any]) -> Any:
-        import numpy as np
+    return function
 
-        one = batch.implementation
-        assert one.gradient is not None
-        grad = one.gradient(np, x, z, **params)
-        _same_dtype(grad, x.dtype, f"{one.name} (gradient)")
-        if batch.reduction == "none":
-            return grad
-        weights = exact_weights(batch.loss, one, batch.reduction, batch.targets, x.shape, batch.params)
-        shares = [batch.dtype.round_fraction(each) for each in weights]
-        return grad * np.array(shares, dtype=np.float64).astype(x.dtype).reshape(x.shape)
+
+def _shared(invocation: Invocation, reduction: str) -> Callable[..., Any]:
+    """The gradient of each element times its share in the whole."""
+    implementation, dtype = invocation.implementation, invocation.dtype
+    assert implementation.gradient is not None
+    element_gradient = implementation.gradient
+
+    def gradient(xp: Any, x: Any, z: Any, **params: Any) -> Any:
+        targets = z.astype(xp.float64).reshape(-1).tolist()
+        weights = exact_weights(invocation.loss, implementation, reduction, targets, x.shape, invocation.params)
+        shares = xp.array([dtype.round_fraction(weight) for weight in weights], dtype=xp.float64)
+        return element_gradient(xp, x, z, **params) * shares.astype(x.dtype).reshape(x.shape)
+
+    return gradient
 
 
 def array_dtype(dtype: Format) -> Any:
@@ -83,16 +90,34 @@ def array_dtype(dtype: Format) -> Any:
     return np.dtype(ml_dtypes.bfloat16)
 
 
-def _same_dtype(array: Any, dtype: Any, name: str) -> None:
-    if array.dtype != dtype:
-        raise TypeError(f"{name} returned {array.dtype} for {dtype} logits")
-
-
-def _floats(array: Any, dtype: Any) -> list[float]:
+def rounded(logits: Any, targets: Any, dtype: Format) -> tuple[Any, Any]:
+    """Both as flat arrays of a dtype, rounded by numpy: a conversion in a framework would flush subnormals before the
+    implementation sees them."""
     import numpy as np
 
-    values: list[float] = np.asarray(array).astype(dtype).astype(np.float64).reshape(-1).tolist()
-    return values
+    with np.errstate(all="ignore"):  # a cast of NaN counts as invalid
+        x = _floats(logits).astype(array_dtype(dtype)).reshape(-1)
+        z = np.full_like(x, targets) if np.ndim(targets) == 0 else _floats(targets).astype(x.dtype).reshape(-1)
+    return x, z
+
+
+def widened(array: Any, dtype: Format) -> Any:
+    """A flat array that holds the same numbers in float64 or float32."""
+    import numpy as np
+
+    return np.asarray(array).astype(np.float64 if dtype.bits == 64 else np.float32).reshape(-1)
+
+
+def _floats(values: Any) -> Any:
+    import numpy as np
+
+    return values if isinstance(values, np.ndarray) else np.array(values, dtype=np.float64)
+
+
+def _name(array: Any) -> str:
+    import numpy as np
+
+    return str(np.asarray(array).dtype)
 
 
 BACKEND = NumpyBackend()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import sys
@@ -10,10 +11,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from losscheck.backends import Batch, Call, Prepared, Result
-from losscheck.backends.blocks import in_blocks
+from losscheck.backends import LANES, Call, Invocation, Output, came_out
 from losscheck.backends.extras import why_missing
-from losscheck.backends.numpy import array_dtype
+from losscheck.backends.numpy import rounded, widened
 from losscheck.core.dtypes import Format
 
 # Logged as errors, and none: no kernel of oneDNN's for float16, another is taken; a CUDA build finds no driver, and goes on
@@ -24,6 +24,8 @@ _REMARKS = (b"oneDNN supports DT_HALF only", b"failed call to cuInit")
 class TensorflowBackend:
     name = "tensorflow"
     modes = ("eager", "compile", "compile:xla")
+    lanes = LANES
+    compiled_by_shape = modes
 
     def devices(self) -> list[str]:
         return ["cpu", *(f"cuda:{n}" for n in range(len(load().config.list_physical_devices("GPU"))))]
@@ -44,35 +46,31 @@ class TensorflowBackend:
             return "TensorFlow finds no CUDA device; check the driver with nvidia-smi"
         return "" if index < count else f"there are {count} CUDA devices here, cuda:0 to cuda:{count - 1}"
 
-    def run(self, batch: Batch) -> Result:
-        import numpy as np
+    def prepare(self, invocation: Invocation) -> Call:
+        return _on_arrays(invocation, _elements)
 
-        shape = batch.shape or (len(batch.logits),)
-        with using(batch.device) as tf:
-            # Rounded by numpy: a conversion in the framework would flush subnormals before the implementation sees them.
-            given = (np.array(each, dtype=np.float64).astype(array_dtype(batch.dtype)) for each in (batch.logits, batch.targets))
-            x, z = (tf.constant(each.reshape(shape)) for each in given)
-            found = _moded(tf, _both(tf, _whole(tf, batch), batch.gradient), batch.mode, x)(x, z)
-            loss, grad = (*(each.numpy().astype(np.float64).reshape(-1).tolist() for each in found), [])[:2]
-        return Result(loss, grad)
+    def prepare_whole(self, invocation: Invocation, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+        return _on_arrays(invocation, functools.partial(_whole, reduction=reduction), shape)
 
-    def prepare(self, subject: Prepared) -> Call:
-        import numpy as np
 
-        wide = np.float64 if subject.dtype.bits == 64 else np.float32
-        moded: dict[int, Any] = {}  # by length, each made once
+def _on_arrays(invocation: Invocation, make: Callable[..., Callable[[Any, Any], Any]], shape: tuple[int, ...] = ()) -> Call:
+    moded: dict[int, Any] = {}  # by length, each made once
 
-        def call(logits: Any) -> tuple[Any, Any]:
-            with using(subject.device) as tf:
-                with np.errstate(invalid="ignore"):  # a cast of NaN counts as invalid
-                    given = logits.astype(array_dtype(subject.dtype))
-                x, z = tf.constant(given), tf.constant(np.full_like(given, subject.target))
-                if len(given) not in moded:
-                    moded[len(given)] = _moded(tf, _both(tf, _elements(tf, subject), subject.gradient), subject.mode, x)
-                loss, *grad = (each.numpy().astype(wide) for each in moded[len(given)](x, z))
-            return loss, grad[0] if grad else None
+    def result(values: Any) -> tuple[Any, Format]:
+        dtype = came_out(values.dtype.name, invocation.implementation, invocation.dtype)
+        return widened(values.numpy(), dtype), dtype
 
-        return in_blocks(call)
+    def call(logits: Any, targets: Any) -> Output:
+        with using(invocation.device) as tf:
+            x, z = (tf.constant(array.reshape(shape or -1)) for array in rounded(logits, targets, invocation.dtype))
+            if len(logits) not in moded:
+                moded[len(logits)] = _moded(tf, _both(tf, make(tf, invocation), invocation.gradient), invocation.mode, x)
+            loss, *grad = moded[len(logits)](x, z)
+            losses, loss_dtype = result(loss)
+            grads, grad_dtype = result(grad[0]) if grad else (None, invocation.dtype)
+        return Output(losses, grads, loss_dtype, grad_dtype)
+
+    return call
 
 
 def load() -> Any:
@@ -107,7 +105,7 @@ def _without_greetings() -> Iterator[None]:
             said.seek(0)
             for line in said.read().splitlines(keepends=True):
                 greeting = line.startswith((b"I0000 ", b"W0000 ", b"WARNING: All log messages before absl"))
-                if not greeting and not any(each in line for each in _REMARKS):
+                if not greeting and not any(remark in line for remark in _REMARKS):
                     os.write(2, line)
 
 
@@ -123,36 +121,26 @@ def using(device: str) -> Iterator[Any]:
         raise RuntimeError(f"{type(error).__name__}: {error.message}") from error
 
 
-def _elements(tf: Any, asked: Batch | Prepared) -> Callable[[Any, Any], Any]:
-    one, dtype = asked.implementation, asked.dtype
-
-    def function(x: Any, z: Any) -> Any:
-        loss = one.function(tf, x, z, **asked.params)
-        if loss.dtype != _tensor_dtype(tf, dtype):
-            raise TypeError(f"{one.name} returned {loss.dtype.name} for {dtype.name} logits")
-        return loss
-
-    return function
+def _elements(tf: Any, invocation: Invocation) -> Callable[[Any, Any], Any]:
+    return lambda x, z: invocation.implementation.function(tf, x, z, **invocation.params)
 
 
-def _whole(tf: Any, batch: Batch) -> Callable[[Any, Any], Any]:
-    """The elements under the reduction asked for, or the published whole."""
-    published = batch.implementation.published
-    if batch.published and published is not None:
-        return lambda x, z: published.function(tf, x, z, **batch.params)
-    elements = _elements(tf, batch)
+def _whole(tf: Any, invocation: Invocation, reduction: str) -> Callable[[Any, Any], Any]:
+    """The published whole, or the elements under a reduction."""
+    if published := invocation.whole(reduction):
+        return lambda x, z: published.function(tf, x, z, **invocation.params)
+    elements = _elements(tf, invocation)
 
     def normalised(x: Any, z: Any) -> Any:
-        positives = tf.reduce_sum(tf.cast(z == 1, tf.int32))
-        return tf.reduce_sum(elements(x, z)) / tf.cast(tf.maximum(positives, 1), x.dtype)
+        total, positives = tf.reduce_sum(elements(x, z)), tf.reduce_sum(tf.cast(z == 1, tf.int32))
+        return total / tf.cast(tf.maximum(positives, 1), total.dtype)
 
     reductions: dict[str, Callable[[Any, Any], Any]] = {
-        "none": elements,
         "mean": lambda x, z: tf.reduce_mean(elements(x, z)),
         "sum": lambda x, z: tf.reduce_sum(elements(x, z)),
         "normalised": normalised,
     }
-    return reductions[batch.array_reduction]
+    return reductions[invocation.array_reduction(reduction)]
 
 
 def _both(tf: Any, function: Callable[[Any, Any], Any], gradient: bool) -> Callable[[Any, Any], tuple[Any, ...]]:
@@ -176,10 +164,6 @@ def _moded(tf: Any, function: Callable[..., Any], mode: str, like: Any) -> Calla
     # The traced function itself: tf.function counts its traces over all functions of one place, and warns after five.
     traced: Callable[..., Any] = tf.function(function, jit_compile=mode == "compile:xla").get_concrete_function(spec, spec)
     return traced
-
-
-def _tensor_dtype(tf: Any, dtype: Format) -> Any:
-    return getattr(tf, dtype.name)
 
 
 BACKEND = TensorflowBackend()

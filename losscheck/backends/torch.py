@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from losscheck.backends import Batch, Call, Prepared, Result
-from losscheck.backends.blocks import in_blocks
+from losscheck.backends import LANES, Call, Invocation, Output, came_out
 from losscheck.backends.torch_modes import moded, region, why_not_compiled
 from losscheck.core.dtypes import Format
 from losscheck.core.reductions import REDUCTIONS
+
+TensorCall = Callable[[Any, Any], tuple[Any, Any]]
 
 
 class TorchBackend:
     name = "torch"
     modes = ("eager", "compile", "autocast:bfloat16", "autocast:float16", "vmap")
+    lanes = LANES
+    compiled_by_shape = ("compile",)
 
     def devices(self) -> list[str]:
         import torch
@@ -41,86 +44,80 @@ class TorchBackend:
             return f"there are {count} CUDA devices here, cuda:0 to cuda:{count - 1}"
         return ""
 
-    def run(self, batch: Batch) -> Result:
-        import torch
+    def prepare(self, invocation: Invocation) -> Call:
+        return _on_arrays(invocation, self.prepare_tensors(invocation))
 
-        dtype = tensor_dtype(batch.dtype)
-        shape = batch.shape or (len(batch.logits),)
-        # float64 holds every number of every format exactly, so the conversion does not round.
-        x = torch.tensor(batch.logits, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
-        z = torch.tensor(batch.targets, dtype=torch.float64).to(dtype).reshape(shape).to(batch.device)
-        x.requires_grad_(batch.gradient)
-        with one_thread(), torch.set_grad_enabled(batch.gradient), region(batch.mode, batch.device):
-            loss = self._loss(batch, x, z)
-        # Under autocast the dtype that came out is judged; what promoted 16-bit elements without it is rounded back.
-        out = loss.dtype if batch.mode.startswith("autocast") else dtype
-        dtypes = {} if out == dtype else {"loss": str(out).removeprefix("torch.")}
-        if not batch.gradient:
-            return Result(_floats(loss, out), dtypes=dtypes)
-        with one_thread():
-            (grad,) = torch.autograd.grad(loss.sum(), x)
-        return Result(_floats(loss.detach(), out), _floats(grad, dtype), dtypes=dtypes)
+    def prepare_whole(self, invocation: Invocation, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+        return _on_arrays(invocation, _on_tensors(invocation, _whole(invocation, reduction)), shape)
 
-    def prepare(self, subject: Prepared) -> Call:
-        import torch
+    def prepare_tensors(self, invocation: Invocation) -> TensorCall:
+        """The same on tensors that are already on the device and stay there: (loss, gradient or None) as they came out."""
+        return _on_tensors(invocation, moded(invocation.implementation.function, invocation.mode, invocation.params))
 
-        call = self.prepare_tensors(subject)
-        wide = torch.float64 if subject.dtype.bits == 64 else torch.float32
 
-        def on_arrays(logits: Any) -> tuple[Any, Any]:
-            loss, grad = call(torch.from_numpy(logits).to(subject.device))
-            return loss.to(wide).cpu().numpy(), None if grad is None else grad.to(wide).cpu().numpy()
+def _whole(invocation: Invocation, reduction: str) -> Callable[[Any, Any], Any]:
+    """The published whole, or the elements under a reduction."""
+    if published := invocation.whole(reduction):
+        if invocation.mode == "vmap":
+            raise NotImplementedError("vmap maps elements, and a published whole is none")
+        return moded(published.function, invocation.mode, invocation.params)
+    elements = moded(invocation.implementation.function, invocation.mode, invocation.params)
+    reduce = REDUCTIONS[invocation.array_reduction(reduction)].function
+    return lambda x, z: reduce(elements(x, z), z)
 
-        return in_blocks(on_arrays) if subject.mode == "compile" else on_arrays
 
-    def prepare_tensors(self, subject: Prepared) -> Call:
-        """The same on tensors that are already on the device and stay there."""
-        import torch
+def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> TensorCall:
+    import torch
 
-        dtype, one = tensor_dtype(subject.dtype), subject.implementation
-        function = moded(one.function, subject.mode, subject.params)
-        constants: dict[int, tuple[Any, Any]] = {}
+    dtype = tensor_dtype(invocation.dtype)
+    constants: dict[tuple[Any, ...], Any] = {}
 
-        def call(logits: Any) -> tuple[Any, Any]:
-            x = logits.detach().to(dtype).requires_grad_(subject.gradient)
-            if len(x) not in constants:
-                # Blocks of one size share their targets: making them anew costs a tenth of the function itself.
+    def constant(like: Any, value: float) -> Any:
+        """Blocks of one size share their targets: making them anew costs a tenth of the function itself."""
+        key = (like.shape, like.dtype, value)
+        if key not in constants:
+            if len(constants) > 2:
                 constants.clear()
-                constants[len(x)] = torch.full_like(x, subject.target, requires_grad=False), torch.ones_like(x, requires_grad=False)
-            z, ones = constants[len(x)]
-            with one_thread(), torch.set_grad_enabled(subject.gradient):
-                with region(subject.mode, subject.device):
-                    loss = function(x, z)
-                if loss.dtype != dtype:
-                    if not subject.mode.startswith("autocast"):
-                        raise TypeError(f"{one.name} returned {loss.dtype} for {dtype} logits")
-                    ones = ones.to(loss.dtype)
-                if not subject.gradient:
-                    return loss, None
-                # The gradient of the sum: each element's own, because the function is elementwise.
-                return loss.detach(), torch.autograd.grad(loss, x, ones)[0]
+            constants[key] = torch.full_like(like, value, requires_grad=False)
+        return constants[key]
 
-        return call
+    def call(logits: Any, targets: Any) -> tuple[Any, Any]:
+        x = logits.detach().to(dtype).requires_grad_(invocation.gradient)
+        one_target = isinstance(targets, float | int)
+        z = constant(x, targets) if one_target else targets.to(device=x.device, dtype=dtype).reshape(x.shape)
+        with one_thread(), torch.set_grad_enabled(invocation.gradient):
+            with region(invocation.mode, invocation.device):
+                loss = function(x, z)
+            if not invocation.gradient:
+                return loss, None
+            # The gradient of the sum: each element's own where the function is elementwise.
+            return loss.detach(), torch.autograd.grad(loss, x, constant(loss, 1.0))[0]
 
-    def came_out(self, subject: Prepared) -> dict[str, str]:
-        """The dtypes of loss and gradient, by quantity: under autocast they are not always that of the logits."""
-        import torch
+    return call
 
-        call = self.prepare_tensors(subject)
-        found = zip(("loss", "grad"), call(torch.ones(64, device=subject.device)), strict=True)
-        return {quantity: str(each.dtype).removeprefix("torch.") for quantity, each in found if each is not None}
 
-    def _loss(self, batch: Batch, x: Any, z: Any) -> Any:
-        one = batch.implementation
-        if batch.published and one.published is not None:
-            if batch.mode == "vmap":
-                raise NotImplementedError("vmap maps elements, and a published whole is none")
-            return moded(one.published.function, batch.mode, batch.params)(x, z)
-        loss = moded(one.function, batch.mode, batch.params)(x, z)
-        if loss.dtype != x.dtype and not batch.mode.startswith("autocast"):
-            # Judging a float32 result as bfloat16 would hide what bfloat16 loses.
-            raise TypeError(f"{one.name} returned {loss.dtype} for {x.dtype} logits")
-        return loss if batch.array_reduction == "none" else REDUCTIONS[batch.array_reduction].function(loss, z)
+def _on_arrays(invocation: Invocation, on_tensors: TensorCall, shape: tuple[int, ...] = ()) -> Call:
+    """The same on arrays and sequences of floats."""
+    import torch
+
+    def tensor(values: Any) -> Any:
+        # float64 holds every number of every format exactly, so that the conversion to the dtype does not round twice.
+        if isinstance(values, list | tuple):
+            made = torch.tensor(values, dtype=torch.float64)
+        else:
+            made = torch.from_numpy(values if values.flags.writeable else values.copy())
+        return made.to(invocation.device).reshape(shape or -1)
+
+    def result(values: Any) -> tuple[Any, Format]:
+        dtype = came_out(str(values.dtype).removeprefix("torch."), invocation.implementation, invocation.dtype)
+        return values.to(torch.float64 if dtype.bits == 64 else torch.float32).cpu().numpy().reshape(-1), dtype
+
+    def call(logits: Any, targets: Any) -> Output:
+        loss, grad = on_tensors(tensor(logits), targets if isinstance(targets, float | int) else tensor(targets))
+        (losses, loss_dtype), (grads, grad_dtype) = result(loss), (None, invocation.dtype) if grad is None else result(grad)
+        return Output(losses, grads, loss_dtype, grad_dtype)
+
+    return call
 
 
 @contextlib.contextmanager
@@ -143,14 +140,6 @@ def tensor_dtype(dtype: Format) -> Any:
     import torch
 
     return getattr(torch, dtype.name)
-
-
-def _floats(tensor: Any, dtype: Any) -> list[float]:
-    import torch
-
-    # A whole that promoted 16-bit elements to float32 is rounded back to the dtype that was asked for.
-    values: list[float] = tensor.to(dtype).to(torch.float64).reshape(-1).tolist()
-    return values
 
 
 BACKEND = TorchBackend()

@@ -6,13 +6,13 @@ import contextlib
 import os
 import shutil
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = ["moded", "region", "why_not_compiled"]
 
 
-def moded(function: Callable[..., Any], mode: str, params: dict[str, float]) -> Callable[[Any, Any], Any]:
+def moded(function: Callable[..., Any], mode: str, params: Mapping[str, float]) -> Callable[[Any, Any], Any]:
     """``call(logits, targets)`` of ``function(torch, logits, targets, **params)`` in a mode; see also :func:`region`."""
     import torch
 

@@ -1,7 +1,7 @@
 """A callable of the user's as an elementwise function: called as its call spec says, with everything it does wrong told.
 
-It gets copies, so that what it changes in place is changed nowhere else. Its result must be of the dtype of the logits: a
-float64 result rounded to float32 would be judged for what it is not.
+It gets copies, so that what it changes in place is changed nowhere else. Its result is judged in the dtype it has, whatever that of
+the logits is: rounded first, it would be judged for what it is not.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Adapted:
         self._check_arguments()
 
     def __call__(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
-        """One loss for each logit, in their shape and dtype.
+        """One loss for each logit, in their shape.
 
         Raises:
             OwnCallError: for whatever it raises, and a result that is none.
@@ -134,12 +134,8 @@ class Adapted:
             hint = f"; --pick one of {some}" if entries else ""
             want = "a tensor" if torch else "an array"
             raise OwnCallError(f"it returned a {type(found).__name__} and not {want}{hint} ({self.own.place})")
-        if found.dtype != x.dtype:
-            other = f"ask --dtype {_dtype(found)}, or " if _dtype(found) in FORMATS else ""
-            raise OwnCallError(
-                f"it returned {_dtype(found)} for {_dtype(x)} logits; judging that as {_dtype(x)} would round it first, "
-                f"so {other}let it return the dtype of its logits ({self.own.place})"
-            )
+        if _dtype(found) not in FORMATS:
+            raise OwnCallError(f"it returned {_dtype(found)} for {_dtype(x)} logits, and a loss is a float ({self.own.place})")
         return found if torch else xp.asarray(found)
 
     def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:

@@ -2,7 +2,8 @@
 
 A callable has no formula of its own, so that one that computes something else is millions of ulp wrong. Here its values at a few
 well-conditioned logits, in float64 where it runs there, are compared with the definition changed in every way that is listed
-below, simplest first. What agrees with all of them is named. What already agrees with the definition needs no explanation.
+below, simplest first. What agrees with all of them, and with values held back that it was not found with, is named; what does not is
+not said. What already agrees with the definition needs no explanation.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from losscheck.callables.plain import NO_GUARD, Guard, PlainArithmetic
 from losscheck.callables.samples import Sample, Samples, sample
 from losscheck.core.loss import Formula, Implementation, Loss
 
-__all__ = ["Convention", "recognise"]
+__all__ = ["AS_IT_IS", "USUAL", "Convention", "Diagnosis", "Fit", "diagnose", "explained"]
 
 # Values that people give the parameters of these losses.
 USUAL = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
@@ -38,6 +39,10 @@ FACTORS = {
 }
 
 
+def _unchanged(value: float) -> float:
+    return value
+
+
 @dataclass(frozen=True)
 class Convention:
     """A way to change a definition: other parameters, another reading of the logit or the target, a guard in its logarithms.
@@ -46,15 +51,21 @@ class Convention:
         says: what it is, to follow "it looks like".
         cure: what makes both agree; "" when only the code can.
         where: the logits at which it has a meaning; at the others it explains nothing and nothing speaks against it.
+        restated: the parameters of which it says that their values are others, and nothing else.
     """
 
     says: str
     cure: str = ""
     params: Mapping[str, float] = field(default_factory=dict)
-    logit: Callable[[float], float] = lambda x: x
-    target: Callable[[float], float] = lambda z: z
+    logit: Callable[[float], float] = _unchanged
+    target: Callable[[float], float] = _unchanged
     where: Callable[[float], bool] = lambda x: True
     guard: Guard = NO_GUARD
+    restated: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> int:
+        return 0 if self is AS_IT_IS else 2 if self.logit is not _unchanged else 1
 
     def value(self, formula: Formula, point: Sample, params: Mapping[str, float]) -> float:
         """The changed definition at a point; NaN where it has none."""
@@ -71,55 +82,100 @@ AS_IT_IS = Convention("the definition")
 LEAST = 6  # points that a convention has to explain
 
 
-def recognise(loss: Loss, one: Implementation, params: Mapping[str, float]) -> str:
-    """One sentence that explains how the values differ from the definition; "" when they do not, or nothing is known of them.
+@dataclass(frozen=True)
+class Diagnosis:
+    """A sentence that explains how the values differ from the definition, "" for none.
+
+    Attributes:
+        restated: the parameters of which it says no more than that their values are others.
+        changes: how many changes of the definition it tells; another reading of the logit counts as two, for it is the less likely.
+    """
+
+    sentence: str = ""
+    restated: tuple[str, ...] = ()
+    changes: int = 0
+
+
+NOTHING = Diagnosis()
+
+
+def diagnose(loss: Loss, implementation: Implementation, params: Mapping[str, float]) -> Diagnosis:
+    """What explains a callable's values; nothing when they do not differ, or nothing is known of them.
 
     The definition is the callable's own formula where ``--formula`` gave one.
     """
-    adapted = one.function
+    adapted = implementation.function
     assert isinstance(adapted, Adapted)
-    formula = one.formula or loss.formula
-    soft = any(0 < target < 1 for target in loss.targets)
-    seen = sample(adapted, one.backends[0], (0.0, 0.25, 0.75, 1.0) if soft else (0.0, 1.0))
-    if not seen.ordinary:
-        return ""
-    fitting = Fit(formula, params, seen)
-    if fitting.agrees(AS_IT_IS, seen.ordinary):
-        return _guarded(fitting)
-    for convention in _conventions(loss, adapted, params):
-        if fitting.agrees(convention, seen.ordinary):
-            return _sentence(convention, _guard_of(fitting, convention))
-    for convention in (AS_IT_IS, *_conventions(loss, adapted, params)):
-        if text := _factor(fitting, convention, loss, params):
-            return text
-    for guard in GUARDS:
-        for convention in (AS_IT_IS, *_conventions(loss, adapted, params)):
-            if fitting.agrees(replace(convention, guard=guard), seen.ordinary + seen.far):
-                return _sentence(convention, guard)
-    return _unexplained(fitting)
+    samples = sample(adapted, implementation.backends[0])
+    if not any(0 < target < 1 for target in loss.targets):
+        samples = samples.hard()
+    if not samples.ordinary:
+        return NOTHING
+    fit = Fit(implementation.formula or loss.formula, params, samples)
+    if fit.holds(AS_IT_IS):
+        guard = fit.guard_of(AS_IT_IS)
+        return _said(AS_IT_IS, guard) if guard != NO_GUARD else NOTHING
+    return explained(fit, loss, adapted) or Diagnosis(_unexplained(fit))
+
+
+def explained(fit: Fit, loss: Loss, adapted: Adapted, *, guarded: bool = True) -> Diagnosis | None:
+    """The simplest change of the definition that agrees with the samples and was confirmed at those held back; ``guarded`` ones,
+    which are many, are tried as well."""
+    conventions = list(_conventions(loss, adapted, fit.params))
+    for convention in conventions:
+        if fit.holds(convention):
+            return _said(convention, fit.guard_of(convention))
+    for convention in (AS_IT_IS, *conventions):
+        if text := _factor(fit, convention, loss):
+            return Diagnosis(text, changes=1 + convention.changes)
+    for guard in GUARDS if guarded else ():
+        for convention in (AS_IT_IS, *conventions):
+            if fit.holds(replace(convention, guard=guard)):
+                return _said(convention, guard)
+    return None
 
 
 class Fit:
     """Values beside a definition, and how close to it they have to be."""
 
-    def __init__(self, formula: Formula, params: Mapping[str, float], seen: Samples) -> None:
-        self.formula, self.params, self.seen = formula, params, seen
+    def __init__(self, formula: Formula, params: Mapping[str, float], samples: Samples) -> None:
+        self.formula, self.params, self.samples = formula, params, samples
 
     def of(self, convention: Convention, point: Sample) -> float:
         return convention.value(self.formula, point, self.params)
 
     def agrees(self, convention: Convention, points: Sequence[Sample]) -> bool:
         """Does it explain all points? NaN explains nothing, and neither do a few points."""
-        meant = [each for each in points if convention.where(each.logit)]
-        return len(meant) >= LEAST and all(self.seen.close(each, self.of(convention, each)) for each in meant)
+        explains = 0
+        for point in points:
+            if convention.where(point.logit):
+                if not self.samples.close(point, self.of(convention, point)):
+                    return False
+                explains += 1
+        return explains >= LEAST
 
-    def ratio(self, base: Convention, points: Sequence[Sample]) -> float | None:
-        """The constant by which all values differ from a convention, or None when it is none."""
-        points = [each for each in points if base.where(each.logit)]
-        if len(points) < LEAST:
+    def holds(self, convention: Convention) -> bool:
+        """Does it explain the samples, and those held back too? One with a guard explains the far ones as well."""
+        samples, guarded = self.samples, convention.guard != NO_GUARD
+        found_with = samples.ordinary + (samples.far if guarded else ())
+        held_back = samples.held_ordinary + (samples.held_far if guarded else ())
+        return self.agrees(convention, found_with) and self.agrees(convention, held_back)
+
+    def guard_of(self, convention: Convention) -> Guard:
+        """The guard that explains far values where the convention alone does not."""
+        samples = self.samples
+        if not samples.far or (self.agrees(convention, samples.far) and self.agrees(convention, samples.held_far)):
+            return NO_GUARD
+        return next((guard for guard in GUARDS if self.holds(replace(convention, guard=guard))), NO_GUARD)
+
+    def ratio(self, base: Convention, of_class: Callable[[Sample], bool] = lambda point: True) -> float | None:
+        """The constant by which all values of a class differ from a convention, those held back too; None when it is none."""
+        points = [point for point in self.samples.ordinary if base.where(point.logit) and of_class(point)]
+        held = [point for point in self.samples.held_ordinary if base.where(point.logit) and of_class(point)]
+        if len(points) < LEAST or len(held) < LEAST:
             return None
-        ratios = [each.value / right if (right := self.of(base, each)) else math.nan for each in points]
-        same = bool(ratios) and all(math.isclose(each, ratios[0], rel_tol=self.seen.precision.ordinary) for each in ratios)
+        ratios = [point.value / right if (right := self.of(base, point)) else math.nan for point in (*points, *held)]
+        same = all(math.isclose(ratio, ratios[0], rel_tol=self.samples.precision.ordinary) for ratio in ratios)
         return ratios[0] if same and ratios[0] else None
 
 
@@ -129,7 +185,7 @@ def _conventions(loss: Loss, adapted: Adapted, params: Mapping[str, float]) -> I
     if "pos_weight" in params and params["pos_weight"] != 1:
         yield Convention("pos_weight is left out", "--param pos_weight=1", {"pos_weight": 1.0})
     yield from _other_parameters(loss, takes, params)
-    truncated = "targets are truncated (cast to long): a soft one counts as 0"
+    truncated = "targets are truncated: a soft one counts as 0"
     yield Convention(truncated, "hard targets are not affected", target=math.floor)
     yield Convention("targets are rounded: a soft one counts as 0 or 1", "hard targets are not affected", target=lambda z: float(z >= 0.5))
     yield from map(_smoothing, SMOOTHINGS)
@@ -149,30 +205,34 @@ def _smoothing(amount: float) -> Convention:
 
 
 def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str, float]) -> Iterator[Convention]:
-    names = [each.name for each in loss.parameters]
+    names = [parameter.name for parameter in loss.parameters]
     for a, b in itertools.combinations(names, 2):
         if params[a] != params[b]:
             swapped = {a: params[b], b: params[a]}
             yield Convention(f"{a} and {b} are swapped ({a}={params[a]:g}, {b}={params[b]:g})", _cure(swapped, takes, params), swapped)
-    for each in loss.parameters:
-        now = params[each.name]
-        theirs = takes.get(each.name)
-        usual = [*([float(theirs)] if isinstance(theirs, int | float) else []), *([1 - now] if each.high == 1 else []), *USUAL]
-        for value in (value for value in dict.fromkeys(usual) if value != now and each.low <= value <= each.high):
-            other = {each.name: value}
-            says = f"{each.name} is {value:g} and not {now:g}"
-            if each.high == 1 and value == 1 - now and theirs != value:
-                factors = [_times((1 - now) / now), _times(now / (1 - now))] if 0 < now < 1 else []
-                told = f": {factors[0]} the definition for target 1, {factors[1]} for target 0" if factors else ""
-                says = f"{each.name} and 1 - {each.name} are swapped{told} ({each.name}={now:g})"
-            yield Convention(says, _cure(other, takes, params), other)
-    for each, other_one in itertools.combinations(loss.parameters, 2):
+    for parameter in loss.parameters:
+        now = params[parameter.name]
+        theirs = takes.get(parameter.name)
+        usual = [*([float(theirs)] if isinstance(theirs, int | float) else []), *([1 - now] if parameter.high == 1 else []), *USUAL]
+        for value in (value for value in dict.fromkeys(usual) if value != now and parameter.low <= value <= parameter.high):
+            other = {parameter.name: value}
+            if parameter.high == 1 and value == 1 - now and theirs != value:
+                yield Convention(_swapped(parameter.name, now), _cure(other, takes, params), other)
+            else:
+                says = f"{parameter.name} is {value:g} and not {now:g}"
+                yield Convention(says, _cure(other, takes, params), other, restated=(parameter.name,))
+    for first, second in itertools.combinations(loss.parameters, 2):
         for pair in itertools.product(USUAL, USUAL):
-            both = {each.name: pair[0], other_one.name: pair[1]}
-            if all(p.low <= both[p.name] <= p.high and both[p.name] != params[p.name] for p in (each, other_one)):
-                yield Convention(
-                    " and ".join(f"{k} is {v:g} and not {params[k]:g}" for k, v in both.items()), _cure(both, takes, params), both
-                )
+            both = {first.name: pair[0], second.name: pair[1]}
+            if all(p.low <= both[p.name] <= p.high and both[p.name] != params[p.name] for p in (first, second)):
+                says = " and ".join(f"{name} is {value:g} and not {params[name]:g}" for name, value in both.items())
+                yield Convention(says, _cure(both, takes, params), both, restated=tuple(both))
+
+
+def _swapped(name: str, now: float) -> str:
+    """A weight of class 1 that was given to class 0."""
+    factors = f": {_times((1 - now) / now)} the definition for target 1, {_times(now / (1 - now))} for target 0" if 0 < now < 1 else ""
+    return f"{name} and 1 - {name} are swapped{factors} ({name}={now:g})"
 
 
 def _cure(changed: Mapping[str, float], takes: Mapping[str, Any], params: Mapping[str, float]) -> str:
@@ -186,61 +246,56 @@ def _cure(changed: Mapping[str, float], takes: Mapping[str, Any], params: Mappin
     return f"{cure} makes both agree"
 
 
-def _factor(fitting: Fit, base: Convention, loss: Loss, params: Mapping[str, float]) -> str:
+def _factor(fit: Fit, base: Convention, loss: Loss) -> str:
     """A constant factor, or one for each class, between the values and a convention."""
-    points = fitting.seen.ordinary
     start = "it looks like " + (f"{base.says}, and " if base is not AS_IT_IS else "")
-    if constant := fitting.ratio(base, points):
+    if constant := fit.ratio(base):
         told = next((text for value, text in FACTORS.items() if math.isclose(value, constant, rel_tol=1e-6)), "")
         return f"{start}{told or f'{_times(constant)} the definition, everywhere: {RATE}'}."
     # Soft targets go with the negatives, as in CenterNet; where they do not, no factor for each class explains them.
-    positive, negative = (fitting.ratio(base, [each for each in points if (each.target == 1) == whole]) for whole in (True, False))
+    positive, negative = fit.ratio(base, lambda point: point.target == 1), fit.ratio(base, lambda point: point.target != 1)
     if not positive or not negative or math.isclose(positive, negative):
         return ""
     told = f"{_times(positive)} the definition for target 1, {_times(negative)} for target 0"
-    alpha = params.get("alpha", math.nan)
+    alpha = fit.params.get("alpha", math.nan)
     if loss.parameters and loss.parameters[0].high == 1 and 0 < alpha < 1 and "alpha" not in base.params:
-        if math.isclose(positive * alpha, negative * (1 - alpha), rel_tol=1e-6):
-            return f"{start}alpha is left out: {told} (alpha={alpha:g})."
-        if math.isclose(positive, 1, rel_tol=1e-6) and math.isclose(negative * (1 - alpha), 1, rel_tol=1e-6):
-            return f"{start}alpha weighs class 1 alone and class 0 has the weight 1: {told} (alpha={alpha:g})."
+        return f"{start}{_weights(positive * alpha, negative * (1 - alpha), alpha)}: {told} (alpha={alpha:g})."
     return f"{start}the classes have other weights: {told}."
 
 
-def _unexplained(fitting: Fit) -> str:
+def _weights(of_one: float, of_zero: float, alpha: float) -> str:
+    """What became of alpha, the weight of class 1 beside 1 - alpha of class 0, where the classes have these weights."""
+
+    def is_near(a: float, b: float) -> bool:
+        return math.isclose(a, b, rel_tol=1e-6)
+
+    if is_near(of_one, of_zero):
+        if is_near(of_one, 1):
+            return "alpha is left out"
+        return "alpha weighs both classes" if is_near(of_one, alpha) else f"both classes have the weight {of_one:.4g}"
+    if is_near(of_one, alpha) and is_near(of_zero, 1):
+        return "alpha weighs class 1 alone and class 0 has the weight 1"
+    return "the classes have other weights"
+
+
+def _unexplained(fit: Fit) -> str:
     """The point furthest off, in figures."""
-    worst = max(fitting.seen.ordinary, key=lambda each: abs(each.value - fitting.of(AS_IT_IS, each)))
-    hard = [each for each in fitting.seen.ordinary if each.target in (0.0, 1.0)]
-    what = "it treats soft targets in a way of its own" if fitting.agrees(AS_IT_IS, hard) else "it computes something else"
+    worst = max(fit.samples.ordinary, key=lambda point: abs(point.value - fit.of(AS_IT_IS, point)))
+    hard = Fit(fit.formula, fit.params, fit.samples.hard())
+    what = "it treats soft targets in a way of its own" if hard.holds(AS_IT_IS) else "it computes something else"
     return (
         f"{what}: {worst.value:.6g} at logit {worst.logit:g}, target {worst.target:g}, where the definition has "
-        f"{fitting.of(AS_IT_IS, worst):.6g}, and no known convention explains it; --formula file.py:function states its own formula."
+        f"{fit.of(AS_IT_IS, worst):.6g}, and no known convention explains it; --formula file.py:function states its own formula."
     )
 
 
-def _guarded(fitting: Fit) -> str:
-    """What agrees at ordinary logits may be held at far ones."""
-    guard = _guard_of(fitting, AS_IT_IS)
-    return _sentence(AS_IT_IS, guard) if guard != NO_GUARD else ""
-
-
-def _guard_of(fitting: Fit, convention: Convention) -> Guard:
-    seen = fitting.seen
-    if not seen.far or fitting.agrees(convention, seen.far):
-        return NO_GUARD
-    for guard in GUARDS:
-        if fitting.agrees(replace(convention, guard=guard), seen.ordinary + seen.far):
-            return guard
-    return NO_GUARD
-
-
-def _sentence(convention: Convention, guard: Guard) -> str:
+def _said(convention: Convention, guard: Guard) -> Diagnosis:
     cure = f"; {convention.cure}" if convention.cure else ""
     if guard == NO_GUARD:
-        return f"it looks like {convention.says}{cure}."
-    if convention.says == AS_IT_IS.says:
-        return f"it looks like {guard.words}."
-    return f"it looks like {convention.says}, and {guard.words}{cure}."
+        return Diagnosis(f"it looks like {convention.says}{cure}.", convention.restated, convention.changes)
+    if convention is AS_IT_IS:
+        return Diagnosis(f"it looks like {guard.words}.", changes=1)
+    return Diagnosis(f"it looks like {convention.says}, and {guard.words}{cure}.", changes=1 + convention.changes)
 
 
 def _logit(p: float) -> float:

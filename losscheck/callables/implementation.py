@@ -14,7 +14,7 @@ from losscheck.core.call_spec import CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, Loss, Published
 
-__all__ = ["own_implementation"]
+__all__ = ["accepted", "own_implementation", "tried_in"]
 
 # Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
 USUAL_AXES = ("", "N,C", "B,C,H,W")
@@ -39,8 +39,8 @@ def own_implementation(spec: str, loss: Loss, call_spec: CallSpec, backends: tup
 def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[str, ...]) -> Implementation:
     from losscheck.callables.formulas import own_formula
 
-    backend, adapted = _accepted(own, call_spec, backends)
-    probe = adapted.probe(*_like(backend))
+    backend, adapted = accepted(own, call_spec, backends)
+    probe = adapted.probe(*tried_in(backend))
     formula = own_formula(call_spec, loss) if call_spec.formula and call_spec.formula != loss.name else None
     return Implementation(
         loss=loss.name,
@@ -63,7 +63,7 @@ def _published(adapted: Adapted, probe: Probe, loss: Loss) -> Published | None:
     return Published(adapted.unknown, loss.reduction) if probe.reduces else None
 
 
-def _accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[str, Adapted]:
+def accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[str, Adapted]:
     """torch when it takes tensors of some shape, else numpy when it takes arrays; when neither, its rows tell what it raises."""
     wanted = [each for each in ("torch", "numpy") if not backends or each in backends]
     if not wanted:
@@ -73,12 +73,12 @@ def _accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple
     for backend in here:
         for axes in [call_spec.axes] if call_spec.axes else USUAL_AXES:
             adapted = Adapted(own, replace(call_spec, axes=axes)) if axes != call_spec.axes else first
-            if not adapted.probe(*_like(backend)).failure:
+            if not adapted.probe(*tried_in(backend)).failure:
                 return backend, adapted
     return here[0] if here else wanted[0], first
 
 
-def _like(backend: str) -> tuple[Any, Any]:
+def tried_in(backend: str) -> tuple[Any, Any]:
     """The framework, and an array of the dtype in which a callable is tried out."""
     xp = importlib.import_module(backend)
     return xp, xp.zeros(1, dtype=xp.float32)

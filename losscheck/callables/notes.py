@@ -28,45 +28,46 @@ def notes_on(question: Request | SweepQuestion) -> tuple[str, ...]:
     """Sentences about the callables of a question, after they were judged; none for what is registered."""
     said: dict[str, None] = {}
     losses = _losses(question)
-    for one in select(losses, question.impl, question.backends, question.call_spec) if losses else []:
-        if isinstance(one.function, Adapted):
-            loss = next(each for each in losses if each.name == one.loss)
-            said |= dict.fromkeys(f"{one.name}: {sentence}" for sentence in _notes(loss, one, one.function, question))
+    for implementation in select(losses, question.impl, question.backends, question.call_spec) if losses else []:
+        if isinstance(adapted := implementation.function, Adapted):
+            loss = next(loss for loss in losses if loss.name == implementation.loss)
+            notes = _notes(loss, implementation, adapted, question)
+            said |= dict.fromkeys(f"{implementation.name}: {sentence}" for sentence in notes)
     return tuple(said)
 
 
 def _losses(question: Request | SweepQuestion) -> list[Loss]:
-    return [each if isinstance(each, Loss) else loss_of(each, question.call_spec) for each in question.losses]
+    return [loss if isinstance(loss, Loss) else loss_of(loss, question.call_spec) for loss in question.losses]
 
 
-def _notes(loss: Loss, one: Implementation, adapted: Adapted, question: Request | SweepQuestion) -> Iterator[str]:
-    from losscheck.callables.diagnose import recognise
+def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, question: Request | SweepQuestion) -> Iterator[str]:
+    from losscheck.callables.diagnose import NOTHING, diagnose
 
     params = loss.resolve_own(question.params, FLOAT64)
     probes = [*adapted.probes.values()]
     known = _disagreeing(adapted, params)
-    explained = "" if any(each.random for each in probes) else recognise(loss, one, params)
-    if explained and not any(explained.startswith(f"it looks like {name} is ") for name in known):
-        yield explained
+    diagnosis = NOTHING if any(probe.random for probe in probes) else diagnose(loss, implementation, params)
+    if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
+        yield diagnosis.sentence
     yield from known.values()
     whole = getattr(question, "reduction", "none") == "published"
     yield from dict.fromkeys(sentence for probe in probes for sentence in _odd(probe, loss, whole))
     if adapted.call_spec.axes != question.call_spec.axes:
         yield f"it refuses logits of one axis, so they were laid out as [{adapted.call_spec.axes}]; --axes says another shape."
-    yield f"called with {'torch tensors' if one.backends == ('torch',) else 'numpy arrays'} as {_call(adapted)}."
+    yield f"called with {'torch tensors' if implementation.backends == ('torch',) else 'numpy arrays'} as {_call(adapted)}."
 
 
 def _disagreeing(adapted: Adapted, params: dict[str, float]) -> dict[str, str]:
     """For each parameter of the definition that the callable has under the same name with another value, a sentence."""
-    given, found = dict(adapted.call_spec.keywords), {}
+    given, sentences = dict(adapted.call_spec.keywords), {}
     for name, value in adapted.constants().items():
         if name in params and isinstance(value, int | float) and not math.isclose(value, params[name], rel_tol=1e-12):
             whose = f"--kw {name}={value_text(value)}" if name in given else f"its default {name}={value_text(value)}"
-            found[name] = (
+            sentences[name] = (
                 f"it is called with {whose}, the definition has {name}={params[name]:g}; "
                 f"--param {name}={value_text(value)} or --kw {name}={params[name]:g} makes both agree."
             )
-    return found
+    return sentences
 
 
 def _odd(probe: Probe, loss: Loss, whole: bool) -> Iterator[str]:
@@ -97,11 +98,11 @@ def _call(adapted: Adapted) -> str:
     call_spec = adapted.call_spec
     keywords = [f"{name}={value_text(value)}" for name, value in call_spec.keywords]
     arguments: list[Any] = []
-    for each in call_spec.arguments():
-        what = each.slot or value_text(each.value)
-        if each.slot == "logits" and call_spec.input == "probabilities":
+    for argument in call_spec.arguments():
+        what = argument.slot or value_text(argument.value)
+        if argument.slot == "logits" and call_spec.input == "probabilities":
             what = "sigmoid(logits)"
-        arguments.append(f"{each.name}={what}" if each.name else what)
+        arguments.append(f"{argument.name}={what}" if argument.name else what)
     built = f"{adapted.own.name}({', '.join(keywords)})" if adapted.is_class else adapted.own.name
     pick = f", of which {call_spec.pick} was picked" if call_spec.pick else ""
     axes = f", both of the shape [{call_spec.axes}]" if call_spec.axes else ""

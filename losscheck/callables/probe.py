@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from losscheck.backends import LANES
 from losscheck.callables.loading import OwnCallError, silence
 
 __all__ = ["Probe", "probe_callable", "vmap_agrees"]
 
-POINTS = 64  # as many as an elementwise batch has at the least (backends.blocks.LANES)
+POINTS = LANES  # as many as an elementwise batch has at the least
 CLOSE = 1e-2  # a mean is told from a sum by a factor of 64 and survives the sums of 16-bit dtypes
 
 

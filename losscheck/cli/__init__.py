@@ -22,6 +22,7 @@ _COMMANDS = {
     "sweep": "A range of logits, sampled or every float: where each implementation breaks.",
     "merge": "The report of a sweep whose shards ran apart.",
     "gate": "YAML cases against budgets and baselines: exit 0 holds, 1 broken, 2 could not judge.",
+    "explain": "What a word of the outputs means, an example that runs, what to write instead.",
     "schema": "The JSON Schema of case files, for editors.",
     "list": "The losses, implementations, parameters, backends and devices there are.",
     "doctor": "Versions, devices, how subnormals are handled, what is missing and how to get it.",

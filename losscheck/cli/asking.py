@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["asked_losses", "max_ulp", "reproduce", "tell_of_autocast", "tell_of_extras"]
 
 # Options that say how and where to report, not what is asked.
-_NOT_ASKED = {"quiet", "no_progress", "resume", "jobs", "output", "format", "plot", "shard"}
+_NOT_ASKED = {"quiet", "verbose", "no_progress", "resume", "jobs", "output", "format", "plot", "shard"}
 
 
 def asked_losses(given: dict[str, Any], targets: list[float]) -> list[Loss]:

@@ -29,6 +29,10 @@ from losscheck.renderers import GATE_FORMATS, SUFFIXES
 @click.option("--allow-worse", is_flag=True, help="With --update-baseline: record worse figures too.")
 @click.option("--check", is_flag=True, help="Only read the case files: nothing is judged, no framework is loaded.")
 @click.option("--no-import", is_flag=True, help="Refuse cases that name package.module:function.")
+@click.option("--init", metavar="SPEC", default=None, help="Write a case file that holds today, for file.py:name; needs --loss.")
+@click.option("--loss", metavar="NAME", default=None, help="With --init: the loss that it is to compute.")
+@click.option("--kw", multiple=True, metavar="NAME=VALUE", help="With --init: a keyword of the callable, typed as YAML; repeatable.")
+@click.option("--param", multiple=True, metavar="NAME=VALUE", help="With --init: a parameter of the loss; repeatable.")
 @click.option("-v", "--verbose", is_flag=True, help="Every row, and everything that does not hold.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes on standard error.")
 def COMMAND(**given: Any) -> int:
@@ -41,6 +45,7 @@ def COMMAND(**given: Any) -> int:
     losscheck gate
     losscheck gate cases/worked_examples.yaml -v
     losscheck gate --format github --output junit.xml --output markdown:summary
+    losscheck gate --init focal.py:FocalLoss --loss weighted-focal
     """
     return run(**given)
 
@@ -49,6 +54,10 @@ def run(**given: Any) -> int:
     from losscheck.gate.load import CaseError, case_files, load
     from losscheck.renderers.github import problem_annotations
 
+    if given["init"]:
+        return _init(given)
+    if lone := next((name for name in ("loss", "kw", "param") if given[name]), None):
+        raise UserError(f"--{lone} belongs to --init", "cases name their losses themselves; leave it out")
     outputs = [_output(text) for text in given["output"]]
     if given["allow_worse"] and not given["update_baseline"]:
         raise UserError("--allow-worse belongs to --update-baseline", "add it, or leave --allow-worse out")
@@ -70,6 +79,38 @@ def run(**given: Any) -> int:
     # Beside a single file lie others, whose rows the same baseline keeps; and a folder of baselines may serve several of cases.
     complete = len(chosen) == len(loaded) and not given["baseline"] and all(Path(each).is_dir() for each in given["paths"])
     return _judge(chosen, complete=complete, outputs=outputs, given=given)
+
+
+def _init(given: dict[str, Any]) -> int:
+    """Write the first case file of an implementation."""
+    from losscheck.cli import options
+    from losscheck.core.call_spec import keywords_of
+    from losscheck.core.files import write_new
+    from losscheck.core.registry import loss_named
+    from losscheck.gate.init import case_text, slug_of
+
+    if not given["loss"]:
+        raise UserError("--init needs to know which loss it is", "add --loss, such as --loss bce; `losscheck list` names them")
+    if len(given["paths"]) > 1:
+        raise UserError(f"--init writes one file, and {len(given['paths'])} are named", "name one, or none for cases/NAME.yaml")
+    loss = loss_named(given["loss"])
+    sys.path.insert(0, str(Path.cwd()))
+    path = Path(given["paths"][0]) if given["paths"] else Path("cases") / f"{slug_of(given['init'])}.yaml"
+    if path.is_dir():
+        path = path / f"{slug_of(given['init'])}.yaml"
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{path} is no name of a case file", "end it in .yaml")
+    if path.exists():
+        raise UserError(f"{path} exists already", "give another file: losscheck gate --init ... other.yaml")
+    keywords, params = dict(keywords_of(given["kw"])), options.parse_params(given["param"], [loss])
+    text = case_text(given["init"], loss.name, keywords, params, path, shlex.join(["losscheck", *sys.argv[1:]]))
+    if not given["paths"]:
+        path.parent.mkdir(exist_ok=True)
+    write_new(path, text)
+    note(f"{path} written; it holds today: losscheck gate {shlex.quote(str(path))}", given["quiet"])
+    if "recorded: true" in text:
+        note("where no limit would say anything it asks for a record: losscheck gate --update-baseline", given["quiet"])
+    return 0
 
 
 def _chosen(loaded: list[Any], globs: tuple[str, ...]) -> list[Any]:

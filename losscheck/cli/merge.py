@@ -16,6 +16,7 @@ from losscheck.cli.failing import fail_on, failed
 @options.failing
 @click.option("--plot", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (extra `plot`).")
 @options.output
+@click.option("-v", "--verbose", is_flag=True, help="Every backend, target and region.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes on standard error.")
 def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     """The report of a sweep whose shards ran apart, from the files that `sweep --shard I/N --output FILE` wrote.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from losscheck.core.errors import UserError
 @options.failing
 @click.option("--plot", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (extra `plot`).")
 @options.output
+@click.option("-v", "--verbose", is_flag=True, help="Every backend, target and region.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")
 @click.option("-q", "--quiet", is_flag=True, help="No notes and no progress on standard error.")
 def COMMAND(**given: Any) -> int:
@@ -123,6 +125,7 @@ def finish(report: Any, given: dict[str, Any]) -> None:
     """The plot and the report, where they were asked to go."""
     from losscheck.renderers import render
 
+    report = replace(report, verbose=given["verbose"])
     if given.get("plot"):
         from losscheck.renderers.plot import draw
 

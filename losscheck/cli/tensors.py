@@ -71,8 +71,6 @@ def _refuse_points(given: dict[str, Any]) -> None:
         raise UserError("--shape was given with --tensors", "leave it away: a dump has the shape it was dumped with")
     if any(mode != "eager" for mode in given["mode"]):
         raise UserError("--mode was given with --tensors", "leave it away: a dump is judged eagerly; --logit takes all modes")
-    if options.chosen_format(given["format"], given["output"]) == "html":
-        raise UserError("--format html shows sweeps", "use --format markdown or json for a dump")
 
 
 def _was_given(name: str) -> bool:

@@ -183,7 +183,7 @@ class Format:
         if math.isinf(rounded):
             raise UserError(
                 f"{what} {text} is beyond the largest {self.name} ({self.shortest(self.largest)})",
-                "write 'inf' if infinity is meant, or choose a wider --dtype",
+                "write 'inf' if infinity is meant, or choose a wider dtype",
             )
         return -0.0 if rounded == 0 and cleaned.startswith("-") else rounded
 

@@ -32,6 +32,8 @@ __all__ = [
 MATERIAL_GRADIENT = 2.0**-10
 # A correctly rounded result is within u of itself and a careful chain of operations within some u: that is no fault.
 NOISE = 4.0
+# The default limit, 8 ulp, is at most 16u of a number: what a careful implementation reaches is no fault. It binds in bfloat16 alone.
+CAREFUL = 16.0
 # Off by this part, a curve that somebody watches, or a step that an optimiser takes, reads as another.
 MATERIAL_ERROR = 0.01
 # Off by more than half of itself, a gradient is a step of another kind: the wrong way, half as far, half as far again.
@@ -193,19 +195,24 @@ def effect_rules(xp: Namespace, loss: Any, exact_loss: Any, grad: Any, exact_gra
 
 
 def _loss_code(xp: Namespace, value: Any, exact: Any, scale: Scale) -> Any:
-    size = xp.absolute(exact)
+    size, error = xp.absolute(exact), xp.absolute(value - exact)
     counted = xp.where(size <= scale.loss_at_zero, scale.loss_at_zero, size)
-    fine = xp.absolute(value - exact) <= scale.loss_tolerance * counted
-    return _finite(xp, value, exact, xp.where(fine, _code(Effect.SOUND), _code(Effect.MISSTATES)), scale.loss_dtype)
+    code = _misstated(xp, error, size, scale.loss_tolerance * counted, scale.loss_dtype)
+    return _finite(xp, value, exact, code, scale.loss_dtype)
 
 
 def _gradient_code(xp: Namespace, value: Any, exact: Any, scale: Scale) -> Any:
     size, error = xp.absolute(exact), xp.absolute(value - exact)
-    code = xp.where(error <= scale.gradient_tolerance, _code(Effect.SOUND), _code(Effect.MISSTATES))
+    code = _misstated(xp, error, size, scale.gradient_tolerance, scale.grad_dtype)
     # A gradient of the wrong sign is off by more than all of itself, hence by more than half.
     wrong = xp.where(xp.absolute(value) <= 0.0, _code(Effect.DEAD), _code(Effect.MISDIRECTS))
     aimed = xp.where(error <= MISDIRECTING * size, code, wrong)
     return _finite(xp, value, exact, xp.where(size >= scale.material_gradient, aimed, code), scale.grad_dtype)
+
+
+def _misstated(xp: Namespace, error: Any, size: Any, tolerance: Any, dtype: Format) -> Any:
+    careful = xp.where(error <= CAREFUL * _noise(dtype) * size, _code(Effect.SOUND), _code(Effect.MISSTATES))
+    return xp.where(error <= tolerance, _code(Effect.SOUND), careful)
 
 
 def _finite(xp: Namespace, value: Any, exact: Any, code: Any, dtype: Format) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from losscheck.core.errors import UserError
 
-__all__ = ["write_atomically"]
+__all__ = ["write_atomically", "write_new"]
 
 
 def write_atomically(target: Path, text: str) -> None:
@@ -39,6 +39,21 @@ def write_atomically(target: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             if temporary is not None:
                 temporary.unlink()
+        raise UserError(f"cannot write {target}: {error.strerror or error}", "mend that, or choose another file") from None
+
+
+def write_new(target: Path, text: str) -> None:
+    """Write a file that must not be there yet.
+
+    Raises:
+        UserError: when it exists, when its folder is missing, or when it cannot be written.
+    """
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UserError(f"{target} exists already", "give another file, or move that one away") from None
+    except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}", "mend that, or choose another file") from None
 
 

@@ -9,10 +9,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["focal_slope", "focal_term", "power_of_complement", "power_of_sigmoid", "sigmoid", "softplus", "weighted"]
+from losscheck.core.dtypes import Format, format_named
 
+__all__ = [
+    "cross_entropy",
+    "cross_entropy_slope",
+    "focal_slope",
+    "focal_term",
+    "power_of_complement",
+    "power_of_sigmoid",
+    "sigmoid",
+    "softplus",
+    "weighted",
+]
+
+LN2 = math.log(2.0)
 # s(x) is 1 in every format from 37.43 = 54 ln 2 on, and s'(x) x is below half an ulp of 1 from 42 on.
 SATURATED = 64
+# In units of the smallest subnormal: what is larger is not rounded to 0 by one rounding too many.
+FADING = 4
 
 
 def _exp(xp: Any, x: Any) -> Any:
@@ -22,25 +37,63 @@ def _exp(xp: Any, x: Any) -> Any:
     return xp.exp(x)
 
 
-def _decay(xp: Any, x: Any) -> Any:
+def decay(xp: Any, x: Any) -> Any:
     """exp(-|x|), with derivative exp(x) at 0, where |x| itself would give autograd a zero."""
     return _exp(xp, xp.where(x > 0, -x, x))
 
 
 def softplus(xp: Any, x: Any) -> Any:
     """log(1 + e^x) = max(x, 0) + log1p(exp(-|x|)), a sum of terms of one sign; softplus'(0) = 1/2."""
-    return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(_decay(xp, x))
+    return xp.where(x > 0, x, xp.zeros_like(x)) + xp.log1p(decay(xp, x))
 
 
 def sigmoid(xp: Any, x: Any) -> Any:
     """1 / (1 + e^-x): the numerator is 1 or e, so that a small result keeps all its bits."""
-    e = _decay(xp, x)
+    e = decay(xp, x)
     return xp.where(x > 0, xp.ones_like(e), e) / (1 + e)
 
 
 def weighted(xp: Any, weight: Any, term: Any) -> Any:
     """weight * term, and 0 where the weight is exactly 0, also when the term is infinite."""
     return xp.where(weight == 0, xp.zeros_like(term), weight * term)
+
+
+def cross_entropy(xp: Any, x: Any, z: Any, pos_weight: float) -> Any:
+    """w z softplus(-x) + (1-z) softplus(x), a sum of terms of one sign, whose slopes cancel beside the minimum.
+
+    There it is written with softplus(x) + softplus(-x) = 2 log(2 cosh(x/2)), of slope tanh(x/2), and their difference x.
+    """
+    positive = weighted(xp, pos_weight * z, softplus(xp, -x))
+    apart = positive + weighted(xp, 1 - z, softplus(xp, x))
+    near = _cancels(xp, x, z, pos_weight)
+    level, tilt = _level_and_tilt(z, pos_weight)
+    within = xp.where(near, x, xp.zeros_like(x))
+    centred = level * (2 * (xp.log(xp.cosh(within / 2)) + xp.full_like(x, LN2))) + tilt * within
+    return xp.where(near, centred, apart)
+
+
+def cross_entropy_slope(xp: Any, x: Any, z: Any, pos_weight: float) -> Any:
+    """(1-z) s(x) - w z s(-x), or where its terms cancel (1 + (w-1) z)/2 tanh(x/2) + (1 - (w+1) z)/2."""
+    apart = (1 - z) * sigmoid(xp, x) - pos_weight * z * sigmoid(xp, -x)
+    level, tilt = _level_and_tilt(z, pos_weight)
+    return xp.where(_cancels(xp, x, z, pos_weight), level * xp.tanh(x / 2) + tilt, apart)
+
+
+def _level_and_tilt(z: Any, pos_weight: float) -> tuple[Any, Any]:
+    """Half the sum and half the difference of the two weights; the difference is exact wherever w = 1 and z >= 1/4."""
+    return (1 + (pos_weight - 1) * z) / 2, (1 - (pos_weight + 1) * z) / 2
+
+
+def _cancels(xp: Any, x: Any, z: Any, pos_weight: float) -> Any:
+    """Are the terms of the centred slope less than half as large as those of the plain one? For hard targets they never are.
+
+    Both are compared without their common factor 1 / (1 + e), e = exp(-|x|).
+    """
+    e = decay(xp, x)
+    negative, positive = 1 - z, pos_weight * z
+    level, tilt = _level_and_tilt(z, pos_weight)
+    apart = xp.where(x > 0, negative + positive * e, negative * e + positive)
+    return (level * (1 - e) + abs(tilt) * (1 + e)) * 2 < apart
 
 
 def power_of_sigmoid(xp: Any, x: Any, exponent: float) -> Any:
@@ -52,7 +105,7 @@ def power_of_sigmoid(xp: Any, x: Any, exponent: float) -> Any:
     """
     if math.frexp(exponent)[0] == 0.5:
         below = xp.where(x > 0, xp.zeros_like(x), x)
-        return _exp(xp, exponent * below) / (1 + _decay(xp, x)) ** exponent
+        return _exp(xp, exponent * below) / (1 + decay(xp, x)) ** exponent
     s = sigmoid(xp, x)
     if xp.__name__ == "numpy":
         return s**exponent
@@ -76,28 +129,53 @@ def power_of_complement(xp: Any, z: Any, exponent: float) -> Any:
     return xp.asarray((1 - xp.asarray(z, dtype=xp.float64)) ** float(exponent), dtype=z.dtype)
 
 
-def focal_term(xp: Any, x: Any, exponent: float) -> Any:
-    """s(x)^g softplus(x), the loss of being sure of the wrong class at logit x.
+def focal_term(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
+    """weight s(x)^g softplus(x), the loss of being sure of the wrong class at logit x.
 
-    The weight's logit is held at SATURATED: beyond it s is 1, and the slope through s, which is
+    The sigmoid's logit is held at SATURATED: beyond it s is 1, and the slope through s, which is
     g s^g s(-x) softplus(x), would be formed as huge * 0.
     """
     if exponent == 0:
-        return softplus(xp, x)
-    return power_of_sigmoid(xp, _held(xp, x), exponent) * softplus(xp, x)
+        return weighted(xp, weight, softplus(xp, x))
+    term = weighted(xp, weight, power_of_sigmoid(xp, _held(xp, x), exponent) * softplus(xp, x))
+    e = decay(xp, x)
+    fades = (x < 0) & (e >= format_of(x).smallest_normal) & (abs(term) < _fading(x))
+    return xp.where(fades, _fading_term(xp, xp.where(fades, x, -xp.ones_like(x)), exponent, weight), term)
 
 
-def focal_slope(xp: Any, x: Any, exponent: float) -> Any:
-    """The derivative of :func:`focal_term`: s(x)^g (g s(-x) softplus(x) + s(x)), every term positive."""
+def _fading_term(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
+    """The same for x < 0 where the result is subnormal, as e^g (log1p(e) / (1 + e)^g) with e = exp(x).
+
+    The slope is then e times a sum of normal numbers, rounded once; a sum of two subnormal products can round to 0 twice.
+    """
+    e = _exp(xp, x)
+    return e**exponent * (weight * (xp.log1p(e) / (1 + e) ** exponent))
+
+
+def focal_slope(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
+    """The derivative of :func:`focal_term`: weight s(x)^g (g s(-x) softplus(x) + s(x)), every term positive."""
     if exponent == 0:
-        return sigmoid(xp, x)
-    e = _decay(xp, x)
+        return weight * sigmoid(xp, x)
+    e = decay(xp, x)
     over = exponent * xp.where(x > 0, e * softplus(xp, _held(xp, x)), xp.log1p(e)) + xp.where(x > 0, xp.ones_like(e), e)
     if math.frexp(exponent)[0] == 0.5:
         # 1 / (1 + e)^(g+1) as one exponential: 1 + e is rounded nowhere, so nothing multiplies its error by g + 1.
         below = xp.where(x > 0, xp.zeros_like(x), x)
-        return _exp(xp, exponent * below) * (_exp(xp, -(exponent + 1) * xp.log1p(e)) * over)
-    return power_of_sigmoid(xp, x, exponent) * (over / (1 + e))
+        power, rest = _exp(xp, exponent * below), _exp(xp, -(exponent + 1) * xp.log1p(e)) * over
+    else:
+        power, rest = power_of_sigmoid(xp, x, exponent), over / (1 + e)
+    slope = weight * (power * rest)
+    return xp.where(abs(slope) < _fading(x), power * (weight * rest), slope)
+
+
+def _fading(x: Any) -> float:
+    """Results below this are made with one rounding, at the end: two could make 0 of a single subnormal."""
+    return FADING * format_of(x).smallest_subnormal
+
+
+def format_of(x: Any) -> Format:
+    """The format of an array's dtype, whose name torch puts after its own."""
+    return format_named(str(x.dtype).removeprefix("torch."))
 
 
 def _held(xp: Any, x: Any) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "Landmark",
     "Loss",
     "Parameter",
+    "Promise",
     "Published",
     "implementation",
     "logistic_landmarks",
@@ -81,6 +82,8 @@ class Loss:
         targets: the values swept by default, all of them in the domain.
         reduction: the reduction that belongs to the definition (a name in ``losscheck.core.reductions``).
         hard_targets: only 0 and 1 are in the domain; otherwise all of [0, 1] is.
+        why_hard: what to do instead, for who gives a soft target.
+        soft_minimum: at a soft target the loss has its minimum at a finite logit, beside which its gradient is ill conditioned.
         landmarks: ``landmarks(format, **params)``, where implementations of this loss change behaviour.
         source: where the definition comes from.
     """
@@ -97,6 +100,7 @@ class Loss:
     source: str
     hard_targets: bool = False
     why_hard: str = ""
+    soft_minimum: bool = False
 
     def resolve(self, given: Mapping[str, float], dtype: Format) -> dict[str, float]:
         """All parameters, defaults filled in, rounded to the dtype so that everyone uses the same constants.
@@ -157,6 +161,25 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """How accurate an implementation is: the largest |ulp| of loss and gradient, on numpy and by PyTorch's autograd.
+
+    The tests hold it to that at every target, wherever the exact value is a normal number. At soft targets of a loss with a
+    ``soft_minimum`` the bound is multiplied by 1 + c, c = |x f'(x) / f(x)| being the condition of the quantity f: one ulp of
+    the logit moves it by c ulp, whatever the implementation.
+
+    Attributes:
+        ulp: by dtype, at the default parameters.
+        why: where the figures come from.
+        other: ``other(**params)``, the bound in float32 at any other parameters; None where nothing is promised.
+    """
+
+    ulp: Mapping[str, float] = field(hash=False)  # implementations are keys of what is remembered
+    why: str
+    other: Callable[..., float] | None = None
+
+
+@dataclass(frozen=True)
 class Implementation:
     """One way to compute a loss in floating point.
 
@@ -173,6 +196,7 @@ class Implementation:
         published: the whole as published, when it is more than the elements under the loss's own reduction.
         ignores: parameters of the loss that it has no way to take.
         note: in words, how its formula differs from the definition.
+        promise: how accurate it is, for one that the tests hold to it; every loss has such a ``stable``.
         library: the module given as ``xp`` where it is not the backend's own: optax on jax.
         module: where it is defined.
         own: a callable of the user's, named on the command line: whatever it raises is an answer about it.
@@ -189,6 +213,7 @@ class Implementation:
     published: Published | None = None
     ignores: tuple[str, ...] = ()
     note: str = ""
+    promise: Promise | None = None
     library: str = ""
     module: str = field(default="", compare=False)
     own: bool = False

@@ -83,8 +83,8 @@ def registered(chosen: Sequence[Loss], patterns: Sequence[str], backends: Sequen
         if not any(fnmatch.fnmatchcase(each.name, pattern) for each in candidates):
             names = {each.name for each in candidates}
             if pattern.endswith(".py"):
-                raise UserError(f"--impl {pattern!r} names a file and no function in it", f"write --impl {pattern}:FUNCTION")
-            raise UserError(f"no implementation of {', '.join(sorted(of))} matches --impl {pattern!r}", nearest(pattern.strip("*"), names))
+                raise UserError(f"{pattern!r} names a file and no function in it", f"write --impl {pattern}:FUNCTION")
+            raise UserError(f"no implementation of {', '.join(sorted(of))} matches {pattern!r}", nearest(pattern.strip("*"), names))
     matching = [each for each in candidates if not patterns or any(fnmatch.fnmatchcase(each.name, glob) for glob in patterns)]
     running = [each for each in matching if not backends or set(backends) & set(each.backends)]
     if not running:

@@ -10,7 +10,7 @@ from losscheck.core.batch_rows import TensorBatch, TensorRow
 from losscheck.core.results import BitDifference, Difference, PointRow, SweepRow
 from losscheck.core.verdict import CaseRow
 
-__all__ = ["SCHEMA_VERSION", "Report"]
+__all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
 
 SCHEMA_VERSION = 1
 
@@ -40,3 +40,20 @@ class Report:
     verbose: bool = False
     definitions: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def job(self) -> str:
+        """What was done, as the formats know it: ``compare`` of a dumped batch is ``tensors``."""
+        return "tensors" if self.batches or self.tensors else self.command
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What there is and what works here: the facts of `losscheck list` and `losscheck doctor`."""
+
+    command: str
+    facts: Mapping[str, Any]
+
+    @property
+    def job(self) -> str:
+        return self.command

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from losscheck.core.absence import Absence
+from losscheck.core.effect import EffectFinding
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
 
@@ -38,8 +40,11 @@ class Row:
         quantity: ``loss`` or ``grad`` (d loss / d logit).
         params: all parameters of the loss, as rounded to the dtype.
         mode: how it was run (backends.MODES).
-        logit_dtype: the dtype of the logits where it is not ``dtype``: autocast does that.
-        reason: why there is nothing to tell, or less than was asked.
+        logit_dtype: the dtype of the logits where it is not ``dtype``: what promotes it does that, and autocast.
+        reason: why there is nothing to tell, or less than was asked, for people.
+        absence: the kind of the reason, for code; None where there is a result.
+        effect: what its point, or the worst of its points, does to training, loss and gradient together; None where that
+            was not judged: reductions, and logits that are infinite or NaN.
     """
 
     loss: str
@@ -52,6 +57,8 @@ class Row:
     mode: str = "eager"
     logit_dtype: str = ""
     reason: str = ""
+    effect: EffectFinding | None = None
+    absence: Absence | None = None
 
     @property
     def given_dtype(self) -> str:
@@ -63,12 +70,6 @@ class Row:
         """'stable numpy float32 cpu': what was judged, in the order of the tables; the mode where it is not eager."""
         mode = "" if self.mode == "eager" else f" {self.mode}"
         return f"{self.implementation} {self.backend} {self.dtype} {self.device}{mode}"
-
-    @property
-    def failed(self) -> bool:
-        """Did anything of it come out wrong? Every family member has an ``outcome``, its severest."""
-        outcome: Outcome = self.outcome  # type: ignore[attr-defined]
-        return outcome.failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +104,10 @@ class PointRow(Row):
         ulp = abs(self.ulp) if self.ulp is not None else 0.0
         return (self.outcome.severity, -ulp)
 
+    @property
+    def failed(self) -> bool:
+        return self.outcome.failed
+
 
 @dataclass(frozen=True, kw_only=True)
 class CountedRow(Row):
@@ -125,6 +130,10 @@ class CountedRow(Row):
         """The severest outcome of its points."""
         seen = [outcome for outcome, count in self.counts.items() if count]
         return min(seen, key=lambda outcome: outcome.severity, default=Outcome.UNAVAILABLE)
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome.failed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ class CaseRow(CountedRow):
         deviation: the largest |deviation| of the own formula from the definition; None where it was not asked for.
         worst: the worst point that broke something, else the worst of all.
         exhaustive: every float of the range was judged.
+        source: the file and the line of the implementation where it is a callable of the user's; "" and 0 elsewhere.
     """
 
     case: str
@@ -60,6 +61,12 @@ class CaseRow(CountedRow):
     deviation: float | None = None
     exhaustive: bool = False
     worst: PointRow | None = None
+    source: tuple[str, int] = ("", 0)
+
+    @property
+    def source_place(self) -> str:
+        """'blog.py:7', as editors open it; empty where the source is not known."""
+        return "{}:{}".format(*self.source) if self.source[0] else ""
 
     @property
     def badness(self) -> tuple[int, int, float]:

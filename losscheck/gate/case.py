@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -18,13 +18,29 @@ from losscheck.core.errors import UserError
 from losscheck.core.literals import read_value
 from losscheck.gate.tree import Number
 
-__all__ = ["MOST_POINTS", "Budgets", "Case", "CaseFile", "Exhaustive", "Expect", "KnownFailure", "Points", "Range", "shown"]
+__all__ = [
+    "DTYPES",
+    "MOST_POINTS",
+    "QUANTITIES",
+    "Budgets",
+    "Case",
+    "CaseCallable",
+    "CaseExhaustive",
+    "CaseFile",
+    "CasePoints",
+    "CaseRange",
+    "Expect",
+    "KnownFailure",
+    "shown",
+]
 
 MOST_POINTS = 10**6  # that a shape may hold: each of them is a row
 DType = Literal["float64", "float32", "float16", "bfloat16"]
 Quantity = Literal["loss", "grad"]
 # Never allowed: `undecided` and `unavailable` are no results, and `inaccurate` is what max_ulp is for.
 AllowedOutcome = Literal["ok", "nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed"]
+DTYPES: tuple[str, ...] = get_args(DType)
+QUANTITIES: tuple[str, ...] = get_args(Quantity)
 FailedOutcome = Literal["nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed", "inaccurate"]
 
 
@@ -51,7 +67,7 @@ def _number(value: Any) -> str:
     try:
         FLOAT64.parse(text)
     except UserError as error:
-        raise _wrong(f"{error.problem.removeprefix('number ')}: {error.cure}".replace("--dtype", "dtype")) from None
+        raise _wrong(str(error)) from None
     return text
 
 
@@ -97,7 +113,7 @@ def _flag(value: Any) -> bool:
 def _constant(value: Any) -> Any:
     """A keyword as YAML 1.2 types it; lists as tuples, which can be hashed."""
     if isinstance(value, list):
-        return tuple(_constant(each) for each in value)
+        return tuple(_constant(item) for item in value)
     if isinstance(value, Number):
         return read_value(value)
     if value is None or isinstance(value, bool | str):
@@ -110,11 +126,18 @@ def _many(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _for_all(value: Any) -> Any:
-    """One number for every dtype."""
-    if isinstance(value, dict) and "" in value:
-        raise _wrong("an empty key names no dtype")
-    return value if isinstance(value, dict) else {"": value}
+def _limits(value: Any) -> Any:
+    """Limits by key and key within it, "" for all: a number, one for each dtype or quantity, or one for each of both."""
+    if not isinstance(value, dict):
+        return {"": {"": value}}
+    for names in (value, *(inner for inner in value.values() if isinstance(inner, dict))):
+        if "" in names:
+            raise _wrong("an empty key names no dtype and no quantity")
+        if set(names) & set(DTYPES) and set(names) & set(QUANTITIES):
+            raise _wrong(
+                "mixes dtypes and quantities, and both would limit the same results: write {loss: {float32: 5, float16: 2}, grad: 3}"
+            )
+    return {name: inner if isinstance(inner, dict) else {"": inner} for name, inner in value.items()}
 
 
 def shown(value: Any) -> str:
@@ -132,7 +155,6 @@ _NUMBER_SCHEMA: dict[str, Any] = {
     ]
 }
 _LIMIT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^\+?{_MAGNITUDE}$"}]}
-_DTYPES: list[str] = list(DType.__args__)  # type: ignore[attr-defined]
 
 Real = Annotated[str, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
 Limit = Annotated[float, BeforeValidator(_at_least_zero), WithJsonSchema(_LIMIT_SCHEMA)]
@@ -141,12 +163,22 @@ Count = Annotated[int, BeforeValidator(_count), WithJsonSchema({"type": "integer
 Size = Annotated[int, BeforeValidator(_sizes), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_POINTS})]
 Constant = Annotated[Any, BeforeValidator(_constant), WithJsonSchema({"type": ["number", "boolean", "string", "array"]})]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
+# A key says by itself whether it is a dtype or a quantity.
+_LimitKey = Literal["", "float64", "float32", "float16", "bfloat16", "loss", "grad"]
+
+
+def _by_name(names: tuple[str, ...], limit: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": dict.fromkeys(names, limit), "additionalProperties": False}
+
+
+def _either(names: tuple[str, ...], within: tuple[str, ...]) -> dict[str, Any]:
+    return _by_name(names, {"anyOf": [_LIMIT_SCHEMA, _by_name(within, _LIMIT_SCHEMA)]})
+
+
 Budgets = Annotated[
-    dict[Literal["", "float64", "float32", "float16", "bfloat16"], Limit],
-    BeforeValidator(_for_all),
-    WithJsonSchema(
-        {"anyOf": [_LIMIT_SCHEMA, {"type": "object", "properties": dict.fromkeys(_DTYPES, _LIMIT_SCHEMA), "additionalProperties": False}]}
-    ),
+    dict[_LimitKey, dict[_LimitKey, Limit]],
+    BeforeValidator(_limits),
+    WithJsonSchema({"anyOf": [_LIMIT_SCHEMA, _either(DTYPES, QUANTITIES), _either(QUANTITIES, DTYPES)]}),
 ]
 
 
@@ -162,7 +194,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Points(_Model):
+class CasePoints(_Model):
     """Single points: one target for all logits, or one each; rounded once to each dtype."""
 
     logits: Reals = Field(description="Decimal or hex numbers. A single one fills `shape`.")
@@ -170,7 +202,7 @@ class Points(_Model):
     shape: list[Size] = Field(default=[], min_length=1, description="The shape of the points for a reduction; default: one axis.")
 
 
-class Range(_Model):
+class CaseRange(_Model):
     """A sample of a range, its ends, its landmarks and their neighbours; every float of a 16-bit dtype."""
 
     low: Real
@@ -181,7 +213,7 @@ class Range(_Model):
     layout: Literal["body", "tail", "both"] = Field(default="body", description="Long tensors, tensors of 3, or both.")
 
 
-class Exhaustive(_Model):
+class CaseExhaustive(_Model):
     """Every float between two ends."""
 
     low: Real = "-inf"
@@ -190,10 +222,13 @@ class Exhaustive(_Model):
 
 
 class Expect(_Model):
-    """What must hold. What is not named is judged all the same: no outcome but `ok`, and no more than 8 ulp."""
+    """What must hold. What is not named is judged all the same: no outcome but `ok`, and no more than 8 ulp.
+
+    With `recorded: true` and neither `max_ulp` nor `outcomes`, the record alone judges.
+    """
 
     value: Reals = Field(default=[], description="The result, right to the digits printed here: one, or one for each point.")
-    max_ulp: Budgets = Field(default={}, description="The largest |ulp|; a number, or one for each dtype.")
+    max_ulp: Budgets = Field(default={}, description="The largest |ulp|; a number, or one for each dtype or quantity.")
     outcomes: list[AllowedOutcome] = Field(default=["ok"], min_length=1, description="Outcomes that are allowed beside `ok`.")
     max_deviation: Limit | None = Field(default=None, description="The largest |deviation| of the own formula from the definition.")
     monotone: Literal["increasing", "decreasing"] | None = Field(default=None, description="In the logit, for each target.")
@@ -204,6 +239,25 @@ class Expect(_Model):
     )
     recorded: Flag = Field(default=False, description="No worse than the baseline recorded for this kind of machine.")
 
+    @property
+    def judged_by_record(self) -> bool:
+        """Is the baseline all that judges outcomes and ulp? So it is for a loss that keeps no limit of its own."""
+        return self.recorded and not self.model_fields_set & {"max_ulp", "outcomes"}
+
+    def allows(self, outcome: str) -> bool:
+        return self.judged_by_record or outcome in self.outcomes
+
+    def limit(self, dtype: str, quantity: str) -> float:
+        """The |ulp| allowed of a quantity in a dtype."""
+        from losscheck.core.request import DEFAULT_MAX_ULP
+
+        limits: dict[str, dict[str, float]] = dict(self.max_ulp)  # type: ignore[arg-type]
+        if not limits:
+            return math.inf if self.judged_by_record else DEFAULT_MAX_ULP
+        # The keys of one level are of one kind, and "" is alone.
+        inner = next((limits[key] for key in (quantity, dtype, "") if key in limits), {})
+        return next((inner[key] for key in (quantity, dtype, "") if key in inner), DEFAULT_MAX_ULP)
+
 
 class KnownFailure(_Model):
     """The case fails, and is known to. It becomes a failure of the gate when it starts to hold."""
@@ -213,7 +267,7 @@ class KnownFailure(_Model):
     outcomes: list[FailedOutcome] = Field(default=[], min_length=1, description="What it fails with; anything else is a new failure.")
 
 
-class Callable(_Model):
+class CaseCallable(_Model):
     """How callables of your own are called; the same as the options of compare."""
 
     keywords: dict[str, Constant] = Field(default={}, description="Such as {gamma: 1.5, reduction: none}; of a class, when it is built.")
@@ -230,7 +284,7 @@ class Case(_Model):
     about: Text | None = Field(default=None, description="Where the claim comes from.")
     loss: Text
     implementations: Texts = Field(description="Names, globs, or package.module:function.")
-    callable: Callable | None = None
+    callable: CaseCallable | None = None
     params: dict[str, Real] = Field(default={}, description="Parameters of the loss; defaults where none is given.")
     backends: list[Text] = Field(default=[], min_length=1, description="Default: all that an implementation runs on.")
     dtypes: list[DType] = Field(default=["float32"], min_length=1)
@@ -238,9 +292,9 @@ class Case(_Model):
     modes: list[Text] = Field(default=["eager"], min_length=1, description="eager, compile, vmap, autocast:bfloat16.")
     quantities: list[Quantity] = Field(default=["loss", "grad"], min_length=1)
     reduction: Literal["none", "mean", "sum", "normalised", "published"] = "none"
-    points: Points | None = None
-    range: Range | None = None
-    exhaustive: Exhaustive | None = None
+    points: CasePoints | None = None
+    range: CaseRange | None = None
+    exhaustive: CaseExhaustive | None = None
     expect: Expect = Field(default_factory=Expect)
     known_failure: KnownFailure | None = None
 
@@ -255,13 +309,6 @@ class Case(_Model):
         given = self.callable
         keywords = tuple(given.keywords.items())
         return CallSpec(keywords, given.call, given.input, given.pick or "", given.axes or "")
-
-    def limit(self, dtype: str) -> float:
-        """The |ulp| allowed in a dtype."""
-        from losscheck.core.request import DEFAULT_MAX_ULP
-
-        budgets = self.expect.max_ulp
-        return budgets.get(dtype, budgets.get("", DEFAULT_MAX_ULP))  # type: ignore[call-overload, no-any-return]
 
 
 class CaseFile(_Model):

@@ -16,18 +16,18 @@ from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT64, FORMATS
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Implementation, Loss
-from losscheck.gate.case import MOST_POINTS, Case
+from losscheck.gate.case import DTYPES, MOST_POINTS, QUANTITIES, Case
 from losscheck.points.listed import check_domain, pair
 
-__all__ = ["Finding", "problems_of"]
+__all__ = ["Complaint", "problems_of"]
 
 # A path in the case and what is wrong there.
-Finding = tuple[tuple[str | int, ...], str]
+Complaint = tuple[tuple[str | int, ...], str]
 
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-def problems_of(case: Case, imports: bool = True) -> list[Finding]:
+def problems_of(case: Case, imports: bool = True) -> list[Complaint]:
     """Everything that is wrong with a case whose single values are right; ``imports`` false refuses own callables."""
     try:
         loss = registry.loss_named(case.loss)
@@ -37,13 +37,13 @@ def problems_of(case: Case, imports: bool = True) -> list[Finding]:
     return [*found, *_twice(case)]
 
 
-def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
+def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Complaint]:
     for n, name in enumerate(case.implementations):
         if not is_spec(name):
             try:
                 select([loss], [name])
             except UserError as error:
-                yield ("implementations", n), str(error).replace("--impl ", "")
+                yield ("implementations", n), str(error)
         elif not _CALLABLE.fullmatch(name) and not is_registered(name):
             yield ("implementations", n), f"{name!r} is not of the form package.module:function: a case runs only what can be imported"
         elif not imports:
@@ -59,14 +59,14 @@ def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Finding]:
         yield from _asking(("devices", n), lambda name=device: parse_device(name))
 
 
-def _asking(path: tuple[str | int, ...], ask: Any) -> Iterator[Finding]:
+def _asking(path: tuple[str | int, ...], ask: Any) -> Iterator[Complaint]:
     try:
         ask()
     except UserError as error:
         yield path, str(error)
 
 
-def _params(case: Case, loss: Loss) -> Iterator[Finding]:
+def _params(case: Case, loss: Loss) -> Iterator[Complaint]:
     known = {each.name: each for each in loss.parameters}
     for name, text in case.params.items():
         if name not in known:
@@ -75,7 +75,7 @@ def _params(case: Case, loss: Loss) -> Iterator[Finding]:
             yield from _asking(("params", name), lambda each=known[name], value=text: each.check(FLOAT64.parse(value)))
 
 
-def _domain(case: Case, loss: Loss) -> Iterator[Finding]:
+def _domain(case: Case, loss: Loss) -> Iterator[Complaint]:
     given = [name for name in ("points", "range", "exhaustive") if getattr(case, name) is not None]
     if len(given) != 1:
         what = "none is" if not given else f"{' and '.join(given)} are"
@@ -95,7 +95,7 @@ def _domain(case: Case, loss: Loss) -> Iterator[Finding]:
         try:
             low, high = dtype.parse(over.low, "low"), dtype.parse(over.high, "high")
         except UserError as error:
-            yield (given[0],), str(error).replace("--dtype", "dtype")
+            yield (given[0],), str(error)
             continue
         if not low <= high:
             yield (given[0], "low"), f"the range from {over.low} to {over.high} is empty"
@@ -103,7 +103,7 @@ def _domain(case: Case, loss: Loss) -> Iterator[Finding]:
             yield from _asking((given[0], "targets", n), lambda value=text, dtype=dtype: loss.check_target(dtype.parse(value, "target")))
 
 
-def _points(case: Case, loss: Loss) -> Iterator[Finding]:
+def _points(case: Case, loss: Loss) -> Iterator[Complaint]:
     points = case.points
     assert points is not None
     logits, size = points.logits, math.prod(points.shape)
@@ -122,20 +122,12 @@ def _points(case: Case, loss: Loss) -> Iterator[Finding]:
         try:
             check_domain(pair(logits, points.targets if len(points.targets) == len(logits) else points.targets[:1], FORMATS[name]), loss)
         except UserError as error:
-            yield ("points",), str(error).replace("--dtype", "dtype")
+            yield ("points",), str(error)
             return
 
 
-def _budgets(case: Case) -> Iterator[Finding]:
-    for name, limit in case.expect.max_ulp.items():
-        path = ("expect", "max_ulp", name) if name else ("expect", "max_ulp")
-        if name and name not in case.dtypes:
-            yield path, f"limits {name}, which this case does not judge: add it to dtypes, or delete it here"
-        for dtype in [name] if name else case.dtypes:
-            loosest = 2.0 ** (FORMATS[dtype].precision - 1)
-            if not limit < loosest:
-                yield path, f"{limit:g} ulp gates nothing in {dtype}: a result of 0 is within {loosest:g} ulp of every number"
-                break
+def _budgets(case: Case) -> Iterator[Complaint]:
+    yield from _limits(case)
     if len(set(case.expect.outcomes) - {"ok"}) == 6:
         yield ("expect", "outcomes"), "allows every outcome, which gates nothing: leave out those that are not expected"
     known = case.known_failure
@@ -145,7 +137,27 @@ def _budgets(case: Case) -> Iterator[Finding]:
         yield ("expect", "recorded"), "a known failure has no baseline to keep: delete one of the two"
 
 
-def _expectations(case: Case) -> Iterator[Finding]:
+def _limits(case: Case) -> Iterator[Complaint]:
+    for outer, inner in case.expect.max_ulp.items():
+        for name, limit in inner.items():
+            # "" is for all: it is no step of the path, and a complaint about it points at the value itself.
+            path, keys = ("expect", "max_ulp", *filter(None, (outer, name))), tuple(filter(None, (outer, name)))
+            dtypes, quantities = ([key for key in keys if key in names] for names in (DTYPES, QUANTITIES))
+            if len(dtypes) > 1 or len(quantities) > 1:
+                yield path, f"limits {name} within {outer}: write a dtype within a quantity, or a quantity within a dtype"
+                continue
+            for key in keys:
+                if key not in (*case.dtypes, *case.quantities):
+                    where = "dtypes" if key in DTYPES else "quantities"
+                    yield path, f"limits {key}, which this case does not judge: add it to {where}, or delete it here"
+            for dtype in dtypes or case.dtypes:
+                loosest = 2.0 ** (FORMATS[dtype].precision - 1)
+                if not limit < loosest:
+                    yield path, f"{limit:g} ulp gates nothing in {dtype}: a result of 0 is within {loosest:g} ulp of every number"
+                    break
+
+
+def _expectations(case: Case) -> Iterator[Complaint]:
     expect, points = case.expect, case.points
     several = not points or len(set(points.logits)) > 1
     results = 1 if case.reduction != "none" or points is None else len(points.logits)
@@ -202,7 +214,7 @@ def _backends(case: Case, one: Implementation | str) -> set[str]:
     return runs_on & set(case.backends) if case.backends else runs_on
 
 
-def _twice(case: Case) -> Iterator[Finding]:
+def _twice(case: Case) -> Iterator[Complaint]:
     for name in ("implementations", "backends", "dtypes", "devices", "modes", "quantities"):
         values = getattr(case, name)
         for n, value in enumerate(values):

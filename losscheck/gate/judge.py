@@ -18,7 +18,7 @@ from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.gate.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
 from losscheck.gate.case import Case
 from losscheck.gate.load import LoadedCase
-from losscheck.gate.measured import Measured, measure
+from losscheck.gate.measured import Measured, measure, place_of
 from losscheck.gate.properties import Breach, broken_properties, unequal_bits
 from losscheck.gate.values import differs_from_printed
 
@@ -60,7 +60,7 @@ def judge_case(loaded: LoadedCase, session: Session) -> list[CaseRow]:
         # A callable that cannot be loaded must not take the other cases with it.
         return [_unmeasured(loaded, str(error))]
     unequal = unequal_bits(all_measured)
-    return [_row(loaded, each, session, unequal.get(n)) for n, each in enumerate(all_measured)]
+    return [_row(loaded, measured, session, unequal.get(n)) for n, measured in enumerate(all_measured)]
 
 
 def _unmeasured(loaded: LoadedCase, reason: str) -> CaseRow:
@@ -98,8 +98,9 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
         points=measured.points,
         counts=measured.counts,
         max_ulp=measured.max_ulp,
-        limit=case.limit(measured.dtype.name),
+        limit=case.expect.limit(measured.dtype.name, measured.quantity),
         exhaustive=measured.exhaustive,
+        source=place_of(case, measured.implementation),
         reproduce=_gate_again(loaded),
     )
     if measured.missing:
@@ -108,13 +109,13 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
         return replace(row, verdict=Verdict.UNDECIDED, reason=reason, points=0 if measured.failure else row.points)
     breaches, worst, largest = _breaches(measured)
     breaches += [unequal] if unequal else []
-    row = replace(row, failing=max((each.points for each in breaches), default=0), worst=worst, deviation=largest)
+    row = replace(row, failing=max((breach.points for breach in breaches), default=0), worst=worst, deviation=largest)
     if worst and breaches and breaches[0].points and case.reduction == "none":
         row = replace(row, reproduce=_compare_again(worst, measured, row.limit))
     if case.known_failure:
         return _known(row, case, measured, breaches)
     if breaches:
-        return replace(row, verdict=Verdict.FAIL, reason="; ".join(each.reason for each in breaches))
+        return replace(row, verdict=Verdict.FAIL, reason="; ".join(breach.reason for breach in breaches))
     return _against_baseline(row, loaded, measured, session) if case.expect.recorded else row
 
 
@@ -126,7 +127,7 @@ def _unjudgeable(measured: Measured) -> str:
         return "there was nothing to judge"
     if undecided := measured.counts.get(Outcome.UNDECIDED, 0):
         return f"the oracle could not decide {undecided} of {measured.points} points"
-    if any(each.wrong for each in measured.sweeps):
+    if any(sweep.wrong for sweep in measured.sweeps):
         return "the float64 filter disagreed with the oracle at a checked point: a bug in losscheck, please report it"
     return ""
 
@@ -134,12 +135,12 @@ def _unjudgeable(measured: Measured) -> str:
 def _breaches(measured: Measured) -> tuple[list[Breach], PointRow | None, float | None]:
     """Everything broken, beginning with the outcomes; the worst point; the largest deviation where it is judged."""
     expect = measured.case.expect
-    bad = {outcome: n for outcome, n in measured.counts.items() if outcome.failed and outcome.value not in expect.outcomes}
+    bad = {outcome: n for outcome, n in measured.counts.items() if outcome.failed and not expect.allows(outcome.value)}
     breaches, worst = [], _worst(measured, bad)
     if bad:
-        what = ", ".join(f"{n} {outcome.value}" for outcome, n in sorted(bad.items(), key=lambda each: each[0].severity))
+        what = ", ".join(f"{n} {outcome.value}" for outcome, n in sorted(bad.items(), key=lambda item: item[0].severity))
         breaches.append(Breach(f"{what} of {measured.points} points, which the case does not allow", sum(bad.values())))
-    if numbers := sum(each.nan_wrong for each in measured.sweeps):
+    if numbers := sum(sweep.nan_wrong for sweep in measured.sweeps):
         breaches.append(Breach(f"a number came out for {numbers} NaN logits", numbers))
     if expect.value:
         breaches += [Breach(text, 1) for text in differs_from_printed(measured)]
@@ -162,6 +163,8 @@ def _worst(measured: Measured, bad: Collection[Outcome]) -> PointRow | None:
         for region in sweep.regions:
             if region.outcome in bad:
                 return measured.again([region.first], [sweep.target])[0]
+    if measured.case.expect.judged_by_record:
+        return rows[0] if rows else None
     return max(rows, key=lambda row: abs(row.ulp or 0.0)) if rows and not bad else None
 
 

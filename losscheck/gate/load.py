@@ -9,19 +9,19 @@ from typing import Any
 
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.verdict import Problem
-from losscheck.gate.case import Callable, Case, CaseFile, Exhaustive, Expect, KnownFailure, Points, Range, shown
-from losscheck.gate.check import Finding, problems_of
+from losscheck.gate.case import Case, CaseCallable, CaseExhaustive, CaseFile, CasePoints, CaseRange, Expect, KnownFailure, shown
+from losscheck.gate.check import Complaint, problems_of
 from losscheck.gate.tree import Node, Number, parse, read_text
 
 __all__ = ["CaseError", "LoadedCase", "case_files", "case_of", "load"]
 
 _MODELS: dict[str, Any] = {
-    "points": Points,
-    "range": Range,
-    "exhaustive": Exhaustive,
+    "points": CasePoints,
+    "range": CaseRange,
+    "exhaustive": CaseExhaustive,
     "expect": Expect,
     "known_failure": KnownFailure,
-    "callable": Callable,
+    "callable": CaseCallable,
 }
 # What can be checked by itself, whatever else a case says.
 _NAMES = ("name", "loss", "implementations", "params", "backends", "devices")
@@ -153,7 +153,8 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
     try:
         CaseFile.model_validate({key: [] if key == "cases" else value.plain() for key, (_, value) in root.value.items()})
     except ValidationError as error:
-        problems += [each for each in _model_problems(error, root, (), CaseFile) if not each.message.startswith("is empty")]
+        # Its cases are left out here: that there are none is no problem of the file.
+        problems += _model_problems([wrong for wrong in _errors_of(error) if wrong["type"] != "too_short"], root, (), CaseFile)
     listed = root.value["cases"][1] if "cases" in root.value else None
     if listed is not None and (not isinstance(listed.value, list) or not listed.value):
         problems.append(Problem(listed.line, listed.column, "cases", "is not a list of cases: write `cases:` and then `  - name: ...`"))
@@ -168,7 +169,7 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
         try:
             case = Case.model_validate(plain)
         except ValidationError as error:
-            found = _model_problems(error, root, ("cases", n), Case)
+            found = _model_problems(_errors_of(error), root, ("cases", n), Case)
             found += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
             places = {(each.line, each.column) for each in found}
             problems += [*found, *(each for each in empty if (each.line, each.column) not in places)]
@@ -179,7 +180,7 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
     return cases, sorted(problems, key=lambda each: (each.line, each.column))
 
 
-def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Finding]:
+def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Complaint]:
     """What is wrong with the names in a case of which other values are wrong: all problems are told at once."""
     from pydantic import ValidationError
 
@@ -188,7 +189,7 @@ def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Finding]:
         case = Case.model_validate({key: value for key, value in plain.items() if key not in wrong and key in _NAMES})
     except (ValidationError, AttributeError):
         return []
-    return [finding for finding in problems_of(case, imports) if finding[0] and finding[0][0] in _NAMES]
+    return [complaint for complaint in problems_of(case, imports) if complaint[0] and complaint[0][0] in _NAMES]
 
 
 def _empty(node: Node, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -214,9 +215,13 @@ def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:
             )
 
 
-def _model_problems(error: Any, root: Node, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
-    unknown, errors = "extra_forbidden", error.errors(include_url=False)[:MOST]
-    return [_problem(root, (*prefix, *each["loc"]), _message(each, model), key=each["type"] == unknown) for each in errors]
+def _errors_of(error: Any) -> list[Mapping[str, Any]]:
+    errors: list[Mapping[str, Any]] = error.errors(include_url=False)
+    return errors[:MOST]
+
+
+def _model_problems(errors: Iterable[Mapping[str, Any]], root: Node, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
+    return [_problem(root, (*prefix, *wrong["loc"]), _message(wrong, model), key=wrong["type"] == "extra_forbidden") for wrong in errors]
 
 
 def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = False) -> Problem:

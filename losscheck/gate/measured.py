@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from losscheck.backends import backend_named
-from losscheck.backends.extras import missing
-from losscheck.callables.loading import is_spec
+from losscheck.callables.loading import is_spec, load
 from losscheck.callables.notes import notes_on
-from losscheck.callables.selection import select
 from losscheck.core import registry
+from losscheck.core.absence import Absence
 from losscheck.core.dtypes import FLOAT64, FORMATS, Format
 from losscheck.core.error import deviation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, SweepQuestion
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.gate.case import Case
+from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
 from losscheck.measure.exact_side import definition_of, formula_of
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -27,7 +28,7 @@ from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding, Task
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["Measured", "measure", "remarks"]
+__all__ = ["Measured", "measure", "place_of", "remarks"]
 
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
 
@@ -59,12 +60,17 @@ class Measured:
     tasks: tuple[Task, ...] = ()
 
     @property
+    def subject(self) -> tuple[str, str, str, str]:
+        """What was judged: implementation, backend, device and mode."""
+        return self.implementation, self.backend, self.device, self.mode
+
+    @property
     def points(self) -> int:
         return sum(self.counts.values())
 
     @property
     def exhaustive(self) -> bool:
-        return bool(self.sweeps) and all(each.exhaustive for each in self.sweeps)
+        return bool(self.sweeps) and all(sweep.exhaustive for sweep in self.sweeps)
 
     @property
     def failure(self) -> str:
@@ -78,6 +84,7 @@ class Measured:
             _question(self.case, self.dtype),
             logits=logits,
             targets=targets,
+            max_ulp=self.case.expect.limit(self.dtype.name, self.quantity),
             impl=(self.implementation,),
             backends=(self.backend,),
             devices=(self.device,),
@@ -108,34 +115,49 @@ def measure(case: Case) -> list[Measured]:
     Raises:
         UserError: for a selection that matches nothing, and points that a dtype cannot hold.
     """
-    found: list[Measured] = []
-    for name in case.dtypes:
-        found += _points(case, FORMATS[name]) if case.points else _range(case, FORMATS[name])
-    return [each for each in found if not _has_no_gradient(each)]
+    return [measured for name in case.dtypes for measured in _in_dtype(case, FORMATS[name]) if not _has_no_gradient(measured)]
+
+
+def _in_dtype(case: Case, dtype: Format) -> list[Measured]:
+    """Quantities of one limit are measured together, others one after the other: a limit decides what is `inaccurate`."""
+    by_limit: dict[float, list[str]] = {}
+    for quantity in case.quantities:
+        by_limit.setdefault(case.expect.limit(dtype.name, quantity), []).append(quantity)
+    judge = _points if case.points else _range
+    everything = [
+        measured for limit, together in by_limit.items() for measured in judge(case, dtype, quantities=tuple(together), max_ulp=limit)
+    ]
+    if len(by_limit) == 1:
+        return everything
+    # As if they had been measured together: subjects in their order, each with its quantities side by side.
+    subjects, quantities = list(dict.fromkeys(measured.subject for measured in everything)), [*map(str, case.quantities)]
+    return sorted(everything, key=lambda measured: (subjects.index(measured.subject), quantities.index(measured.quantity)))
 
 
 def remarks(case: Case) -> tuple[str, ...]:
     """What is said in words about the callables of a case, after it was measured."""
-    return tuple(dict.fromkeys(each for name in case.dtypes for each in notes_on(_question(case, FORMATS[name]))))
+    return tuple(dict.fromkeys(note for name in case.dtypes for note in notes_on(_question(case, FORMATS[name]))))
 
 
-def _has_no_gradient(each: Measured) -> bool:
+def _has_no_gradient(measured: Measured) -> bool:
     """numpy cannot differentiate: without a gradient of its own an implementation has none there, and nothing is judged."""
-    if each.quantity != "grad" or each.backend != "numpy":
+    if measured.quantity != "grad" or measured.backend != "numpy":
         return False
-    return any(row.value is None and row.reason.startswith("it has no grad") for row in each.rows) or any(
-        task.subject.implementation.gradient is None for task in each.tasks
+    return any(row.absence is Absence.NO_GRADIENT for row in measured.rows) or any(
+        task.subject.implementation.gradient is None for task in measured.tasks
     )
 
 
-def _missing(case: Case, implementation: str, backend: str, device: str, mode: str) -> str:
-    """Why the framework or the device of a row is not here; empty when both are."""
-    if reason := backend_named(backend).why_unavailable(device, mode):
-        return reason
-    if is_spec(implementation):
-        return ""
-    chosen = select([registry.loss_named(case.loss)], [implementation])
-    return missing(chosen[0], backend)
+def place_of(case: Case, name: str) -> tuple[str, int]:
+    """The file and the line of a callable of the user's; "" and 0 where they are not known."""
+    if not is_spec(name):
+        return "", 0
+    own = load(name)
+    file = Path(own.file)
+    with contextlib.suppress(ValueError):
+        # As editors and CI open it: from here, when it lies below.
+        file = file.relative_to(Path.cwd())
+    return (str(file), own.line) if own.file else ("", 0)
 
 
 def _params(case: Case) -> dict[str, float]:
@@ -154,19 +176,19 @@ def _question(case: Case, dtype: Format) -> Request:
         quantities=tuple(case.quantities),
         params=_params(case),
         reduction=case.reduction,
-        max_ulp=case.limit(dtype.name),
         call_spec=case.call_spec(),
         modes=tuple(case.modes),
     )
 
 
-def _points(case: Case, dtype: Format) -> list[Measured]:
+def _points(case: Case, dtype: Format, **of: Any) -> list[Measured]:
+    """Of some quantities and with their limit, which ``of`` names as the request does."""
     assert case.points is not None
     shape = tuple(case.points.shape)
     # A single logit fills the shape.
     logits = case.points.logits * (math.prod(shape) if shape and len(case.points.logits) == 1 else 1)
     groups: dict[tuple[str, str, str, str, str], list[PointRow]] = {}
-    for row in compare(replace(_question(case, dtype), logits=logits, targets=case.points.targets, shape=shape)):
+    for row in compare(replace(_question(case, dtype), logits=logits, targets=case.points.targets, shape=shape, **of)):
         groups.setdefault((row.implementation, row.backend, row.device, row.mode, row.quantity), []).append(row)
     return [
         Measured(
@@ -174,7 +196,7 @@ def _points(case: Case, dtype: Format) -> list[Measured]:
             *key[:4],
             dtype,
             key[4],
-            missing=_missing(case, *key[:4]),
+            missing=next((row.reason for row in rows if row.absence is Absence.NOT_HERE), ""),
             counts=Counter(row.outcome for row in rows),
             max_ulp=max((math.inf if math.isnan(row.ulp) else abs(row.ulp) for row in rows if row.ulp is not None), default=0.0),
             rows=tuple(rows),
@@ -183,32 +205,32 @@ def _points(case: Case, dtype: Format) -> list[Measured]:
     ]
 
 
-def _range(case: Case, dtype: Format) -> list[Measured]:
-    tasks = [_with_gradient(each) for each in tasks_of(_sweep_question(case, dtype))]
+def _range(case: Case, dtype: Format, **of: Any) -> list[Measured]:
+    tasks = [_with_gradient(task) for task in tasks_of(replace(_sweep_question(case, dtype), **of))]
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
     groups: dict[tuple[str, str, str, str, str], list[tuple[Task, SweepRow]]] = {}
     for task, finding in zip(tasks, findings, strict=True):
         for row in rows_of([task], [finding]):
             groups.setdefault((row.implementation, row.backend, row.device, row.mode, row.quantity), []).append((task, row))
-    return [_swept(case, dtype, key, found) for key, found in groups.items()]
+    return [_swept(case, dtype, key, swept) for key, swept in groups.items()]
 
 
-def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], found: list[tuple[Task, SweepRow]]) -> Measured:
+def _swept(case: Case, dtype: Format, key: tuple[str, str, str, str, str], swept: list[tuple[Task, SweepRow]]) -> Measured:
     counts: Counter[Outcome] = Counter()
-    for _, row in found:
+    for _, row in swept:
         counts.update(row.counts)
     return Measured(
         case,
         *key[:4],
         dtype,
         key[4],
-        missing=_missing(case, *key[:4]),
+        missing=missing.reason if (missing := not_here(swept[0][0].subject)) else "",
         counts=counts,
-        max_ulp=max(row.max_ulp for _, row in found),
-        rows=tuple(each for _, row in found for each in row.worst),
-        sweeps=tuple(row for _, row in found),
-        tasks=tuple(task for task, _ in found),
+        max_ulp=max(row.max_ulp for _, row in swept),
+        rows=tuple(worst for _, row in swept for worst in row.worst),
+        sweeps=tuple(row for _, row in swept),
+        tasks=tuple(task for task, _ in swept),
     )
 
 
@@ -229,7 +251,6 @@ def _sweep_question(case: Case, dtype: Format) -> SweepQuestion:
         quantities=tuple(case.quantities),
         params=_params(case),
         exhaustive=case.exhaustive is not None,
-        max_ulp=case.limit(dtype.name),
         call_spec=case.call_spec(),
         modes=tuple(case.modes),
         **sample,

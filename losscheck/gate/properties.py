@@ -8,7 +8,7 @@ from typing import Any
 
 from losscheck.core.dtypes import Format, short_hex
 from losscheck.gate.measured import Measured
-from losscheck.gate.stretches import Stretch, stretches
+from losscheck.gate.segments import Segment, segments
 
 __all__ = ["Breach", "broken_properties", "unequal_bits"]
 
@@ -37,7 +37,7 @@ def _monotone(measured: Measured, increasing: bool) -> Iterator[Breach]:
 
     broken, example = 0, ""
     logits, values = np.empty(0), np.empty(0)
-    for each in stretches(measured):
+    for each in segments(measured):
         # The last float of a block belongs to the next one too: a step down may lie between them.
         logits = np.concatenate([logits[-1:], each.logits]) if each.continues else each.logits
         values = np.concatenate([values[-1:], each.values]) if each.continues else each.values
@@ -59,16 +59,16 @@ def _non_negative(measured: Measured) -> Iterator[Breach]:
 def _symmetric(measured: Measured) -> Iterator[Breach]:
     """f(x, z) = f(-x, 1 - z); the gradient changes its sign. Signed zeros are equal."""
     sign = -1 if measured.quantity == "grad" else 1
-    mirrored = stretches(measured, mirrored=True)
+    mirrored = segments(measured, mirrored=True)
     broken, example = _first(measured, lambda each: each.values == sign * next(mirrored).values)
     if broken:
         yield Breach(f"not symmetric under x -> -x, z -> 1 - z at {_times(broken)}, first: {example}", broken)
 
 
-def _first(measured: Measured, holds: Callable[[Stretch], Any]) -> tuple[int, str]:
+def _first(measured: Measured, holds: Callable[[Segment], Any]) -> tuple[int, str]:
     """At how many points something does not hold, and the first of them in words."""
     broken, example = 0, ""
-    for each in stretches(measured):
+    for each in segments(measured):
         right = holds(each)
         broken += int((~right).sum())
         if not example and not right.all():
@@ -103,7 +103,7 @@ def _unequal(reference: Measured, other: Measured) -> Breach | None:
     import numpy as np
 
     broken, example = 0, ""
-    for ours, theirs in zip(stretches(reference), stretches(other), strict=True):
+    for ours, theirs in zip(segments(reference), segments(other), strict=True):
         differ = (ours.values != theirs.values) & ~(np.isnan(ours.values) & np.isnan(theirs.values))
         broken += int(differ.sum())
         if not example and differ.any():

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from losscheck.backends import Batch, backend_named
+from losscheck.backends import LANES, Invocation, backend_named
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.loss import Implementation
 
 __all__ = ["KINDS", "flushed_in", "treatment_text"]
 
 KINDS = ("inputs", "products", "exp")
-_LANES = 64  # of each kind: whole vectors of any processor
 
 
 def flushed_in(backend: str, mode: str, dtype: Format) -> tuple[str, ...]:
@@ -24,19 +23,10 @@ def flushed_in(backend: str, mode: str, dtype: Format) -> tuple[str, ...]:
     small = dtype.smallest_normal
     # The factor is the target: no compiler can fold what it is told only when it runs.
     trials = ((small / 2, 4.0), (small, 0.5), (dtype.round(math.log(small) - 1), 1.0))
-    batch = Batch(
-        loss=_loss(),
-        implementation=Implementation("bce", "subnormals", _product_or_exp, "losscheck", (backend,)),
-        logits=[x for x, _ in trials for _ in range(_LANES)],
-        targets=[z for _, z in trials for _ in range(_LANES)],
-        params={},
-        dtype=dtype,
-        device="cpu",
-        gradient=False,
-        mode=mode,
-    )
-    found = backend_named(backend).run(batch).loss
-    return tuple(kind for n, kind in enumerate(KINDS) if 0 in found[n * _LANES : (n + 1) * _LANES])
+    implementation = Implementation("bce", "subnormals", _product_or_exp, "losscheck", (backend,))
+    call = backend_named(backend).prepare(Invocation(_loss(), implementation, {}, dtype, gradient=False, mode=mode))
+    losses = call([x for x, _ in trials for _ in range(LANES)], [z for _, z in trials for _ in range(LANES)]).loss
+    return tuple(kind for n, kind in enumerate(KINDS) if 0 in losses[n * LANES : (n + 1) * LANES])
 
 
 def _product_or_exp(xp: Any, x: Any, z: Any) -> Any:
@@ -71,4 +61,4 @@ def _mode_text(backend: str, mode: str) -> str:
         if kinds:
             by_kinds.setdefault(kinds, []).append(name)
     flushed = [f"{', '.join(names)}" + (f" ({', '.join(kinds)})" if kinds != KINDS else "") for kinds, names in by_kinds.items()]
-    return "; ".join([f"kept in {', '.join(kept) or 'none'}", *(f"FLUSHED in {each}" for each in flushed)])
+    return "; ".join([f"kept in {', '.join(kept) or 'none'}", *(f"FLUSHED in {text}" for text in flushed)])

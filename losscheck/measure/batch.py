@@ -9,15 +9,16 @@ from typing import Any
 
 from losscheck.callables.selection import select
 from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
-from losscheck.core.dtypes import format_named
+from losscheck.core.dtypes import FORMATS, format_named
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Request, Subject
 from losscheck.filter.classify import CODE, CODES
 from losscheck.filter.pairs import filter_pairs, part
-from losscheck.measure.batch_call import BLOCK, Caller, RefusedError
+from losscheck.measure.batch_call import BLOCK, BatchCaller, RefusedError
 from losscheck.measure.batch_resolve import UNASKED, Budget, Claim, Oracle, disagreements, settle
 from losscheck.measure.batch_summary import Farthest, Hit, Tally
+from losscheck.measure.call import no_gradient
 from losscheck.measure.compare import subjects
 from losscheck.measure.exact_side import Judge, definition_of, formula_of
 from losscheck.measure.reduced import Wholes
@@ -76,11 +77,14 @@ class _Run:
         self.question, self.loss, self.elements, self.dtype = question, loss, elements, elements.dtype
         self.params = loss.resolve_own(question.params, elements.dtype)
         self.places = np.arange(len(elements)) if elements.inside is None else np.flatnonzero(elements.inside)
-        self.oracle = Oracle(self.params, self.dtype, question.oracle, question.max_ulp)
+        self.oracles = {dtype: Oracle(self.params, dtype, question.oracle, question.max_ulp) for dtype in FORMATS.values()}
+        self.oracle = self.oracles[self.dtype]
         self.wholes = Wholes(question, loss, elements, self.params, self.oracle)
-        self.callers = [Caller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
-        self.reasons = {caller.subject: caller.why_not() for caller in self.callers}
+        self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
+        self.reasons = {caller.subject: refusal.reason if (refusal := caller.why_not()) else "" for caller in self.callers}
         self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
+        # The dtypes that came out, in which the elements are judged.
+        self.dtypes = {(caller.subject, quantity): self.dtype for caller in self.callers for quantity in question.quantities}
         keys = [(caller.subject, quantity) for caller in self.callers for quantity in question.quantities]
         self.tallies = {key: Tally() for key in keys}
         self.budgets = {key: Budget(len(self.places)) for key in keys}
@@ -128,7 +132,7 @@ class _Run:
         telling[self.places[:: max(1, len(self.places) // most)]] = True
         return telling
 
-    def _judge_some(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
+    def _judge_some(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         kept = self.only[caller.subject][block[0]]
         if kept.any():
             places, logits, targets = (each[kept] for each in block)
@@ -139,23 +143,25 @@ class _Run:
                 range(0, len(places), self.stride),
             )
 
-    def _judge(self, caller: Caller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: range) -> None:
+    def _judge(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: range) -> None:
         places, logits, targets = block
-        loss, gradient, refused = caller.elements(logits, targets)
-        subject, kept = caller.subject, ~refused
-        if refused.any():
-            chosen = range(0)
+        computed = caller.elements(logits, targets)
+        loss, gradient, subject = computed.loss, computed.gradient, caller.subject
         for quantity, values in (("loss", loss), ("grad", gradient)):
             key = (subject, quantity)
             if key not in self.tallies or values is None:
                 continue
+            refused, dtype = computed.refused[quantity], computed.dtypes[quantity]
+            self.dtypes[key], oracle, kept = dtype, self.oracles[dtype], ~refused
+            if refused.any():
+                chosen = range(0)
             claim = formula_of(self.loss, subject.implementation, quantity)
             value, bound = seen(claim)
-            settled = settle(self.oracle, claim, logits[kept], targets[kept], values[kept], (value[kept], bound[kept]), self.budgets[key])
+            settled = settle(oracle, claim, logits[kept], targets[kept], values[kept], (value[kept], bound[kept]), self.budgets[key])
             tally = self.tallies[key]
             tally.add(settled, places[kept], [None if each is None else each[kept] for each in (loss, gradient)])
             tally.refuse(CODE[Outcome.UNAVAILABLE], int(refused.sum()))
-            checked, wrong = disagreements(self.oracle, claim, logits, targets, values, settled, chosen)
+            checked, wrong = disagreements(oracle, claim, logits, targets, values, settled, chosen)
             tally.checked, tally.wrong = tally.checked + checked, tally.wrong + wrong
         if self.wholes.asked and subject not in self.only:
             self.wholes.add_computed(subject, places, loss)
@@ -186,23 +192,25 @@ class _Run:
     def rows(self) -> list[TensorRow]:
         return [self._row(caller, quantity) for caller in self.callers for quantity in self.question.quantities]
 
-    def _row(self, caller: Caller, quantity: str) -> TensorRow:
+    def _row(self, caller: BatchCaller, quantity: str) -> TensorRow:
         subject = caller.subject
+        dtype = self.dtypes[subject, quantity]
         row = TensorRow(
             loss=self.loss.name,
             implementation=subject.implementation.name,
             backend=subject.backend,
             device=subject.device,
-            dtype=self.dtype.name,
+            dtype=dtype.name,
             quantity=quantity,
             params=self.params,
             judged=len(self.places),
+            logit_dtype="" if dtype is self.dtype else self.dtype.name,
         )
         if reason := self.reasons[subject]:
             return replace(row, reason=reason)
         tally = self.tallies[subject, quantity]
         if not sum(tally.counts):
-            return replace(row, reason="it has no gradient on this backend")
+            return replace(row, reason=no_gradient(subject).reason)
         counts = {CODES[code]: n for code, n in enumerate(tally.counts[:UNASKED]) if n}
         if unasked := tally.counts[UNASKED]:
             counts[Outcome.UNDECIDED] = counts.get(Outcome.UNDECIDED, 0) + unasked
@@ -231,19 +239,18 @@ class _Run:
         assert value is not None
         logit, target = (float(each[hit.place]) for each in (self.elements.logits, self.elements.targets))
         judge = Judge(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
-        point = judge.row(subject, quantity, 0, (value, self.dtype))
+        point = judge.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
         return Element(index_of(hit.place, self.elements.shape), point, hit.loss, hit.gradient)
 
-    def _farthest(self, caller: Caller, quantity: str, place: int) -> Element:
+    def _farthest(self, caller: BatchCaller, quantity: str, place: int) -> Element:
         import numpy as np
 
         logits, targets = (each[place : place + 1].astype(np.float64) for each in (self.elements.logits, self.elements.targets))
-        loss, gradient, _ = caller.elements(logits, targets)
-        return self._element(
-            caller.subject, quantity, Hit(place, 0, 0.0, *(None if each is None else float(each[0]) for each in (loss, gradient)))
-        )
+        computed = caller.elements(logits, targets)
+        gradient = None if computed.gradient is None else float(computed.gradient[0])
+        return self._element(caller.subject, quantity, Hit(place, 0, 0.0, float(computed.loss[0]), gradient))
 
-    def _whole(self, caller: Caller) -> Any:
+    def _whole(self, caller: BatchCaller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
 

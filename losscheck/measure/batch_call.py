@@ -1,22 +1,21 @@
-"""An implementation called on blocks of elements, as compare calls it on points; elements it refuses do not take others with them."""
+"""An implementation called on blocks of elements; elements it refuses do not take others with them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from losscheck import backends
-from losscheck.backends.blocks import LANES
-from losscheck.backends.extras import missing
 from losscheck.backends.numpy import array_dtype
 from losscheck.backends.torch import tensor_dtype
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.loading import reason_of, stdout_to_stderr
+from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
 from losscheck.measure.batch_resolve import distinct
+from losscheck.measure.call import Caller, Piece, why_not
 
-__all__ = ["BLOCK", "Caller", "RefusedError"]
+__all__ = ["BLOCK", "BatchCaller", "Computed", "RefusedError"]
 
 # Elements of a block. Its float64 temporaries stay in the second-level cache, and PyTorch starts no threads for so few.
 BLOCK = 2**15
@@ -27,21 +26,34 @@ class RefusedError(Exception):
     """The implementation answers for no element; the message says why."""
 
 
-class Caller:
-    """One subject with everything fixed but its elements."""
+@dataclass(frozen=True)
+class Computed:
+    """Losses and gradients of some elements as float64 arrays (the latter None without); by quantity, where it refused (NaN
+    stands there), and the dtype that came out."""
+
+    loss: Any
+    gradient: Any
+    refused: dict[str, Any]
+    dtypes: dict[str, Format]
+
+    def at(self, places: Any) -> Computed:
+        """The elements at some places."""
+        gradient = None if self.gradient is None else self.gradient[places]
+        return Computed(self.loss[places], gradient, {name: mask[places] for name, mask in self.refused.items()}, self.dtypes)
+
+
+class BatchCaller:
+    """One subject on the blocks of a batch; it remembers whether it has answered, and the first reason why it did not."""
 
     def __init__(self, question: Request, loss: Loss, subject: Subject, params: dict[str, float], dtype: Format) -> None:
         self.question, self.loss, self.subject, self.params, self.dtype = question, loss, subject, params, dtype
+        self.caller = Caller(loss, subject, params, dtype, gradient="grad" in question.quantities, digits=question.digits)
         self.reason = ""
         self.answered = False
 
-    def why_not(self) -> str:
-        """Why it cannot answer at all; empty when it can."""
-        one = self.subject.implementation
-        for each in self.loss.parameters:
-            if each.name in one.ignores and self.params[each.name] != each.default:
-                return f"{one.name} takes no {each.name}"
-        return missing(one, self.subject.backend) or backends.backend_named(self.subject.backend).why_unavailable(self.subject.device)
+    def why_not(self) -> Unavailable | None:
+        """Why it cannot answer at all; None when it can."""
+        return why_not(self.loss, self.subject, self.params)
 
     def loops(self) -> bool:
         """Does every element take a call of its own? So it is with a callable of the user's that reduces."""
@@ -56,96 +68,70 @@ class Caller:
 
         return function.loops(np, np.zeros(1, array_dtype(self.dtype)))
 
-    def elements(self, logits: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Losses and gradients as float64 arrays (the latter None without), and where it refused; NaN stands there.
+    def elements(self, logits: Any, targets: Any) -> Computed:
+        """What came out at some elements.
 
         Raises:
             RefusedError: when it refuses every element of the first block that is tried.
         """
         import numpy as np
 
-        loss: Any
-        gradient: Any
-        refused: Any
         try:
-            loss, gradient = self._run(logits, targets)
-            refused = np.zeros(len(logits), bool)
+            output = self.caller(logits, targets)
         except Exception as error:
-            self.reason = self.reason or self._said(error)
-            self._refuse_all(logits, targets)
+            self.reason = self.reason or self.caller.refusal(error).reason
+            if not self.answered and not self._answers_some(logits, targets):
+                raise RefusedError(self.reason) from None
             # Equal elements are refused alike: a thousand NaN logits are one question.
             pairs, where = distinct(np.stack([logits, targets], axis=1))
-            loss, gradient, refused = (None if each is None else each[where] for each in self._parted(pairs[:, 0], pairs[:, 1]))
-        self.answered = self.answered or not refused.all()
-        return loss, gradient, refused
+            computed = _assembled(list(self.caller.pieces(pairs[:, 0], pairs[:, 1])), self.dtype).at(where)
+        else:
+            none = np.zeros(len(logits), bool)
+            grad = None if output.grad is None else output.grad.astype(np.float64)
+            dtypes = {"loss": output.loss_dtype, "grad": output.grad_dtype}
+            computed = Computed(output.loss.astype(np.float64), grad, {"loss": none, "grad": none}, dtypes)
+        self.answered = self.answered or not computed.refused["loss"].all()
+        return computed
 
-    def whole(self, logits: Any, targets: Any, shape: tuple[int, ...], reduction: str) -> float | str:
-        """The reduced loss of the whole batch in its shape, or why there is none."""
+    def whole(self, logits: Any, targets: Any, shape: tuple[int, ...], reduction: str) -> tuple[float, Format] | str:
+        """The reduced loss of the whole batch in its shape and the dtype it came out in, or why there is none."""
+        caller = self.caller.loss_alone()
         try:
-            with stdout_to_stderr():
-                result = backends.backend_named(self.subject.backend).run(self._batch(logits, targets, shape, reduction, gradient=False))
+            output = caller.whole(logits, targets, reduction, shape)
         except Exception as error:
-            return self._said(error)
-        return result.loss[0] if len(result.loss) == 1 else f"it returned {len(result.loss)} numbers for one batch"
+            return caller.refusal(error).reason
+        if len(output.loss) != 1:
+            return f"it returned {len(output.loss)} numbers for one batch"
+        return float(output.loss[0]), output.loss_dtype
 
-    def _refuse_all(self, logits: Any, targets: Any) -> None:
-        """Give up where none of some elements, alone, gets an answer, and none has before."""
+    def _answers_some(self, logits: Any, targets: Any) -> bool:
+        """Is there an answer for any of some elements, each asked alone?"""
         import numpy as np
 
-        if self.answered:
-            return
         for n in np.unique(np.linspace(0, len(logits) - 1, PROBES).astype(int)):
             try:
-                self._run(logits[n : n + 1], targets[n : n + 1])
+                self.caller(logits[n : n + 1], targets[n : n + 1])
             except Exception as error:
-                self._said(error)
+                self.caller.refusal(error)
                 continue
-            return
-        raise RefusedError(self.reason)
+            return True
+        return False
 
-    def _parted(self, logits: Any, targets: Any) -> tuple[Any, Any, Any]:
-        """Halves are tried until what is refused stands alone."""
-        import numpy as np
 
-        try:
-            return *self._run(logits, targets), np.zeros(len(logits), bool)
-        except Exception as error:
-            self._said(error)
-            if len(logits) == 1:
-                return np.full(1, np.nan), np.full(1, np.nan), np.ones(1, bool)
-        half = len(logits) // 2
-        a, b = self._parted(logits[:half], targets[:half]), self._parted(logits[half:], targets[half:])
-        gradient = None if a[1] is None or b[1] is None else np.concatenate([a[1], b[1]])
-        return np.concatenate([a[0], b[0]]), gradient, np.concatenate([a[2], b[2]])
+def _assembled(pieces: list[Piece], dtype: Format) -> Computed:
+    """The pieces of some elements as arrays."""
+    import numpy as np
 
-    def _run(self, logits: Any, targets: Any) -> tuple[Any, Any]:
-        import numpy as np
-
-        count = len(logits)
-        x, z = (np.concatenate([each, np.repeat(each[-1:], -count % LANES)]) for each in (logits, targets))
-        batch = self._batch(x, z, (), "none", gradient="grad" in self.question.quantities)
-        with stdout_to_stderr():
-            result = backends.backend_named(self.subject.backend).run(batch)
-        if len(result.loss) != len(x):
-            raise ValueError(f"{self.subject.implementation.name} returned {len(result.loss)} losses for {len(x)} logits")
-        loss = np.array(result.loss)[:count]
-        return loss, np.array(result.grad)[:count] if result.grad else None
-
-    def _said(self, error: Exception) -> str:
-        """What it raised, in a line; what is no answer of an implementation's goes on as the bug it is."""
-        return reason_of(error, self.subject.implementation)
-
-    def _batch(self, logits: Any, targets: Any, shape: tuple[int, ...], reduction: str, gradient: bool) -> backends.Batch:
-        return backends.Batch(
-            loss=self.loss,
-            implementation=self.subject.implementation,
-            logits=logits,
-            targets=targets,
-            params=self.params,
-            dtype=self.dtype,
-            device=self.subject.device,
-            shape=shape,
-            reduction=reduction,
-            digits=self.question.digits,
-            gradient=gradient,
-        )
+    count = pieces[-1].stop
+    loss, gradient = np.full(count, np.nan), np.full(count, np.nan)
+    refused = {"loss": np.ones(count, bool), "grad": np.ones(count, bool)}
+    dtypes, differentiable = {"loss": dtype, "grad": dtype}, False
+    for piece in pieces:
+        if piece.output is None:
+            continue
+        here = slice(piece.start, piece.stop)
+        dtypes = {"loss": piece.output.loss_dtype, "grad": piece.output.grad_dtype}
+        loss[here], refused["loss"][here] = piece.output.loss, False
+        if piece.output.grad is not None:
+            gradient[here], refused["grad"][here], differentiable = piece.output.grad, False, True
+    return Computed(loss, gradient if differentiable else None, refused, dtypes)

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.files import write_atomically
 from losscheck.core.request import SweepQuestion
 from losscheck.core.version import __version__
+from losscheck.measure import task as task_module
+from losscheck.measure.claims import contradictions, covered, shard_range, whole_number
 from losscheck.measure.summary import Summary
-from losscheck.measure.sweep import tasks_of
+from losscheck.measure.sweep import LAYOUTS, tasks_of
 from losscheck.measure.task import Finding, Task
+from losscheck.points.grid import SPACINGS
 
 __all__ = ["Checkpoint", "State", "load_state", "merge_states", "save_state", "shard_range"]
 
-FORMAT = 1
+FORMAT = 2
+MOST_BYTES = 2**29  # of a state file; a sweep of everything in float16 with half its floats failing has a tenth
+GIVE = "give the file that --resume or --shard wrote"
+AGAIN = "it was changed since it was written: sweep that part again, into another file"
 SECONDS = 5.0  # between two checkpoints; a kill loses at most that and the chunk at work
 
 
@@ -33,6 +41,11 @@ class State:
     shard: tuple[int, int] = (1, 1)
     version: str = __version__
     complete: bool = False
+
+    @functools.cached_property
+    def tasks(self) -> list[Task]:
+        """What the findings are about, in their order."""
+        return tasks_of(self.question)
 
 
 @dataclass
@@ -53,13 +66,6 @@ class Checkpoint:
             self.last = time.monotonic()
 
 
-def shard_range(task: Task, shard: tuple[int, int]) -> range:
-    """The chunks of a task that belong to shard I of N."""
-    number, of = shard
-    chunks = task.chunks()
-    return range(chunks * (number - 1) // of, chunks * number // of)
-
-
 def save_state(state: State, path: Path) -> None:
     """Write a state file, whole or not at all."""
     data = {
@@ -73,60 +79,79 @@ def save_state(state: State, path: Path) -> None:
         },
         "shard": list(state.shard),
         "complete": state.complete,
-        "findings": [_to_json(each) for each in state.findings],
+        "chunk": task_module.CHUNK,
+        "findings": [_to_json(finding, task, state.shard) for finding, task in zip(state.findings, state.tasks, strict=True)],
     }
     write_atomically(path, json.dumps(data, allow_nan=False) + "\n")
 
 
 def load_state(path: Path) -> State:
-    """Read a state file.
+    """Read a state file, and hold what it says against what its question asks for.
 
     Raises:
-        UserError: when it is missing, cut, no state file, or of another version.
+        UserError: when it is missing, cut, no state file, of another version, or when its figures do not add up.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}", "give the file that --resume or --shard wrote") from None
-    except (ValueError, RecursionError):
-        raise UserError(
-            f"{path} is no state file, or was cut in the middle", "delete it and sweep again; losscheck never leaves half a file"
-        ) from None
+    data = _read(path)
     if not isinstance(data, dict) or "losscheck_state" not in data:
-        raise UserError(f"{path} is not a state file of losscheck sweep", "give the file that --resume or --shard wrote")
+        raise UserError(f"{path} is not a state file of losscheck sweep", GIVE)
     if data["losscheck_state"] != FORMAT or data.get("version") != __version__:
+        written = f"losscheck {data.get('version')} (state files of form {data['losscheck_state']})"
         raise UserError(
-            f"{path} was written by losscheck {data.get('version')}, this is {__version__}", "sweep again, or use the version that wrote it"
+            f"{path} was written by {written}, this is {__version__} (form {FORMAT})", "sweep again, or use the version that wrote it"
         )
     try:
-        return _state(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {error})", "delete it and sweep again") from None
+        state = _state(data)
+        problem = next(_problems(state, data), "")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {' '.join(str(error).split())[:160]})", AGAIN) from None
+    except UserError as error:
+        raise UserError(f"{path} asks for what cannot be swept here: {error.problem}", error.cure) from None
+    if problem:
+        raise UserError(f"{path} does not add up: {problem[:300]}", AGAIN)
+    return state
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is no file", GIVE)
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path} has more than {MOST_BYTES // 2**20} MiB, which no state file has", GIVE)
+        text = path.read_bytes()
+    except (OSError, ValueError) as error:
+        # ValueError: a name with a null byte.
+        raise UserError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}", GIVE) from None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise UserError(f"{path} is no state file, or was cut in the middle; losscheck never leaves half a file", GIVE) from None
 
 
 def merge_states(paths: Sequence[Path]) -> State:
     """The whole of all shards.
 
     Raises:
-        UserError: when they are of different questions, overlap, are unfinished, or one is missing.
+        UserError: when they are of different questions, overlap, are unfinished, do not add up, or one is missing.
     """
-    states = [load_state(each) for each in paths]
+    states = [load_state(path) for path in paths]
     first = states[0]
-    found: dict[int, Path] = {}
+    path_of: dict[int, Path] = {}
     for path, state in zip(paths, states, strict=True):
-        if state.question != first.question or state.shard[1] != first.shard[1]:
+        number, of = state.shard
+        if state.question != first.question or of != first.shard[1]:
             raise UserError(f"{path} and {paths[0]} are parts of different sweeps", "merge the shards of one command only")
         if not state.complete:
             raise UserError(f"{path} is not finished", f"run its command again with --resume {path}")
-        if state.shard[0] in found:
-            raise UserError(
-                f"{path} and {found[state.shard[0]]} are both shard {state.shard[0]} of {state.shard[1]}", "give each shard once"
-            )
-        found[state.shard[0]] = path
-    missing = [str(n) for n in range(1, first.shard[1] + 1) if n not in found]
-    if missing:
-        raise UserError(f"shard {', '.join(missing)} of {first.shard[1]} is missing", "give the files of all shards")
-    states.sort(key=lambda each: each.shard[0])
+        if number in path_of:
+            raise UserError(f"{path} and {path_of[number]} are both shard {number} of {of}", "give each shard once")
+        path_of[number] = path
+    of = first.shard[1]
+    if lacking := of - len(path_of):
+        # A file may say that there are a billion: only a few are looked for.
+        some = [str(n) for n in itertools.islice((n for n in range(1, of + 1) if n not in path_of), 10)]
+        more = f" and {lacking - len(some)} more" if lacking > len(some) else ""
+        raise UserError(f"shard {', '.join(some)}{more} of {of} is missing", "give the files of all shards")
+    states.sort(key=lambda state: state.shard[0])
     merged = State(first.question, [Finding() for _ in first.findings], complete=True)
     for state in states:
         for whole, part in zip(merged.findings, state.findings, strict=True):
@@ -143,23 +168,62 @@ def _add(whole: Finding, part: Finding) -> None:
         whole.summaries[quantity] = whole.summaries[quantity].merge(summary) if quantity in whole.summaries else summary
 
 
-def _to_json(finding: Finding) -> dict[str, Any]:
+def _to_json(finding: Finding, task: Task, shard: tuple[int, int]) -> dict[str, Any]:
     plain = {"done": finding.done, "reason": finding.reason, "nan_points": finding.nan_points, "nan_wrong": finding.nan_wrong}
-    return {**plain, "summaries": {quantity: each.to_json() for quantity, each in finding.summaries.items()}}
+    summaries = {quantity: summary.to_json() for quantity, summary in finding.summaries.items()}
+    return {**plain, "covered": covered(task, shard, finding.done), "summaries": summaries}
 
 
 def _state(data: dict[str, Any]) -> State:
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data["question"].items()}
-    call_spec = CallSpec.from_json(fields.get("call_spec", {}))
-    question = SweepQuestion(**{**fields, "max_ulp": float.fromhex(fields["max_ulp"]), "call_spec": call_spec})
-    findings = [
-        Finding(
-            {quantity: Summary.from_json(each) for quantity, each in one["summaries"].items()},
-            **{k: v for k, v in one.items() if k != "summaries"},
-        )
-        for one in data["findings"]
-    ]
-    if len(findings) != len(tasks_of(question)):
-        raise ValueError("another number of rows than its question asks for")
     number, of = data["shard"]
-    return State(question, findings, (number, of), data["version"], bool(data["complete"]))
+    if not (whole_number(number) and whole_number(of) and 1 <= number <= of):
+        raise ValueError("its shard is none")
+    if type(data["complete"]) is not bool:
+        raise ValueError("it is neither complete nor unfinished")
+    findings = [_finding(entry) for entry in data["findings"]]
+    return State(_question(data["question"]), findings, (number, of), data["version"], data["complete"])
+
+
+def _question(data: dict[str, Any]) -> SweepQuestion:
+    """The question, each value of the type that it is declared with."""
+    from pydantic import TypeAdapter
+
+    types = get_type_hints(SweepQuestion)
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    values["max_ulp"] = float.fromhex(values["max_ulp"])
+    values["call_spec"] = CallSpec.from_json(values.get("call_spec", {}))
+    for name, value in values.items():
+        if name != "call_spec":
+            TypeAdapter(types[name]).validate_python(value, strict=True)
+    question = SweepQuestion(**values)
+    if not {*question.quantities} <= {"loss", "grad"} or question.layout not in LAYOUTS or question.spacing not in SPACINGS:
+        raise ValueError("its question names quantities, a layout or a spacing that there are not")
+    return question
+
+
+def _finding(data: dict[str, Any]) -> Finding:
+    summaries = {quantity: Summary.from_json(summary) for quantity, summary in data["summaries"].items()}
+    if type(data["reason"]) is not str:
+        raise ValueError("a reason that is no text")
+    return Finding(summaries, data["done"], data["reason"], data["nan_points"], data["nan_wrong"])
+
+
+def _problems(state: State, data: dict[str, Any]) -> Iterator[str]:
+    """What cannot be true of a state that reads well."""
+    if data["chunk"] != task_module.CHUNK:
+        yield f"its chunks have {data['chunk']} floats, and here they have {task_module.CHUNK}"
+    if len(state.findings) != len(state.tasks):
+        yield f"it has {len(state.findings)} rows, and its question asks for {len(state.tasks)}"
+        return
+    for number, (task, finding, entry) in enumerate(zip(state.tasks, state.findings, data["findings"], strict=True), 1):
+        row = f"row {number}: "
+        yield from (row + what for what in contradictions(task, finding, state.shard, complete=state.complete))
+        now, said = covered(task, state.shard, finding.done), entry["covered"]
+        if (list(now) if now else None) != said:
+            yield f"{row}it says that it covers {_span(said)}, and shard {state.shard[0]} of {state.shard[1]} covers {_span(now)}"
+
+
+def _span(ends: Any) -> str:
+    if not isinstance(ends, Sequence) or len(ends) != 3:
+        return "nothing" if ends is None else repr(ends)[:60]
+    return "ordinals {} to {} ({} points)".format(*ends)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
-from losscheck.backends import BACKENDS, ON_CUDA, Batch, Result, backend_named
-from losscheck.backends.blocks import LANES, SMALL
+from losscheck.backends import BACKENDS, ON_CUDA, backend_named
 from losscheck.backends.extras import EXTRAS, missing
-from losscheck.callables.loading import reason_of, stdout_to_stderr
 from losscheck.callables.selection import select
 from losscheck.core import registry
-from losscheck.core.dtypes import FORMATS, Format, format_named
+from losscheck.core.dtypes import format_named
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 from losscheck.core.request import Request, Subject
 from losscheck.core.results import Difference, PointRow
+from losscheck.measure.call import Caller, Piece, no_gradient, why_not
+from losscheck.measure.effects import with_effects
 from losscheck.measure.exact_side import Answer, Judge
-from losscheck.points.listed import Points, check_domain, pair
+from losscheck.points.listed import check_domain, pair
 
 __all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
 
@@ -41,7 +40,8 @@ def compare(question: Request) -> list[PointRow]:
             judge = Judge(question, loss, dtype, points, params)
             for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
                 answers = _answers(judge, subject)
-                rows += [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+                judged = [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+                rows += with_effects(judged, loss, question.oracle) if question.reduction == "none" else judged
     return rows
 
 
@@ -128,73 +128,36 @@ def left_out(question: Request) -> dict[str, list[str]]:
 
 
 def _answers(judge: Judge, subject: Subject) -> Answers:
+    """An answer for everything that is asked of a subject."""
     asked = judge.asked()
-    if reason := _why_not(judge, subject):
-        return dict.fromkeys(asked, reason)
-    together = _attempt(judge, subject, judge.points)
-    if isinstance(together, Result):
-        return {key: _value(judge.dtype, together, *key) for key in asked}
-    if judge.question.reduction != "none":
-        return dict.fromkeys(asked, together)
-    # One logit that an implementation refuses (BCELoss raises on NaN) must not take the others with it.
-    alone = [_alone(judge, subject, Points((x,), (z,))) for x, z in judge.points.pairs()]
+    if refusal := why_not(judge.loss, subject, judge.params):
+        return dict.fromkeys(asked, refusal)
+    question = judge.question
+    caller = Caller(judge.loss, subject, judge.params, judge.dtype, gradient="grad" in question.quantities, digits=question.digits)
     answers: Answers = {}
-    for quantity, index in asked:
-        one = alone[index or 0]
-        answers[quantity, index] = _value(judge.dtype, one, quantity, 0) if isinstance(one, Result) else one
+    for piece in caller.pieces(judge.points.logits, judge.points.targets) if question.reduction == "none" else [_whole(judge, caller)]:
+        for quantity, index in asked:
+            if index is None or piece.start <= index < piece.stop:
+                answers[quantity, index] = _answer(piece, quantity, (index or 0) - piece.start)
     return answers
 
 
-def _value(asked: Format, result: Result, quantity: str, index: int | None) -> Answer:
-    values = result.loss if quantity == "loss" else result.grad
-    if not values:
-        return result.why_no_grad or f"it has no {quantity} on this backend"
-    return values[index or 0], FORMATS[result.dtypes.get(quantity, asked.name)]
-
-
-def _why_not(judge: Judge, subject: Subject) -> str:
-    """Why the subject cannot answer at all; empty when it can."""
-    for each in judge.loss.parameters:
-        if each.name in subject.implementation.ignores and judge.params[each.name] != each.default:
-            return f"{subject.implementation.name} takes no {each.name}"
-    return missing(subject.implementation, subject.backend) or backend_named(subject.backend).why_unavailable(subject.device, subject.mode)
-
-
-def _lanes(subject: Subject) -> int:
-    """What compiles for the shape it is given gets that of a sweep: XLA's code for another has been seen to have other bits."""
-    return SMALL if subject.backend in EXTRAS or subject.mode.startswith("compile") else LANES
-
-
-def _alone(judge: Judge, subject: Subject, point: Points) -> Result | str:
-    """What it returned at one point; a gradient that cannot be taken does not take the loss with it."""
-    found = _attempt(judge, subject, point)
-    if isinstance(found, Result) or not subject.implementation.own or judge.question.quantities == ("loss",):
-        return found
-    bare = _attempt(judge, subject, point, gradient=False)
-    return replace(bare, why_no_grad=found) if isinstance(bare, Result) else found
-
-
-def _attempt(judge: Judge, subject: Subject, points: Points, *, gradient: bool = True) -> Result | str:
-    """What the implementation returned, or what it raised."""
-    question = judge.question
-    elementwise = question.reduction == "none"
-    padding = -len(points) % _lanes(subject) if elementwise else 0
-    batch = Batch(
-        loss=judge.loss,
-        implementation=subject.implementation,
-        logits=points.logits + points.logits[-1:] * padding,
-        targets=points.targets + points.targets[-1:] * padding,
-        params=judge.params,
-        dtype=judge.dtype,
-        device=subject.device,
-        shape=() if elementwise else question.shape,
-        reduction=question.reduction,
-        digits=question.digits,
-        gradient=gradient and "grad" in question.quantities,
-        mode=subject.mode,
-    )
+def _whole(judge: Judge, caller: Caller) -> Piece:
+    """The reduced loss of all points, and the gradient of it to each."""
+    points, question = judge.points, judge.question
     try:
-        with stdout_to_stderr():
-            return backend_named(subject.backend).run(batch)
+        output = caller.whole(points.logits, points.targets, question.reduction, question.shape)
     except Exception as error:
-        return reason_of(error, subject.implementation)
+        refusal = caller.refusal(error)
+        return Piece(0, len(points), None, refusal, refusal)
+    return Piece(0, len(points), output, no_gradient=no_gradient(caller.subject) if output.grad is None else None)
+
+
+def _answer(piece: Piece, quantity: str, index: int) -> Answer:
+    lacking = piece.no_gradient if quantity == "grad" else piece.refusal
+    if lacking or piece.output is None:
+        assert lacking
+        return lacking
+    if quantity == "grad":
+        return float(piece.output.grad[index]), piece.output.grad_dtype
+    return float(piece.output.loss[index]), piece.output.loss_dtype

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from losscheck.backends import Call
 from losscheck.filter.classify import BUCKETS, CODES
 from losscheck.filter.codegen import compile_filter, trace
 from losscheck.measure.examine import UNDECIDED, Examiner
@@ -23,7 +22,7 @@ BLOCK = 2**15  # its buffers fit the second-level cache
 class CompiledScanner(BlockScanner):
     """Like its base, one block of BLOCK floats at a time."""
 
-    def __init__(self, call: Call, examiners: Mapping[str, Examiner], grid: Grid) -> None:
+    def __init__(self, call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid) -> None:
         """Raises NoFilterError where a formula cannot be traced, ImportError without numba."""
         super().__init__(call, examiners, grid)
         from losscheck.filter import kernels

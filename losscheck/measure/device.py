@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from losscheck.backends import Call
 from losscheck.filter.classify import BUCKETS, CODES, buckets
 from losscheck.measure.examine import UNDECIDED, Examiner
 from losscheck.measure.scan import BlockScanner
@@ -20,7 +19,9 @@ BLOCK = 2**22  # float64 temporaries of 32 MiB each
 class DeviceScanner(BlockScanner):
     """Like its base, by torch operations on the device. ``call`` takes and returns tensors that live there."""
 
-    def __init__(self, call: Call, examiners: Mapping[str, Examiner], grid: Grid, device: str, block: int = BLOCK) -> None:
+    def __init__(
+        self, call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid, device: str, block: int = BLOCK
+    ) -> None:
         super().__init__(call, examiners, grid)
         import torch
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.backends import Call
-from losscheck.backends.blocks import LANES
 from losscheck.measure.examine import Examiner
 from losscheck.measure.scan import summarise
 from losscheck.measure.summary import Summary
@@ -16,7 +14,7 @@ from losscheck.points.grid import Grid, decode_ordinals
 __all__ = ["scan_sample"]
 
 
-def scan_sample(call: Call, examiners: Mapping[str, Examiner], grid: Grid) -> dict[str, Summary]:
+def scan_sample(call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid) -> dict[str, Summary]:
     """The summaries of the sample, with the bands that bisection finds around its failures."""
     import numpy as np
 
@@ -50,19 +48,17 @@ class _Edge:
 
 
 class _Evaluator:
-    """Values and outcomes at any ordinals; padded to whole vectors, so that every point goes through the same code."""
+    """Values and outcomes at any ordinals."""
 
-    def __init__(self, call: Call, examiners: Mapping[str, Examiner], grid: Grid) -> None:
+    def __init__(self, call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid) -> None:
         self.call, self.examiners, self.grid = call, examiners, grid
 
     def values(self, ordinals: Any) -> tuple[Any, dict[str, Any]]:
         import numpy as np
 
-        count = len(ordinals)
         logits = decode_ordinals(self.grid.dtype, ordinals)
-        padded = np.concatenate([logits, np.repeat(logits[-1:], -count % LANES)])
-        results = zip(("loss", "grad"), self.call(padded), strict=True)
-        return logits.astype(np.float64), {q: v[:count].astype(np.float64) for q, v in results if v is not None}
+        results = zip(("loss", "grad"), self.call(logits), strict=True)
+        return logits.astype(np.float64), {quantity: values.astype(np.float64) for quantity, values in results if values is not None}
 
     def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
         """The outcome at one ordinal for each edge; the implementation is called once for all."""

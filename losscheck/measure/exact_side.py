@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.error import absolute_error, classify, deviation, relative_error, ulp_error
 from losscheck.core.exact import Exact
@@ -19,8 +20,8 @@ from losscheck.points.listed import Points
 
 __all__ = ["Answer", "Judge", "definition_of", "formula_of"]
 
-# What came out, with its dtype, or the reason why nothing did.
-Answer = tuple[float, Format] | str
+# What came out, with its dtype, or why nothing did.
+Answer = tuple[float, Format] | Unavailable
 
 
 class Judge:
@@ -48,7 +49,7 @@ class Judge:
 
     def row(self, subject: Subject, quantity: str, index: int | None, answer: Answer) -> PointRow:
         """The row of a value, or of the reason why there is none. A value is judged in the dtype that came out."""
-        dtype = self.dtype if isinstance(answer, str) else answer[1]
+        dtype = self.dtype if isinstance(answer, Unavailable) else answer[1]
         exact, definition = self.pair(subject.implementation, quantity, index, dtype)
         chosen = slice(None) if index is None else slice(index, index + 1)
         base: dict[str, Any] = dict(  # noqa: C408
@@ -68,8 +69,8 @@ class Judge:
             mode=subject.mode,
             logit_dtype="" if dtype is self.dtype else self.dtype.name,
         )
-        if isinstance(answer, str):
-            return PointRow(**base, outcome=Outcome.UNAVAILABLE, reason=answer)
+        if isinstance(answer, Unavailable):
+            return PointRow(**base, outcome=Outcome.UNAVAILABLE, reason=answer.reason, absence=answer.absence)
         value, ulp = answer[0], ulp_error(answer[0], exact, dtype)
         return PointRow(
             **base,

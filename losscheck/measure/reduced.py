@@ -128,17 +128,17 @@ class Wholes:
         _, weights = self.weights(subject.implementation)
         self.computed.setdefault(subject, Total()).add(weights.apply(values, places))
 
-    def whole(self, subject: Any, value: float | str) -> Whole:
-        """The reduced loss that an implementation returned, or its reason for none, beside the exact ones."""
+    def whole(self, subject: Any, computed: tuple[float, Format] | str) -> Whole:
+        """The reduced loss that an implementation returned with its dtype, or its reason for none, beside the exact ones."""
         one = subject.implementation
         blank = Whole(self.question.reduction, Outcome.UNAVAILABLE, note=one.published.note if self._published(one) else "")
-        if isinstance(value, str):
-            return replace(blank, reason=value)
+        if isinstance(computed, str):
+            return replace(blank, reason=computed)
+        value, dtype = computed
         blank = replace(blank, value=value)
         if count := self.elements.summary.outside.count:
             return replace(blank, reason=f"its targets outside [0, 1] ({count}) have no exact loss")
-        exact, pinned, definition = self._exacts(one)
-        dtype = self.elements.dtype
+        exact, pinned, definition = self._exacts(one, dtype)
         ulp = ulp_error(value, exact, dtype)
         outcome = classify(value, exact, ulp, dtype, self.question.max_ulp)
         parts = self._parts(subject, value, exact, dtype)
@@ -154,7 +154,7 @@ class Wholes:
     def _published(self, one: Implementation) -> bool:
         return self.question.reduction == "published" and one.published is not None
 
-    def _exacts(self, one: Implementation) -> tuple[Exact, bool, Exact]:
+    def _exacts(self, one: Implementation, dtype: Format) -> tuple[Exact, bool, Exact]:
         if self.elements.summary.nan.count:
             unknown = Exact(Kind.NAN, math.nan)
             return unknown, True, unknown
@@ -162,16 +162,16 @@ class Wholes:
             if self._judge is None:
                 points = Points(tuple(self.elements.logits.tolist()), tuple(self.elements.targets.tolist()))
                 self._judge = Judge(self.question, self.loss, self.elements.dtype, points, self.params)
-            exact, definition = self._judge.pair(one, "loss", None, self.elements.dtype)
+            exact, definition = self._judge.pair(one, "loss", None, dtype)
             return exact, True, definition
-        exact, pinned = self._sum(self.claim(one), one)
-        definition, _ = self._sum(definition_of(self.loss, "loss"), None)
+        exact, pinned = self._sum(self.claim(one), one, dtype)
+        definition, _ = self._sum(definition_of(self.loss, "loss"), None, dtype)
         return exact, pinned, exact if definition == exact else definition
 
-    def _sum(self, claim: Claim, one: Implementation | None) -> tuple[Exact, bool]:
+    def _sum(self, claim: Claim, one: Implementation | None, dtype: Format) -> tuple[Exact, bool]:
         name, weights = self.weights(one)
         total = self.exacts[claim, name]
-        return (total if weights.uniform is None else total.times(weights.uniform)).exact(self.elements.dtype)
+        return (total if weights.uniform is None else total.times(weights.uniform)).exact(dtype)
 
     def _parts(self, subject: Any, value: float, exact: Exact, dtype: Format) -> dict[str, Any]:
         """Of the error, what the elements brought and what their reduction added."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from losscheck.backends import Call
 from losscheck.filter.classify import BUCKETS, CODES, buckets
 from losscheck.measure.examine import UNDECIDED, Examiner
 from losscheck.measure.summary import WORST, Summary, Worst
@@ -55,7 +54,7 @@ def _add_runs(summary: Summary, codes: Any, ordinals: Any) -> None:
 class BlockScanner:
     """Scans stretches of a grid with array operations, for each quantity asked."""
 
-    def __init__(self, call: Call, examiners: Mapping[str, Examiner], grid: Grid) -> None:
+    def __init__(self, call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid) -> None:
         self.call = call
         self.examiners = examiners
         self.grid = grid

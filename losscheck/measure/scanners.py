@@ -6,16 +6,16 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from losscheck.backends import Call, Prepared, backend_named
 from losscheck.core.dtypes import FORMATS, Format
+from losscheck.core.loss import Loss
+from losscheck.core.request import Subject
+from losscheck.measure.call import Caller
 from losscheck.measure.exact_side import formula_of
 from losscheck.measure.examine import Examiner
 from losscheck.measure.summary import Summary
 from losscheck.measure.task import Task
 
-__all__ = ["call_of", "count_nans", "examiner_of", "judged_dtype", "prepared_of", "scanner_of"]
-
-TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
+__all__ = ["call_of", "caller_of", "count_nans", "device_call_of", "examiner_of", "judged_dtype", "scanner_of"]
 
 _LAST_SCANNER: list[Any] = [None, None]
 
@@ -39,10 +39,9 @@ def _make_scanner(task: Task) -> Callable[[int, int], dict[str, Summary]]:
     if task.grid.sample is not None:
         return lambda first, last: scan_sample(call, examiners, task.grid)
     if task.grid.points >= WORTHWHILE and task.subject.device != "cpu" and (task.subject.backend, task.subject.mode) == ("torch", "eager"):
-        from losscheck.backends.torch import BACKEND
         from losscheck.measure.device import DeviceScanner
 
-        return DeviceScanner(BACKEND.prepare_tensors(prepared_of(task)), examiners, task.grid, task.subject.device).scan
+        return DeviceScanner(device_call_of(task), examiners, task.grid, task.subject.device).scan
     if task.grid.points >= WORTHWHILE and all(each.dtype is task.grid.dtype for each in examiners.values()):
         try:
             return CompiledScanner(call, examiners, task.grid).scan
@@ -60,12 +59,8 @@ def examiner_of(task: Task, quantity: str) -> Examiner:
 
 
 def judged_dtype(task: Task, quantity: str) -> Format:
-    """The dtype that comes out, in which it is judged: that of the logits but for autocast."""
-    if not task.subject.mode.startswith("autocast"):
-        return task.grid.dtype
-    from losscheck.backends.torch import BACKEND
-
-    return FORMATS[BACKEND.came_out(prepared_of(task))[quantity]]
+    """The dtype that comes out, in which it is judged."""
+    return caller_of(task).dtypes()[quantity]
 
 
 @functools.lru_cache(maxsize=64)
@@ -76,55 +71,67 @@ def _shared_examiner(
     return Examiner(formula, differentiate, target, dict(params), FORMATS[dtype], oracle, max_ulp)
 
 
-def prepared_of(task: Task) -> Prepared:
-    return Prepared(
-        loss=task.loss,
-        implementation=task.subject.implementation,
-        params=task.params,
-        dtype=task.grid.dtype,
-        device=task.subject.device,
-        target=task.target,
-        gradient="grad" in task.quantities,
-        digits=task.question.digits,
-        mode=task.subject.mode,
-    )
+# A caller holds what was compiled for it; those of the tasks at hand are kept.
+@functools.lru_cache(maxsize=8)
+def _shared_caller(loss: Loss, subject: Subject, params: tuple[tuple[str, float], ...], dtype: str, more: tuple[bool, int, str]) -> Caller:
+    gradient, digits, layout = more
+    return Caller(loss, subject, dict(params), FORMATS[dtype], gradient=gradient, digits=digits, layout=layout)
 
 
-def call_of(task: Task) -> Call:
-    call = backend_named(task.subject.backend).prepare(prepared_of(task))
-    return call if task.layout == "body" else _in_tails(call)
+def caller_of(task: Task) -> Caller:
+    """The caller of a task's subject; tasks that differ in their targets alone share it."""
+    more = "grad" in task.quantities, task.question.digits, task.layout
+    return _shared_caller(task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more)
 
 
-def _in_tails(call: Call) -> Call:
-    """The same call, a few elements at a time."""
-    import numpy as np
+def call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
+    """``call(logits)``: losses and gradients (None where none are asked) at the task's target, as arrays."""
+    caller, target = caller_of(task), task.target
 
-    def pieces(logits: Any) -> tuple[Any, Any]:
-        parts = [call(np.ascontiguousarray(logits[n : n + TAIL])) for n in range(0, len(logits), TAIL)]
-        grads = [grad for _, grad in parts]
-        return np.concatenate([loss for loss, _ in parts]), None if grads[0] is None else np.concatenate(grads)
+    def call(logits: Any) -> tuple[Any, Any]:
+        output = caller(logits, target)
+        return output.loss, output.grad
 
-    return pieces
+    return call
+
+
+def device_call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
+    """The same on torch tensors that live on a device and stay there, filled up to whole vectors as well."""
+    import torch
+
+    from losscheck.backends.torch import BACKEND
+
+    call = BACKEND.prepare_tensors(caller_of(task).invocation)
+
+    def on_device(logits: Any) -> tuple[Any, Any]:
+        count, filled = len(logits), -len(logits) % BACKEND.lanes
+        loss, grad = call(torch.cat([logits, logits[-1:].expand(filled)]) if filled else logits, task.target)
+        return loss[:count], None if grad is None else grad[:count]
+
+    return on_device
 
 
 def count_nans(task: Task) -> tuple[int, int]:
-    """All NaN logits of the dtype, and for how many of them some quantity is a number."""
+    """All NaN logits of the dtype, and for how many of them the loss or the gradient, where it is asked, is a number."""
     import numpy as np
 
-    dtype, call = task.grid.dtype, call_of(task)
+    dtype, caller = task.grid.dtype, caller_of(task)
     payloads = 2 ** (dtype.precision - 1) - 1
     wrong = 0
     for sign in (0, 1 << (dtype.bits - 1)):
         for start in range(1, payloads + 1, 2**20):
             count = min(2**20, payloads + 1 - start)
             bits = np.arange(start, start + count, dtype=np.int64) + (sign | dtype.infinity_ordinal)
-            logits = _nan_logits(dtype, bits)
             try:
-                results = call(logits)
-            except (RuntimeError, ValueError):
+                output = caller(_nan_logits(dtype, bits), task.target)
+            except Exception as error:
+                caller.refusal(error)  # a bug of ours goes on
                 continue  # it refuses NaN, which is no wrong number
-            numbers = [~np.isnan(each) for name, each in zip(("loss", "grad"), results, strict=True) if name in task.quantities]
-            wrong += int(functools.reduce(np.logical_or, numbers).sum())
+            number = np.zeros(count, bool)
+            for quantity, values in (("loss", output.loss), ("grad", output.grad)):
+                if quantity in task.quantities:
+                    number |= ~np.isnan(values)
+            wrong += int(number.sum())
     return 2 * payloads, wrong
 
 

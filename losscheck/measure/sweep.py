@@ -131,8 +131,8 @@ def _work(chunk: Chunk) -> dict[str, Summary] | str:
 
 def scan_chunk(task: Task, number: int) -> dict[str, Summary] | str:
     """The summaries of one chunk of a task, or the reason why it cannot run."""
-    if reason := task.why_unavailable():
-        return reason
+    if unavailable := task.why_unavailable():
+        return unavailable.reason
     try:
         with stdout_to_stderr():
             scan = scanner_of(task)

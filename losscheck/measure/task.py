@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from losscheck.backends import backend_named
-from losscheck.backends.extras import missing
+from losscheck.core.absence import Unavailable
 from losscheck.core.loss import Loss
 from losscheck.core.request import Subject, SweepQuestion
+from losscheck.measure.call import no_gradient, why_not
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import Grid
 
@@ -35,16 +35,12 @@ class Task:
     def chunks(self) -> int:
         return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)
 
-    def why_unavailable(self) -> str:
-        one = self.subject.implementation
-        for each in self.loss.parameters:
-            if each.name in one.ignores and self.params[each.name] != each.default:
-                return f"{one.name} takes no {each.name}"
-        if "grad" in self.quantities and self.subject.backend == "numpy" and one.gradient is None:
-            return f"{one.name} has no gradient on numpy; use --quantity loss"
-        return missing(one, self.subject.backend) or backend_named(self.subject.backend).why_unavailable(
-            self.subject.device, self.subject.mode
-        )
+    def why_unavailable(self) -> Unavailable | None:
+        """Why there will be no row; None where one can be measured."""
+        subject = self.subject
+        if "grad" in self.quantities and subject.backend == "numpy" and subject.implementation.gradient is None:
+            return why_not(self.loss, subject, self.params) or no_gradient(subject)
+        return why_not(self.loss, subject, self.params)
 
 
 @dataclass(frozen=True)

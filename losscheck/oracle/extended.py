@@ -24,6 +24,8 @@ UNKNOWN = arb.nan()
 LARGEST_PRODUCT = 64
 # 53 bits of a double, 20 of its ulp distance and a few more.
 SETTLED = 80
+# sum over k of (x + k)^-s, in terms of which the derivatives of digamma are.
+HURWITZ = {"trigamma": 2, "hurwitz 3": 3}
 
 
 class UndecidedError(ArithmeticError):
@@ -196,8 +198,8 @@ class Extended:
             return _beyond_one(name, x)
         if name in ("lgamma", "digamma") and x.is_exact() and x.is_integer() and x <= 0:
             return INF if name == "lgamma" else NAN
-        if name == "trigamma":
-            return arb(2).zeta(x)
+        if name in HURWITZ:
+            return arb(HURWITZ[name]).zeta(x)
         if name == "lgamma" and x < 0:
             # log |gamma|: flint's own is undefined where gamma is negative.
             return abs(x.gamma()).log()

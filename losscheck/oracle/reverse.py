@@ -16,6 +16,7 @@ __all__ = ["Node", "Reverse"]
 SLOPES: dict[str, Callable[[Extended, Any], Any]] = {
     "lgamma": lambda m, x: m.function("digamma", x),
     "digamma": lambda m, x: m.function("trigamma", x),
+    "trigamma": lambda m, x: m.mul(m.number(-2), m.function("hurwitz 3", x)),
     "sin": lambda m, x: m.function("cos", x),
     "cos": lambda m, x: m.neg(m.function("sin", x)),
     "tan": lambda m, x: m.add(m.number(1), _square(m, m.function("tan", x))),

@@ -16,6 +16,8 @@ __all__ = ["CELLS", "SPACINGS", "Grid", "decode_ordinals", "exhaustive_grid", "s
 
 CELLS = 480  # of the profile over the range: the terminal's strip and the plot are read off it
 
+MOST_SAMPLE = 10**7  # logits of a sample, which is a list in memory
+
 SPACINGS = ("linear", "ulp", "both")
 
 
@@ -95,10 +97,12 @@ def sampled_grid(dtype: Format, low: float, high: float, points: int, spacing: s
     landmarks with their neighbours, as far as they lie in the range.
 
     Raises:
-        UserError: for an empty range or no points.
+        UserError: for an empty range, no points or more than MOST_SAMPLE.
     """
     if points < 1:
         raise UserError(f"--points {points} is no sample", "give at least 1")
+    if points > MOST_SAMPLE:
+        raise UserError(f"--points {points} is more than {MOST_SAMPLE}", "give fewer, or judge every float: --exhaustive")
     first, last = _ends(dtype, low, high)
     chosen = {first, last}
     share = points if spacing != "both" else (points + 1) // 2

@@ -1,17 +1,44 @@
-"""Reports as text. One file per format, each with ``render(report, style) -> str``; found by name, loaded on use."""
+"""Reports as text, in two steps: a report becomes a document, plain data, once (`documents/`); each format writes it.
+
+JSON and CSV write the rows' flat data (`flat.py`), JUnit and GitHub the verdicts of the gate. One file per format, each with
+``render(report, style) -> str``; found by name, loaded on use.
+"""
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from losscheck.core.report import Report
+from losscheck.core.errors import UserError
+from losscheck.core.report import Inventory, Report
 
-__all__ = ["FORMATS", "GATE_FORMATS", "SUFFIXES", "Style", "render"]
+__all__ = ["FORMATS", "GATE_FORMATS", "SERVES", "SUFFIXES", "Style", "formats_for", "render", "why_not"]
 
-FORMATS = ("table", "json", "csv", "markdown", "html")
-GATE_FORMATS = ("table", "json", "junit", "github", "markdown")
+_EVERYTHING = ("compare", "tensors", "sweep", "gate", "list", "doctor")
+_ROWS = ("compare", "tensors", "sweep", "gate")
+
+# Which format shows what: `tensors` is compare of a dumped batch, and merge shows a sweep.
+SERVES: Mapping[str, tuple[str, ...]] = {
+    "table": _EVERYTHING,
+    "json": _EVERYTHING,
+    "csv": _ROWS,
+    "markdown": _EVERYTHING,
+    "html": _EVERYTHING,
+    "junit": ("gate",),
+    "github": ("gate",),
+}
 SUFFIXES = {".json": "json", ".csv": "csv", ".md": "markdown", ".html": "html", ".txt": "table", ".xml": "junit"}
+_MODULES = {"table": "text"}  # the others are named after their format
+
+
+def formats_for(job: str) -> tuple[str, ...]:
+    """The formats that show a job of SERVES."""
+    return tuple(format_name for format_name, jobs in SERVES.items() if job in jobs)
+
+
+FORMATS = formats_for("compare")
+GATE_FORMATS = formats_for("gate")
 
 
 @dataclass(frozen=True)
@@ -23,8 +50,23 @@ class Style:
     unicode: bool = True
 
 
-def render(format_name: str, report: Report, style: Style) -> str:
-    """The report in a format of FORMATS, ending in a newline."""
-    module = importlib.import_module(f"losscheck.renderers.{format_name}")
+def why_not(format_name: str, job: str) -> str:
+    """Why a format cannot show a job, with what can; empty when it can. To be asked before any work."""
+    if job in SERVES.get(format_name, ()):
+        return ""
+    *most, last = formats_for(job)
+    return f"--format {format_name} does not show {job}: use {', '.join(most)} or {last}"
+
+
+def render(format_name: str, report: Report | Inventory, style: Style) -> str:
+    """The report in a format that serves it, ending in a newline.
+
+    Raises:
+        UserError: for a format that does not.
+    """
+    if reason := why_not(format_name, report.job):
+        problem, _, cure = reason.partition(": ")
+        raise UserError(problem, cure)
+    module = importlib.import_module(f"losscheck.renderers.{_MODULES.get(format_name, format_name)}")
     text: str = module.render(report, style)
     return text if text.endswith("\n") else text + "\n"

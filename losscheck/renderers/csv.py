@@ -8,15 +8,14 @@ from typing import Any
 
 from losscheck.core.report import Report
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat, flat_sweep, flat_tensor
+from losscheck.renderers.flat import flat_rows
 
 __all__ = ["render"]
 
 
 def render(report: Report, style: Style) -> str:
     out = io.StringIO()
-    found = [*map(flat, report.rows), *map(flat_sweep, report.sweeps), *map(flat_tensor, report.tensors)]
-    rows = [{name: _cell(value) for name, value in row.items()} for row in found]
+    rows = [{name: _cell(value) for name, value in row.items()} for row in flat_rows(report)]
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -25,13 +24,13 @@ def render(report: Report, style: Style) -> str:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, dict):
-        return " ".join(f"{name}={each!r}" for name, each in value.items())
+        return _item(value) if "logit_hex" in value else " ".join(f"{name}={entry!r}" for name, entry in value.items())
     if isinstance(value, list):
-        return " ".join(_one(each) for each in value)
+        return " ".join(map(_item, value))
     return "" if value is None else value
 
 
-def _one(value: Any) -> str:
+def _item(value: Any) -> str:
     """A region as outcome:first..last, an element as its index, a worst case as its logit, anything else as it is."""
     if isinstance(value, dict):
         if "index" in value:

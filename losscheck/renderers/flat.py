@@ -1,4 +1,4 @@
-"""A point row as a flat mapping of plain values: the JSON contract, which CSV shares."""
+"""Rows as flat mappings of plain values: the JSON contract, which CSV shares."""
 
 from __future__ import annotations
 
@@ -8,10 +8,27 @@ from typing import Any
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.exact import Exact
-from losscheck.core.results import PointRow, Region, SweepRow
+from losscheck.core.report import Report
+from losscheck.core.results import PointRow, Region, Row, SweepRow
 from losscheck.core.verdict import CaseRow
 
-__all__ = ["flat", "flat_batch", "flat_case", "flat_sweep", "flat_tensor", "number"]
+__all__ = ["flat", "flat_batch", "flat_case", "flat_rows", "flat_sweep", "flat_tensor", "number"]
+
+_NAMES = ("loss", "implementation", "backend", "device", "dtype", "quantity")
+
+
+def flat_rows(report: Report) -> list[dict[str, Any]]:
+    """All rows of a report, whatever was done."""
+    rows = (map(flat, report.rows), map(flat_sweep, report.sweeps), map(flat_tensor, report.tensors), map(flat_case, report.cases))
+    return [row for family in rows for row in family]
+
+
+def _names(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _NAMES}
+
+
+def _params(row: Row) -> dict[str, Any]:
+    return {name: number(value) for name, value in row.params.items()}
 
 
 def flat(row: PointRow) -> dict[str, Any]:
@@ -19,17 +36,12 @@ def flat(row: PointRow) -> dict[str, Any]:
     dtype = FORMATS[row.dtype]
     exact = row.exact
     return {
-        "loss": row.loss,
-        "implementation": row.implementation,
-        "backend": row.backend,
-        "device": row.device,
-        "dtype": row.dtype,
-        "quantity": row.quantity,
-        "params": {name: number(value) for name, value in row.params.items()},
-        "logit": _one_or_all([number(each) for each in row.logits]),
-        "logit_hex": _one_or_all([each.hex() for each in row.logits]),
-        "target": _one_or_all([number(each) for each in row.targets]),
-        "target_hex": _one_or_all([each.hex() for each in row.targets]),
+        **_names(row),
+        "params": _params(row),
+        "logit": _one_or_all([number(logit) for logit in row.logits]),
+        "logit_hex": _one_or_all([logit.hex() for logit in row.logits]),
+        "target": _one_or_all([number(target) for target in row.targets]),
+        "target_hex": _one_or_all([target.hex() for target in row.targets]),
         "value": number(row.value),
         "value_hex": None if row.value is None else row.value.hex(),
         "exact": None if exact is None else exact.decimal(),
@@ -43,38 +55,35 @@ def flat(row: PointRow) -> dict[str, Any]:
         "definition": _decimal(row.definition),
         "reason": row.reason,
         "mode": row.mode,
-        "logit_dtype": row.logit_dtype or row.dtype,
+        "logit_dtype": row.given_dtype,
+        **_effect(row),
     }
 
 
 def flat_sweep(row: SweepRow) -> dict[str, Any]:
     """A row of a sweep, in the order of the contract."""
     return {
-        "loss": row.loss,
-        "implementation": row.implementation,
-        "backend": row.backend,
-        "device": row.device,
-        "dtype": row.dtype,
-        "quantity": row.quantity,
+        **_names(row),
         "layout": row.layout,
-        "params": {name: number(value) for name, value in row.params.items()},
+        "params": _params(row),
         "low": number(row.low),
         "high": number(row.high),
         "target": number(row.target),
         "target_hex": row.target.hex(),
         "points": row.points,
         "exhaustive": row.exhaustive,
-        "counts": {outcome.value: n for outcome, n in row.counts.items()},
+        "counts": {outcome.value: count for outcome, count in row.counts.items()},
         "max_ulp": number(row.max_ulp),
         "max_ulp_logit_hex": row.worst[0].logits[0].hex() if row.worst else "",
-        "worst": [flat(each) for each in row.worst],
-        "regions": [_region(each) for each in row.regions],
+        "worst": [flat(point) for point in row.worst],
+        "regions": [_region(region) for region in row.regions],
         "ulp_histogram": dict(row.histogram),
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
         "reason": row.reason,
         "mode": row.mode,
-        "logit_dtype": row.logit_dtype or row.dtype,
+        "logit_dtype": row.given_dtype,
+        **_effect(row),
     }
 
 
@@ -84,6 +93,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "case": row.case,
         "file": row.file,
         "line": row.line,
+        "source": row.source_place,
         "verdict": row.verdict.value,
         "reason": row.reason,
         "reproduce": row.reproduce,
@@ -97,7 +107,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "points": row.points,
         "failing": row.failing,
         "exhaustive": row.exhaustive,
-        "counts": {outcome.value: n for outcome, n in row.counts.items()},
+        "counts": {outcome.value: count for outcome, count in row.counts.items()},
         "max_ulp": number(row.max_ulp) if row.points else None,
         "limit": number(row.limit),
         "deviation": number(row.deviation),
@@ -145,37 +155,40 @@ def _few(few: Few) -> dict[str, Any]:
 def flat_tensor(row: TensorRow) -> dict[str, Any]:
     """A row about a dumped batch, in the order of the contract."""
     return {
-        "loss": row.loss,
-        "implementation": row.implementation,
-        "backend": row.backend,
-        "device": row.device,
-        "dtype": row.dtype,
-        "quantity": row.quantity,
-        "params": {name: number(value) for name, value in row.params.items()},
+        **_names(row),
+        "params": _params(row),
         "elements": row.judged,
         "sampled": row.sampled,
-        "counts": {outcome.value: n for outcome, n in row.counts.items()},
+        "counts": {outcome.value: count for outcome, count in row.counts.items()},
         "max_ulp": number(row.max_ulp),
-        "first": [_element(each) for each in row.first],
-        "worst": [_element(each) for each in row.worst],
+        "first": [_element(element) for element in row.first],
+        "worst": [_element(element) for element in row.worst],
         "deviating": row.deviating,
         "deviation": None if row.deviation is None else _element(row.deviation),
         "checked_sample": {"elements": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled, "not_asked": row.unasked},
         "whole": None if row.whole is None else _whole(row.whole, row.dtype),
         "reason": row.reason,
+        **_effect(row),
     }
 
 
-def _element(each: Element) -> dict[str, Any]:
+def _element(element: Element) -> dict[str, Any]:
     return {
-        "index": list(each.index),
-        "loss_value": number(each.loss),
-        "gradient_value": number(each.gradient),
-        **{name: value for name, value in flat(each.point).items() if name not in _OF_THE_ROW},
+        "index": list(element.index),
+        "loss_value": number(element.loss),
+        "gradient_value": number(element.gradient),
+        **{name: value for name, value in flat(element.point).items() if name not in (*_NAMES, "params")},
     }
 
 
-_OF_THE_ROW = ("loss", "implementation", "backend", "device", "dtype", "quantity", "params")
+def _effect(row: Row) -> dict[str, Any]:
+    """What it does to training, what that is blamed on and which quantity shows it; null where it was not judged."""
+    effect = row.effect
+    return {
+        "effect": effect and effect.effect.value,
+        "effect_truth": effect.truth.value if effect and effect.truth else None,
+        "effect_quantity": (effect and effect.quantity) or None,
+    }
 
 
 def _whole(whole: Whole, dtype: str) -> dict[str, Any]:

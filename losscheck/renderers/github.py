@@ -1,4 +1,4 @@
-"""Annotations for GitHub Actions: workflow commands, which it shows beside the lines of the case files."""
+"""Annotations for GitHub Actions: workflow commands, shown beside the user's source where it is known, else beside the case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Problem
-from losscheck.renderers import Style, gate_words
+from losscheck.renderers import Style
+from losscheck.renderers.verdicts import asides, holds, message, not_holding, places, totals
 
 __all__ = ["problem_annotations", "render"]
 
@@ -15,28 +16,29 @@ MOST = 10  # GitHub drops further annotations of a step without a word
 
 
 def render(report: Report, style: Style) -> str:
-    bad = gate_words.not_holding(report)
+    bad = not_holding(report)
     lines = [_annotation(row) for row in bad[:MOST]]
     if len(bad) > MOST:
         lines.append(f"and {len(bad) - MOST} more")
-    lines += [*gate_words.asides(report), f"gate {gate_words.in_one_word(report)}: {gate_words.totals(report)}"]
+    lines += [*asides(report), f"gate {holds(report)}: {totals(report)}"]
     return "\n".join(line if line.startswith("::error ") else _plain(line) for line in lines)
 
 
 def problem_annotations(problems: Sequence[tuple[Path, Problem]]) -> str:
     """Of case files that cannot be judged: the first problems, each at its place."""
     lines = [
-        f"::error file={_property(str(file))},line={each.line},col={each.column}"
-        f",title={_property(each.path or 'case file')}::{_data(each.message)}"
-        for file, each in problems[:MOST]
+        f"::error file={_property(str(file))},line={problem.line},col={problem.column}"
+        f",title={_property(problem.path or 'case file')}::{_data(problem.message)}"
+        for file, problem in problems[:MOST]
     ]
     return "\n".join([*lines, *([f"and {len(problems) - MOST} more"] if len(problems) > MOST else []), ""])
 
 
 def _annotation(row: CaseRow) -> str:
     title = f"{row.case}: {row.verdict.value}"
-    body = "\n".join([row.subject, *gate_words.message(row)])
-    return f"::error file={_property(row.file)},line={row.line},title={_property(title)}::{_data(body)}"
+    (file, line), case = places(row)
+    body = "\n".join([row.subject, *filter(None, [case]), *message(row)])
+    return f"::error file={_property(file)},line={line},title={_property(title)}::{_data(body)}"
 
 
 def _data(text: str) -> str:

@@ -1,36 +1,48 @@
-"""One self-contained page: no network, no script but a few lines that sort its tables."""
+"""A document as one self-contained page: no network, no script but a few lines that sort its tables."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Iterator
+from html import escape as escape_tags
 
-from losscheck.core.errors import UserError
-from losscheck.core.report import Report
+from losscheck.core.report import Inventory, Report
 from losscheck.renderers import Style
-from losscheck.renderers.sweep_words import (
-    by_table,
-    coverage,
-    failing_text,
-    region_lines,
-    row_name,
-    several,
-    strip,
-    target_text,
-    worst_text,
+from losscheck.renderers.document import (
+    Appendix,
+    Block,
+    Cell,
+    Column,
+    Document,
+    Entry,
+    Heading,
+    Legend,
+    Listing,
+    Paragraph,
+    Picture,
+    Sentence,
+    Strip,
+    Table,
 )
-from losscheck.renderers.words import meaning, ulp_text
+from losscheck.renderers.documents import document_of
+from losscheck.renderers.figures import printable
+from losscheck.renderers.severity import Severity
+from losscheck.renderers.strips import draw, legend
 
 __all__ = ["render"]
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #1a1a1a; background: #fff }
-table { border-collapse: collapse; margin: .6em 0 1.6em } th, td { padding: .2em .7em; text-align: left; border-bottom: 1px solid #ddd }
-th { cursor: pointer; background: #f4f4f4 } td.n { text-align: right; font-variant-numeric: tabular-nums }
-tr.failed td:first-child { border-left: 4px solid #b00020 } code, .strip { font-family: ui-monospace, monospace; white-space: pre }
-.strip { letter-spacing: 0; font-size: 12px } pre { background: #f4f4f4; padding: .6em; overflow-x: auto }
-svg { max-width: 100%; height: auto }
+_STRIP = 80  # characters
+_MORE = 25  # times as many findings as on a screen
+_COLORS = "\n".join(f".{severity.name.lower()} {{ color: {severity.page_color} }}" for severity in Severity)
+_STYLE = f"""
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #1a1a1a; background: #fff }}
+table {{ border-collapse: collapse; margin: .6em 0 1.6em; display: block; overflow-x: auto }}
+th, td {{ padding: .2em .7em; text-align: left; border-bottom: 1px solid #ddd }}
+th {{ cursor: pointer; background: #f4f4f4 }} .n {{ text-align: right; font-variant-numeric: tabular-nums }}
+code, .strip {{ font-family: ui-monospace, monospace; white-space: pre }} .strip {{ font-size: 12px }}
+pre {{ background: #f4f4f4; padding: .6em; overflow-x: auto }} svg {{ max-width: 100%; height: auto }}
+.quiet {{ color: #555 }} .sign {{ font-weight: bold }} li {{ overflow-wrap: anywhere }}
+{_COLORS}
 """
 _SCRIPT = """
 document.querySelectorAll('th').forEach(function (th) { th.onclick = function () {
@@ -43,50 +55,95 @@ document.querySelectorAll('th').forEach(function (th) { th.onclick = function ()
 """
 
 
-def render(report: Report, style: Style) -> str:
-    if not report.sweeps:
-        raise UserError("--format html shows sweeps", "use --format markdown or json for compare")
-    parts = [f"<h1>losscheck {escape(report.command)}</h1>", f"<pre>{escape(report.reproduce)}</pre>", _plot(report)]
-    device, layout = several(report, "device"), several(report, "layout")
-    for (loss, dtype, params, quantity), rows in by_table(report):
-        parts.append(f"<h2>{escape(loss)}, {'gradient' if quantity == 'grad' else 'loss'}, {dtype} <small>{escape(params)}</small></h2>")
-        lines = []
-        for row in rows:
-            shown = escape(row.reason) if row.reason else f'<span class="strip">{escape(strip(row, 80, True))}</span>'
-            ulp = "-" if row.reason else ulp_text(row.max_ulp).lstrip("+")
-            share = row.failures / row.points if row.points else 0.0
-            lines.append(
-                f"<tr{' class=failed' if row.failures else ''}><td>{escape(row_name(row, device=device, layout=layout))}</td>"
-                f'<td class=n>{target_text(row)}</td><td class=n data-key="{row.max_ulp}">{ulp}</td>'
-                f'<td class=n data-key="{share}">{escape(failing_text(row))}</td><td>{shown}</td></tr>'
-            )
-        parts.append(_table(("implementation", "target", "max ulp", "failing", f"{rows[0].low:g} to {rows[0].high:g}"), lines))
-    parts += ["<h2>Failures</h2>", _list(region_lines(report, 400)), "<h2>Worst cases</h2>"]
-    lines = []
-    for row in report.sweeps:
-        for point in row.worst[:3]:
-            cells = (row.loss, row_name(row, device=True, layout=layout), row.dtype, target_text(row), row.quantity, worst_text(point))
-            lines.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    parts.append(_table(("loss", "implementation", "dtype", "target", "quantity", "worst logits"), lines))
-    parts += ["<h2>How far this reaches</h2>", _list([*coverage(report), *(meaning(report) if report.rows else [])])]
-    environment = "".join(f"<tr><td>{escape(str(k))}</td><td>{escape(str(v))}</td></tr>" for k, v in report.environment.items())
-    parts.append(_table(("environment", ""), [environment]))
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>losscheck</title><style>{_STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{"".join(parts)}<script>{_SCRIPT}</script></body></html>\n'
+def render(report: Report | Inventory, style: Style) -> str:
+    document = document_of(report)
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(document.title)}</title><style>{_STYLE}</style>"
+    )
+    body = "\n".join(_body(document))
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n<script>{_SCRIPT}</script></body></html>\n'
 
 
-def _plot(report: Report) -> str:
+def _body(document: Document) -> Iterator[str]:
+    yield f"<h1>{escape(document.title)}</h1>"
+    if document.conclusion:
+        yield f"<p>{_sentence(document.conclusion)}</p>"
+    if document.reproduce:
+        yield f"<pre>{escape(document.reproduce)}</pre>"
+    yield from map(_block, document.blocks)
+    if document.environment:
+        rows = "".join(
+            f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>" for name, value in document.environment.items()
+        )
+        yield f"<h2>Environment</h2><table><tbody>{rows}</tbody></table>"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Heading(text=text, aside=aside, level=level):
+            small = f" <small>{escape(aside)}</small>" if aside else ""
+            return f"<h{level + 1}>{escape(text)}{small}</h{level + 1}>"
+        case Paragraph(text=text, quiet=quiet):
+            return f"<p{' class=quiet' if quiet else ''}>{escape(text)}</p>"
+        case Legend():
+            return f"<p class=quiet>{escape(legend(unicode=True))}</p>"
+        case Table():
+            return _table(block)
+        case Listing():
+            title = f"<h2>{escape(block.title)}</h2>" if block.title else ""
+            items = "".join(f"<li>{_sentence(sentence)}</li>" for sentence in block.shown(_MORE))
+            return title + (f"<ul>{items}</ul>" if items else "")
+        case Entry():
+            word = Sentence(block.word, block.severity)
+            told = "".join(f"<li>{escape(line)}</li>" for line in block.lines)
+            return f"<h3>{_sentence(word)} {escape(f'{block.place}: {block.name}')}</h3><ul>{told}</ul><pre>{escape(block.command)}</pre>"
+        case Appendix(title=title, table=table):
+            return f"<h2>{escape(title)}</h2>{_table(table)}" if table.lines else ""
+        case Picture(report=report):
+            return _picture(report)
+
+
+def _picture(report: Report) -> str:
     if importlib.util.find_spec("matplotlib") is None:
         return "<p>The plot is left out: <code>pip install 'losscheck[plot]'</code> draws it.</p>"
-    from losscheck.renderers.plot import svg
+    from losscheck.renderers import plot
 
-    return svg(report)
-
-
-def _table(headings: Sequence[str], lines: list[str]) -> str:
-    head = "".join(f"<th>{escape(each)}</th>" for each in headings)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return plot.svg(report)
 
 
-def _list(lines: list[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(each)}</li>" for each in lines) + "</ul>"
+def _table(table: Table) -> str:
+    head = "".join(f"<th{_class(column)}>{escape(_heading(column))}</th>" for column in table.columns)
+    rows = []
+    for line in table.lines:
+        cells = "".join(_cell(cell, column) for cell, column in zip(line.cells, table.columns, strict=True))
+        rows.append(f"<tr class={line.severity.name.lower()}>{cells}</tr>")
+    shown = f"<thead><tr>{head}</tr></thead>" if table.headed else ""
+    return f"<table>{shown}<tbody>\n" + "\n".join(rows) + "\n</tbody></table>"
+
+
+def _heading(column: Column) -> str:
+    return " to ".join(column.ends) if any(column.ends) else column.heading
+
+
+def _class(column: Column) -> str:
+    return " class=n" if column.kind.right else ""
+
+
+def _cell(cell: Cell | Strip, column: Column) -> str:
+    if isinstance(cell, Strip):
+        return f'<td><span class="strip">{escape(draw(cell, _STRIP))}</span></td>'
+    key = "" if cell.key is None else f' data-key="{cell.key}"'
+    text = _sentence(Sentence(cell.text, cell.severity)) if cell.signed else escape(cell.text)
+    return f"<td{_class(column)}{key}>{text}</td>"
+
+
+def _sentence(sentence: Sentence) -> str:
+    """The sign of its severity, which is no colour alone, and the text."""
+    severity = sentence.severity
+    sign = f'<span class="sign {severity.name.lower()}">{severity.sign()}</span> ' if severity is not Severity.FINE else ""
+    return sign + escape(sentence.text)
+
+
+def escape(text: str) -> str:
+    return escape_tags(printable(text))

@@ -6,16 +6,21 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from losscheck.core.report import SCHEMA_VERSION, Report
+from losscheck.core.report import SCHEMA_VERSION, Inventory, Report
 from losscheck.core.results import BitDifference
 from losscheck.core.verdict import exit_code
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat, flat_batch, flat_case, flat_sweep, flat_tensor, number
+from losscheck.renderers.flat import flat_batch, flat_rows, number
 
 __all__ = ["render"]
 
 
-def render(report: Report, style: Style) -> str:
+def render(report: Report | Inventory, style: Style) -> str:
+    document = dict(report.facts) if isinstance(report, Inventory) else _document(report)
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def _document(report: Report) -> dict[str, Any]:
     document = {
         "schema_version": SCHEMA_VERSION,
         "command": report.command,
@@ -23,22 +28,17 @@ def render(report: Report, style: Style) -> str:
         "reproduce": report.reproduce,
         "reduction": report.reduction,
         "max_ulp": None if report.command == "gate" else number(report.max_ulp),
-        "differences": [asdict(each) for each in report.differences],
+        "differences": [asdict(difference) for difference in report.differences],
         "definitions": dict(report.definitions),
         "remarks": list(report.remarks),
-        "bit_differences": [_difference(each) for each in report.bit_differences],
-        "batches": [flat_batch(each) for each in report.batches],
-        "rows": [
-            *map(flat, report.rows),
-            *map(flat_sweep, report.sweeps),
-            *map(flat_tensor, report.tensors),
-            *map(flat_case, report.cases),
-        ],
+        "bit_differences": [_difference(difference) for difference in report.bit_differences],
+        "batches": [flat_batch(batch) for batch in report.batches],
+        "rows": flat_rows(report),
     }
     if report.command == "gate":
         document = {**document, "strict": report.strict, "exit_code": exit_code(report.cases, report.strict)}
-    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    return document
 
 
-def _difference(each: BitDifference) -> dict[str, Any]:
-    return {name: number(value) if isinstance(value, float) else value for name, value in asdict(each).items()}
+def _difference(difference: BitDifference) -> dict[str, Any]:
+    return {name: number(value) if isinstance(value, float) else value for name, value in asdict(difference).items()}

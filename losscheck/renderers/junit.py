@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 
 from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Verdict
-from losscheck.renderers import Style, gate_words
+from losscheck.renderers import Style
+from losscheck.renderers.verdicts import message, places
 
 __all__ = ["render"]
 
@@ -43,13 +44,16 @@ def _totals(kinds: list[str]) -> dict[str, str]:
 
 def _test(suite: ElementTree.Element, row: CaseRow, kind: str) -> None:
     name = f"{row.case} [{row.subject}]"
-    test = ElementTree.SubElement(suite, "testcase", {"classname": _clean(row.file), "name": _clean(name), "line": str(row.line)})
+    (file, line), _ = places(row)
+    place = {"file": _clean(file), "line": str(line)} if row.source[0] else {"line": str(row.line)}
+    test = ElementTree.SubElement(suite, "testcase", {"classname": _clean(row.file), "name": _clean(name), **place})
     if kind:
-        message = row.reason if kind != "skipped" else f"{row.verdict.value}: {row.reason}"
-        element = ElementTree.SubElement(test, kind, {"message": _clean(message)})
+        told = row.reason if kind != "skipped" else f"{row.verdict.value}: {row.reason}"
+        element = ElementTree.SubElement(test, kind, {"message": _clean(told)})
         if kind != "skipped":
             element.set("type", row.verdict.value)
-            element.text = _clean("\n".join([f"{row.file}:{row.line}: {row.case}", row.subject, *gate_words.message(row)]))
+            source = [f"source: {row.source_place}"] if row.source[0] else []
+            element.text = _clean("\n".join([f"{row.file}:{row.line}: {row.case}", row.subject, *source, *message(row)]))
 
 
 def _clean(text: str) -> str:

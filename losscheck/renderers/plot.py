@@ -13,7 +13,9 @@ from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.core.results import SweepRow
-from losscheck.renderers.sweep_words import LETTERS, row_name, several
+from losscheck.renderers.figures import quantity_name
+from losscheck.renderers.names import Names
+from losscheck.renderers.strips import LETTERS
 
 __all__ = ["draw", "svg"]
 
@@ -54,50 +56,49 @@ def svg(report: Report) -> str:
 def _figure(report: Report) -> Any:
     from matplotlib.figure import Figure
 
-    keys = list(dict.fromkeys((row.loss, row.dtype, row.target) for row in report.sweeps if not row.reason))
+    drawn = [row for row in report.sweeps if not row.reason]
+    keys = list(dict.fromkeys((row.loss, row.dtype, row.target) for row in drawn))
     quantities = list(dict.fromkeys(row.quantity for row in report.sweeps))
     columns = min(len(keys), 3) or 1
     blocks = -(-len(keys) // columns) or 1
     rows = blocks * len(quantities)
     figure = Figure(figsize=(6.2 * columns, 3.6 * rows + 1.0), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for each in axes.flat:
-        each.set_visible(False)
-    names = list(dict.fromkeys(_name(report, row) for row in report.sweeps))
+    for axis in axes.flat:
+        axis.set_visible(False)
+    name = Names(report.sweeps)
+    names = list(dict.fromkeys(map(name, report.sweeps)))
     for n, key in enumerate(keys):
         for q, quantity in enumerate(quantities):
             axis = axes[(n // columns) * len(quantities) + q][n % columns]
-            found = [
-                row for row in report.sweeps if (row.loss, row.dtype, row.target) == key and row.quantity == quantity and not row.reason
-            ]
-            _panel(axis, report, found, names, key, quantity)
+            chosen = [row for row in drawn if (row.loss, row.dtype, row.target, row.quantity) == (*key, quantity)]
+            _panel(axis, chosen, names, name, report.max_ulp)
     handles: dict[str, Any] = {}
     for axis in axes.flat:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+        for handle, text in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(text, handle)
     if handles:
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(4, len(handles)), fontsize=8, handlelength=4)
     return figure
 
 
-def _name(report: Report, row: SweepRow) -> str:
-    return row_name(row, device=several(report, "device"), layout=several(report, "layout"))
-
-
-def _panel(axis: Any, report: Report, rows: list[SweepRow], names: list[str], key: tuple[str, str, float], quantity: str) -> None:
+def _panel(axis: Any, rows: list[SweepRow], names: list[str], name: Names, max_ulp: float) -> None:
+    """One loss, dtype, target and quantity."""
+    if not rows:
+        return
     axis.set_visible(True)
-    loss, dtype, target = key
-    title = f"{loss} {'gradient' if quantity == 'grad' else 'loss'}, {dtype}, target {FORMATS[dtype].shortest(target)}"
+    first = rows[0]
+    title = f"{first.loss} {quantity_name(first)}, {first.dtype}, target {FORMATS[first.dtype].shortest(first.target)}"
     axis.set_title(title, fontsize=9, loc="left")
-    top = FORMATS[dtype].precision + 2
+    top = FORMATS[first.dtype].precision + 2
     for lane, row in enumerate(rows):
-        index = names.index(_name(report, row))
+        index = names.index(name(row))
         color, style = _COLORS[index % len(_COLORS)], _STYLES[index % len(_STYLES)]
         middles = [_place(row, logit) for logit, ulp, _ in row.profile if ulp >= 0]
         heights = [math.log2(max(min(ulp, 2.0**top), _FLOOR)) for _, ulp, _ in row.profile if ulp >= 0]
-        axis.plot(middles, heights, color=color, linestyle=style, linewidth=1.2, label=_name(report, row))
+        axis.plot(middles, heights, color=color, linestyle=style, linewidth=1.2, label=names[index])
         _bands(axis, row, color, -5.2 - 0.9 * lane)
-    axis.axhline(math.log2(max(report.max_ulp, _FLOOR)), color="#999999", linewidth=0.8, linestyle=(0, (1, 2)))
+    axis.axhline(math.log2(max(max_ulp, _FLOOR)), color="#999999", linewidth=0.8, linestyle=(0, (1, 2)))
     axis.set_ylim(-5.8 - 0.9 * len(rows), top + 0.5)
     axis.set_xlim(_place(rows[0], rows[0].low), _place(rows[0], rows[0].high))
     axis.set_yticks(range(-4, top + 1, 4))

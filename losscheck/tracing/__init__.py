@@ -3,3 +3,7 @@
 tape records, replay runs the record exactly or again with repairs, cause finds the pair (lost at, needed at), formula makes the record
 a formula over our arithmetics, judging puts it together as plain data (report).
 """
+
+from losscheck.tracing.judging import trace
+
+__all__ = ["trace"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.core.dtypes import FORMATS, Format
+from losscheck.core.errors import UserError
 
 __all__ = ["LEAF", "Elements", "Memory", "TensorRef", "format_of", "mapped", "mapped_refs", "tensors_in", "values_of"]
 
@@ -122,11 +123,19 @@ class Memory:
             self._by_address[storage._cdata] = shadow
             self.storages.append(shadow)
             self._kept.append(tensor)
+        if shadow.dtype.itemsize != tensor.dtype.itemsize:
+            raise UserError(f"memory of {shadow.dtype} is viewed as {tensor.dtype}, which is not followed", "cast it instead")
         return shadow
 
 
 def values_of(tensor: Any) -> list[Any]:
-    """The values of a tensor in its logical order, as Python numbers."""
+    """The values of a tensor in its logical order, as Python numbers.
+
+    Raises:
+        UserError: for complex numbers.
+    """
+    if tensor.is_complex():
+        raise UserError("complex numbers are not followed", "trace a loss of real numbers")
     if tensor._is_zerotensor():
         return [0.0] * tensor.numel()
     values: list[Any] = tensor.detach().reshape(-1).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import linecache
 import sys
 from dataclasses import dataclass
@@ -50,8 +49,21 @@ def innermost_place(stop: CodeType, skipped: tuple[str, ...]) -> Place | None:
     return None
 
 
-@functools.lru_cache(maxsize=4096)
+# By identity: code objects of different files compare equal when they say the same. The code is kept, or its id would be used again.
+_KNOWN: dict[tuple[int, int], tuple[CodeType, Place]] = {}
+MOST_KNOWN = 4096
+
+
 def _place_at(code: CodeType, instruction: int) -> Place:
+    key = (id(code), instruction)
+    if key not in _KNOWN:
+        if len(_KNOWN) >= MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = (code, _read(code, instruction))
+    return _KNOWN[key][1]
+
+
+def _read(code: CodeType, instruction: int) -> Place:
     positions = list(code.co_positions())
     line, end_line, start, end = positions[instruction // 2] if instruction >= 0 else (code.co_firstlineno, None, None, None)
     line = line or code.co_firstlineno

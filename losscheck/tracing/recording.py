@@ -42,7 +42,7 @@ class Recording:
 
 
 def as_tensor(values: Any, dtype: Any) -> Any:
-    """A tensor of its own with these values: a number, a sequence, an array or a tensor.
+    """A tensor of its own with these values: a number (as one element), a sequence, an array or a tensor.
 
     Raises:
         UserError: when they are no numbers.
@@ -54,11 +54,11 @@ def as_tensor(values: Any, dtype: Any) -> Any:
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"logits and targets must be numbers ({error})", "give a number, a list of numbers or a tensor") from None
     keep = isinstance(values, torch.Tensor) and not values.is_floating_point()
-    return tensor.clone() if keep else tensor.to(dtype, copy=True)
+    return torch.atleast_1d(tensor.clone() if keep else tensor.to(dtype, copy=True))
 
 
 def record(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, backward: bool = True) -> Recording:
-    """Record ``function(logits, targets)`` and its backward pass. The tensors are used as they are: the logits get a gradient.
+    """Record ``function(logits, targets)`` and its backward pass. Parameters of a module get no gradient.
 
     Whatever the callable raises is kept in the recording, with the ops until there.
 
@@ -67,17 +67,20 @@ def record(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, ba
     """
     import torch
 
-    logits = logits.detach().requires_grad_()
+    leaf = logits.detach().requires_grad_()
+    with torch.enable_grad():
+        # No leaf itself, as the output of a network is none: x.sigmoid_() is allowed.
+        logits = leaf.clone()
     tape = Tape(stop=_call.__code__)
     recording = Recording(tape, *(tape.memory.ids(tensor).reshape(-1).tolist() for tensor in (logits, targets)))
     with _eager(function, recording), torch.enable_grad():
         loss = _call(recording, NoteKind.RAISED, lambda: function(logits, targets))
         recording.forward = len(tape.operations)
-        if loss is not None:
+        if recording.error is None:
             loss = _result(loss, recording)
             recording.loss = tape.memory.ids(loss).reshape(-1).tolist()
             if backward:
-                _backward(recording, loss, logits)
+                _backward(recording, loss, leaf)
     recording.notes = [*tape.notes, *recording.notes]
     return recording
 
@@ -111,14 +114,20 @@ def _result(loss: Any, recording: Recording) -> Any:
     return loss
 
 
-def _backward(recording: Recording, loss: Any, logits: Any) -> None:
+def _backward(recording: Recording, loss: Any, leaf: Any) -> None:
+    import torch
+
     if not loss.requires_grad:
         recording.notes.append(Note(NoteKind.NO_GRADIENT))
         return
-    # Gradients given by hand would import sympy: elements are summed instead.
-    _call(recording, NoteKind.BACKWARD_RAISED, lambda: (loss if loss.dim() == 0 else loss.sum()).backward())
-    if logits.grad is not None:
-        recording.gradient = recording.tape.memory.ids(logits.grad).reshape(-1).tolist()
+
+    def slopes() -> Any:
+        # A gradient of the loss given by hand would import sympy: elements are summed instead.
+        return torch.autograd.grad(loss if loss.dim() == 0 else loss.sum(), [leaf], allow_unused=True)
+
+    (gradient,) = _call(recording, NoteKind.BACKWARD_RAISED, slopes) or (None,)
+    if gradient is not None:
+        recording.gradient = recording.tape.memory.ids(gradient).reshape(-1).tolist()
     elif recording.error is None:
         recording.notes.append(Note(NoteKind.NO_GRADIENT))
 

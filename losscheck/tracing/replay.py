@@ -31,7 +31,8 @@ class ExactRun:
     """The exact value of every element of a recording, and the exact slope of the sum of the losses by every logit.
 
     Attributes:
-        m: the arithmetic, at the precision that decided.  values: by element, in that arithmetic.
+        m: the arithmetic, at the precision that decided.  values: by element, in that arithmetic.  computed: the same of the
+            computed values.
         slopes: of the logits, by their gradient's element; empty where there is no gradient.
     """
 
@@ -43,10 +44,13 @@ class ExactRun:
             self.m = Extended(bits)
             self.values = self.run()
             decided = self._decided(range(len(self.values))) or bits >= INTERMEDIATE_BITS
-            if (decided and self._decided([*recording.loss, *recording.gradient]) and self._differentiate()) or bits >= CAP:
+            results = decided and self._decided([*recording.loss, *recording.gradient])
+            if ((results or bits >= CAP) and self._differentiate()) or bits >= CAP:
                 break
             bits *= 2
         self.bits = bits
+        self.computed = self.start(self.m)
+        self._rounded: dict[int, Any] = {}
 
     def _decided(self, elements: Iterable[int]) -> bool:
         formats, values = self.recording.tape.elements.formats, self.values
@@ -75,6 +79,10 @@ class ExactRun:
         recording = self.recording
         if not recording.gradient:
             return True
+        if any(op.kind == tapes.Kind.TAKEN and op.format for op in recording.operations[: recording.forward]):
+            # Through an op that is not known there is no slope: what the backward ops say is all that can be judged.
+            self.slopes = {element: self.values[element] for element in recording.gradient}
+            return True
         reverse = Reverse(self.m)
         values = self.start(self.m)
         variables = [reverse.variable(values[element]) for element in recording.logits]
@@ -99,8 +107,11 @@ class ExactRun:
 
     def rounded(self, element: int, value: Any = None) -> Any:
         """The exact value rounded to the element's format; the computed one where there is none or it is undecided."""
+        if value is None:
+            if element not in self._rounded:
+                self._rounded[element] = self.rounded(element, self.values[element])
+            return self._rounded[element]
         recorded = self.recording.tape.elements
-        value = self.values[element] if value is None else value
         if recorded.formats[element] is None or isinstance(value, bool):
             return recorded.computed[element] if recorded.formats[element] is None and not isinstance(value, bool) else value
         exact = self.exact(element, value)

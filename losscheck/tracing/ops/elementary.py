@@ -145,6 +145,13 @@ def entr(m: Any, x: Any) -> Any:
     return m.number(float("-inf")) if m.less(x, m.number(0)) else m.neg(m.mul(x, m.log(x)))
 
 
+@pointwise("polygamma", n=1, x="positive")
+def polygamma(m: Any, n: Any, x: Any) -> Any:
+    if n not in (0, 1):
+        raise NotImplementedError("polygamma beyond the first")
+    return m.function("digamma" if n == 0 else "trigamma", x)
+
+
 @pointwise("hypot", x="positive")
 def hypot(m: Any, x: Any, other: Any) -> Any:
     return m.sqrt(m.add(m.mul(x, x), m.mul(other, other)))

@@ -16,7 +16,7 @@ MOVES = _names(
     "scatter index_put masked_scatter split_copy unbind_copy _to_dense hstack vstack movedim squeeze_copy unsqueeze_copy"
 )
 # The same, with places that hold 0.
-FILLS_WITH_ZERO = _names("tril triu constant_pad_nd diag_embed select_backward slice_backward diagonal_backward unfold_backward")
+FILLS_WITH_ZERO = _names("tril triu constant_pad_nd diag_embed select_backward slice_backward diagonal_backward")
 # Their first result is elements of the input, at the places that the second result names.
 CHOOSES = _names("sort topk max min median nanmedian kthvalue mode cummax cummin aminmax")
 # Constants.

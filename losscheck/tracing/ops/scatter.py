@@ -37,6 +37,18 @@ def scatter_add(m: Any, x: Any, dim: int, index: Any, src: Any) -> Any:
     return result
 
 
+@whole("unfold_backward", grad_in=(2, 2), input_sizes=[3], dim=0, size=2, step=1)
+def unfold_backward(m: Any, grad_in: Any, input_sizes: list[int], dim: int, step: int) -> Any:
+    result: Any = m.number(0)
+    for size in reversed(input_sizes):
+        result = [copied(result) for _ in range(size)]
+    for place in itertools.product(*map(range, shape_of(grad_in))):
+        axis = dim % len(input_sizes)
+        window = place[axis] * step + place[-1]
+        add_at(m, result, (*place[:axis], window, *place[axis + 1 : -1]), get(grad_in, place))
+    return result
+
+
 @whole("index_add", x=(3, 2), dim=0, index=[0, 2, 0], source=(3, 2), alpha=2.0)
 def index_add(m: Any, x: Any, dim: int, index: Any, source: Any, alpha: float) -> Any:
     result, scale = copied(x), m.number(alpha)

@@ -149,6 +149,18 @@ def ceil(m: Any, x: Any) -> Any:
     return m.neg(m.floor(m.neg(x)))
 
 
+@pointwise("round")
+def rounded(m: Any, x: Any, decimals: Any) -> Any:
+    """To the nearest integer, ties to even."""
+    if decimals:
+        raise NotImplementedError("round to decimals")
+    half = m.number(0.5)
+    below = m.floor(m.add(x, half))
+    tie = m.equal(m.sub(below, x), half)
+    even = m.equal(m.mul(m.floor(m.mul(below, half)), m.number(2)), below)
+    return m.sub(below, m.number(1)) if tie and not even else below
+
+
 @pointwise("trunc")
 def trunc(m: Any, x: Any) -> Any:
     return m.neg(m.floor(m.neg(x))) if m.less(x, m.number(0)) else m.floor(x)

@@ -1,0 +1,207 @@
+"""Which loss a callable is, when nobody said: the loss, its parameters, and how the callable wants to be called.
+
+It is tried with logits and with probabilities, with its arguments in either order, beside every loss with the usual parameters. What
+agrees at ordinary points is confirmed at points held back (samples.py), hard and soft targets alike, before it is believed; what
+agrees but for a known change of the definition (diagnose.py) is that loss, and the change is named.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from losscheck.callables.adapt import Adapted
+from losscheck.callables.diagnose import AS_IT_IS, GUARDS, NOTHING, USUAL, Diagnosis, Fit, explained
+from losscheck.callables.implementation import accepted, tried_in
+from losscheck.callables.loading import Own, load, register
+from losscheck.callables.plain import NO_GUARD, Guard
+from losscheck.callables.samples import Samples, sample
+from losscheck.core import registry
+from losscheck.core.call_spec import DEFAULT_CALL, INPUTS, PLAIN_CALL, CallSpec
+from losscheck.core.dtypes import FLOAT64
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Loss
+
+__all__ = ["Confidence", "Recognition", "recognise"]
+
+ORDERS = (DEFAULT_CALL, "{targets}, {logits}")
+ENOUGH = 12  # ordinary points with a value, without which nothing is said
+
+
+class Confidence(Enum):
+    """How sure it is that a callable is a loss; the surest first."""
+
+    AGREES = "agrees everywhere"
+    DEVIATES = "agrees but for a named deviation"
+    NONE = "does not agree"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """A loss that a callable may be.
+
+    Attributes:
+        params: the loss's parameters that explain it best.
+        call_spec: how it wants to be called: logits or probabilities, the order of its arguments, its axes.
+        backend: torch or numpy.
+        reduction: how it reduces a batch: none, mean, sum, normalised, or "" for one that is none of these.
+        deviation: how it differs from the definition with these parameters; nothing where it agrees.
+        distance: the median relative distance from that definition.
+    """
+
+    loss: Loss
+    params: Mapping[str, float]
+    call_spec: CallSpec
+    backend: str
+    reduction: str
+    confidence: Confidence
+    deviation: Diagnosis = NOTHING
+    distance: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """'weighted-focal with alpha=0.25, gamma=2, on probabilities, the mean of its elements'"""
+        params = ", ".join(f"{name}={value:g}" for name, value in self.params.items())
+        parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
+        parts += ["on probabilities"] * (self.call_spec.input == "probabilities")
+        parts += ["targets first"] * (self.call_spec.call != DEFAULT_CALL)
+        parts += [f"the {self.reduction} of its elements"] * (self.reduction not in ("none", ""))
+        return ", ".join(parts)
+
+
+def recognise(spec: str | Callable[..., Any], losses: Sequence[Loss] | None = None, call_spec: CallSpec = PLAIN_CALL) -> list[Recognition]:
+    """What a callable may be, the likeliest first: each loss once, with the parameters and the call that explain it best.
+
+    What ``call_spec`` says already (keywords, axes, an order of arguments, an input other than the default) is kept.
+
+    Raises:
+        UserError: when it cannot be loaded, built or called in any of the ways that are tried.
+    """
+    own = load(spec if isinstance(spec, str) else register(spec))
+    candidates = list(_candidates(own, call_spec))
+    chosen = list(registry.losses().values() if losses is None else losses)
+    ways = [way for loss in chosen for candidate in candidates if (way := candidate.beside(loss))]
+    found = [(way, way.agreeing()) for way in ways]
+    if not any(recognition.confidence is Confidence.AGREES for _, recognition in found):
+        # Known changes are many: they are looked for only where nothing agrees as it is.
+        found = [(way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in found]
+    best: dict[str, Recognition] = {}
+    for _, recognition in sorted(found, key=lambda pair: _rank(*pair)):
+        best.setdefault(recognition.loss.name, recognition)
+    return list(best.values())
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The callable, called in one way."""
+
+    number: int
+    adapted: Adapted
+    backend: str
+    reduction: str
+    samples: Samples
+
+    def beside(self, loss: Loss) -> _Way | None:
+        """Its values beside a loss; None where there are too few."""
+        samples = self.samples.hard() if loss.hard_targets else self.samples
+        if len(samples.ordinary) < ENOUGH:
+            return None
+        return _Way(self, loss, [Fit(loss.formula, params, samples) for params in _parameters(loss, self.adapted)])
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A callable, called in one way, as one loss: fits with the parameters that are tried, those it states first."""
+
+    candidate: _Candidate
+    loss: Loss
+    fits: list[Fit]
+
+    def agreeing(self) -> Recognition:
+        """What it is with parameters that explain it as it is."""
+        fit = next((fit for fit in self.fits if fit.holds(AS_IT_IS)), None)
+        return self._with(fit) if fit else self._recognition(self.fits[0], Confidence.NONE)
+
+    def deviating(self) -> Recognition:
+        """What it is but for a guard, or another known change of the definition."""
+        base = self.fits[0]
+        for guard in GUARDS:
+            if fit := next((fit for fit in self.fits if fit.holds(replace(AS_IT_IS, guard=guard))), None):
+                return self._with(fit, guard)
+        if diagnosis := explained(base, self.loss, self.candidate.adapted, guarded=False):
+            return self._recognition(base, Confidence.DEVIATES, diagnosis)
+        return self._recognition(base, Confidence.NONE)
+
+    def _with(self, fit: Fit, guard: Guard = NO_GUARD) -> Recognition:
+        """With the parameters of a fit. Where it states others under the same names, that is how it deviates."""
+        constants, base = self.candidate.adapted.constants(), self.fits[0]
+        if any(name in constants and not math.isclose(value, fit.params[name], rel_tol=1e-9) for name, value in base.params.items()):
+            diagnosis = explained(base, self.loss, self.candidate.adapted)
+            return self._recognition(base, Confidence.DEVIATES, diagnosis or NOTHING)
+        guard = guard if guard != NO_GUARD else fit.guard_of(AS_IT_IS)
+        if guard == NO_GUARD:
+            return self._recognition(fit, Confidence.AGREES)
+        return self._recognition(fit, Confidence.DEVIATES, Diagnosis(f"it looks like {guard.words}.", changes=1))
+
+    def _recognition(self, fit: Fit, confidence: Confidence, deviation: Diagnosis = NOTHING) -> Recognition:
+        points = fit.samples.ordinary + fit.samples.held_ordinary
+        distances = [abs(point.value - right) / (abs(right) or 1.0) for point in points if (right := fit.of(AS_IT_IS, point)) == right]
+        distance = statistics.median(distances) if distances else math.inf
+        call_spec = self.candidate.adapted.call_spec
+        return Recognition(
+            self.loss, fit.params, call_spec, self.candidate.backend, self.candidate.reduction, confidence, deviation, distance
+        )
+
+
+def _candidates(own: Own, call_spec: CallSpec) -> Iterator[_Candidate]:
+    """The ways to call it that it accepts, with its values; logits first."""
+    orders = ORDERS if call_spec.call == DEFAULT_CALL else (call_spec.call,)
+    inputs = INPUTS if call_spec.input == INPUTS[0] else (call_spec.input,)
+    refusal: UserError | None = None
+    tried = 0
+    for number, (given, call) in enumerate(itertools.product(inputs, orders)):
+        try:
+            backend, adapted = accepted(own, replace(call_spec, input=given, call=call), ())
+        except UserError as error:
+            refusal = refusal or error
+            continue
+        tried += 1
+        probe = adapted.probe(*tried_in(backend))
+        if not probe.random:
+            yield _Candidate(number, adapted, backend, probe.reduction if probe.reduces else "none", sample(adapted, backend))
+    if refusal and not tried:
+        raise refusal
+
+
+def _parameters(loss: Loss, adapted: Adapted) -> Iterator[dict[str, float]]:
+    """Parameters to try: those that the callable states under the same names, else the loss's defaults; then the usual ones."""
+    constants = adapted.constants()
+    stated, usual = {}, []
+    for parameter in loss.parameters:
+        value = constants.get(parameter.name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and parameter.low <= value <= parameter.high
+        stated[parameter.name] = float(value) if is_number else parameter.default  # type: ignore[arg-type]
+        # An exponent of 0 makes one loss of another: it is believed only where it is stated.
+        first = dict.fromkeys((stated[parameter.name], parameter.default, *filter(None, USUAL)))
+        usual.append([value for value in first if parameter.low <= value <= parameter.high])
+    yield loss.resolve(stated, FLOAT64)
+    names = [parameter.name for parameter in loss.parameters]
+    grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*usual)]
+    # The fewer parameters are changed, the likelier.
+    grid.sort(key=lambda params: sum(params[name] != stated[name] for name in names))
+    yield from grid[1:]
+
+
+def _rank(way: _Way, recognition: Recognition) -> tuple[float, ...]:
+    """Sorts the likeliest first: how sure; how many parameters are not the loss's own, or how far off; how it is called."""
+    sure = list(Confidence).index(recognition.confidence)
+    defaults = {parameter.name: parameter.default for parameter in recognition.loss.parameters}
+    changed = sum(value != defaults[name] for name, value in recognition.params.items())
+    if recognition.confidence is Confidence.AGREES:
+        return sure, changed, way.candidate.number
+    return sure, recognition.deviation.changes, recognition.distance, way.candidate.number

@@ -1,0 +1,183 @@
+"""A report for people as plain data: headings, tables, findings. Built once in `documents/`, written by each format.
+
+Text is plain: no markup, no escapes, no colour. What is wrong carries a severity; the writer chooses how to show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.renderers.severity import Severity
+
+__all__ = [
+    "Appendix",
+    "Block",
+    "Cell",
+    "Column",
+    "Document",
+    "Entry",
+    "Heading",
+    "Kind",
+    "Legend",
+    "Line",
+    "Listing",
+    "Paragraph",
+    "Picture",
+    "Sentence",
+    "Strip",
+    "Table",
+]
+
+
+class Kind(Enum):
+    """What a column holds, and with it what may happen to it where room is short."""
+
+    NAME = "name"  # folds at blanks, slashes, dots and colons
+    FIGURE = "figure"  # never cut
+    WORD = "word"  # never cut, to the left
+    WORDS = "words"  # wraps
+    STRIP = "strip"  # takes the room there is
+
+    @property
+    def right(self) -> bool:
+        """Does it stand at the right of its column?"""
+        return self is Kind.FIGURE
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column. ``ends``: what a strip's ends stand for. ``optional``: left out where there is no room for it."""
+
+    heading: str
+    kind: Kind = Kind.FIGURE
+    optional: bool = False
+    ends: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text with what it means. ``signed``: the severity's sign stands before it. ``key``: sorts, where the text does not."""
+
+    text: str
+    severity: Severity = Severity.FINE
+    signed: bool = False
+    key: float | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A range, from low to high logits: the largest |ulp| (-1 without a point) and the severest outcome of each cell.
+
+    ``zero``: which part of the range lies below logit 0; None when 0 is not inside it.
+    """
+
+    cells: tuple[tuple[float, Outcome | None], ...]
+    zero: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table."""
+
+    cells: tuple[Cell | Strip, ...]
+    severity: Severity = Severity.FINE
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    headed: bool = True
+
+
+@dataclass(frozen=True)
+class Heading:
+    """``level`` 1 begins a part, 2 a piece of it; ``aside`` belongs to it but is not the name."""
+
+    text: str
+    aside: str = ""
+    level: int = 1
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """``quiet``: there to be looked up."""
+
+    text: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A finding."""
+
+    text: str
+    severity: Severity = Severity.FINE
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Findings, worst first. A short format shows ``limit`` of them, None for all; ``total`` there are, called ``what``."""
+
+    items: tuple[Sentence, ...]
+    title: str = ""
+    limit: int | None = None
+    total: int = 0
+    what: str = ""
+
+    def shown(self, factor: int = 1) -> tuple[Sentence, ...]:
+        """The first ones, ``factor`` times the limit, and how many are left out."""
+        limit = len(self.items) if self.limit is None else self.limit * factor
+        left_out = max(self.total, len(self.items)) - limit
+        return self.items[:limit] if left_out <= 0 else (*self.items[:limit], Sentence(f"... and {left_out} more {self.what}"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finding in full: a headline, its lines, and the command that shows it again."""
+
+    word: str
+    place: str
+    name: str
+    lines: tuple[str, ...]
+    command: str = ""
+    severity: Severity = Severity.BROKEN
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The picture of a sweep, for formats that can show one."""
+
+    report: Report
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the characters of strips mean; they depend on what a screen can show."""
+
+
+@dataclass(frozen=True)
+class Appendix:
+    """Evidence that only a page has room for."""
+
+    title: str
+    table: Table
+
+
+Block = Appendix | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
+
+
+@dataclass(frozen=True)
+class Document:
+    """Blocks in the order they are read. A screen ends in the ``conclusion``, every other format begins with it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    conclusion: Sentence | None = None
+    reproduce: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)

@@ -107,7 +107,7 @@ def _exact(m: Any, part: Term, value: Callable[[Term], Any], logit: Any, target:
     if part.op not in EXACT:
         raise UnknownTermError(part.op)
     if part.op == "mul":
-        # A mask that is 0 wins over whatever it masks, as the limit has it.
+        # A mask is a truth value, and counts as 0 or 1.
         factors = [value(argument) for argument in part.args]
         factors = [m.number(float(factor)) if isinstance(factor, bool) else factor for factor in factors]
         return factors[0] * factors[1]

@@ -1,84 +1,22 @@
 """Oriented identities of exact arithmetic, each a function from a term to another or None.
 
 All hold over the reals (and in the limit at infinities) wherever the left side is defined, except those in HARD, which hold for
-targets 0 and 1 alone: a cure is checked against the original over the target domain that it is offered for.
+targets 0 and 1 alone, and those in MEANING, which are no identities. A cure is checked against the original over the target domain
+that it is offered for, whatever its rules are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from losscheck.tracing.cures.terms import LEAVES, TARGET, Term, constant, is_constant, term
+from losscheck.tracing.cures.patterns import ONE, complement, difference, log_sigmoid, negated, one_plus, softplus, softplus_of, where
+from losscheck.tracing.cures.terms import TARGET, Term, constant, is_constant, term
 
-__all__ = ["BASE", "EXTRA", "HARD", "MEANING", "RULES", "Rule", "normalised", "rewritten"]
+__all__ = ["BASE", "EXTRA", "HARD", "MEANING", "RULES", "Rule"]
 
 Rule = Callable[[Term], "Term | None"]
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-ONE = constant(1)
-
-
-def negated(a: Term) -> Term:
-    if a.op == "neg":
-        return a.args[0]
-    return constant(-a.value) if a.op == "constant" and not a.source else term("neg", a)
-
-
-def log_sigmoid(a: Term) -> Term:
-    return term("log_sigmoid_forward", a)
-
-
-def softplus(a: Term) -> Term:
-    """As -logsigmoid(-a): F.softplus is the identity above its threshold of 20, which float64 sees."""
-    return term("neg", log_sigmoid(negated(a)))
-
-
-def where(condition: Term, a: Term, b: Term) -> Term:
-    return term("where", condition, a, b)
-
-
-# Patterns: what a term is, in any spelling -------------------------------------------------------------------------
-
-
-def one_plus(q: Term) -> Term | None:
-    """y where q is 1 + y."""
-    if q.op == "add":
-        a, b = q.args[:2]
-        return b if is_constant(a, 1) else a if is_constant(b, 1) else None
-    return None
-
-
-def difference(q: Term) -> tuple[Term, Term] | None:
-    """(a, b) where q is a - b."""
-    if q.op == "sub":
-        return q.args[0], q.args[1]
-    if q.op == "rsub":
-        return q.args[1], q.args[0]
-    if q.op == "add":
-        a, b = q.args[:2]
-        if b.op == "neg":
-            return a, b.args[0]
-        if a.op == "neg":
-            return b, a.args[0]
-    return None
-
-
-def complement(q: Term) -> Term | None:
-    """y where q is 1 - y."""
-    parts = difference(q)
-    return parts[1] if parts and is_constant(parts[0], 1) else None
-
-
-def softplus_of(q: Term) -> Term | None:
-    """y where q is softplus(y)."""
-    if q.op == "softplus" and all(is_constant(fixed, value) for fixed, value in zip(q.args[1:], (1, 20), strict=False)):
-        return q.args[0]
-    if q.op == "neg" and q.args[0].op == "log_sigmoid_forward":
-        return negated(q.args[0].args[0])
-    return None
-
-
-# Rules -------------------------------------------------------------------------------------------------------------
 
 
 def name_sigmoid(q: Term) -> Term | None:
@@ -371,29 +309,3 @@ EXTRA: tuple[Rule, ...] = (by_expm1, power_of_sigmoid, sigmoid_by_log)
 RULES: tuple[Rule, ...] = (*BASE, *EXTRA, fused_bce, bce_of_sigmoid, safe_where, square, log_cosh, atanh_of_tanh)
 HARD: tuple[Rule, ...] = (fused_bce_hard, hard_targets)
 MEANING: tuple[Rule, ...] = (without_clamp, without_eps)
-
-
-def rewritten(root: Term, rule: Rule, memo: dict[Term, Term] | None = None) -> Term:
-    """Every match of one rule, innermost first; the same subterm gets the same replacement."""
-    memo = {} if memo is None else memo
-    if root.op in LEAVES:
-        return root
-    known = memo.get(root)
-    if known is None:
-        args = tuple(rewritten(argument, rule, memo) for argument in root.args)
-        inner = root if args == root.args else term(root.op, *args, value=root.value, source=root.source)
-        known = rule(inner)
-        known = memo[root] = inner if known is None else known
-    return known
-
-
-def normalised(root: Term, rules: Sequence[Rule]) -> Term:
-    """All rules in turn until none changes anything (a rule pair that goes round in circles is stopped)."""
-    for _ in range(20):
-        changed = root
-        for rule in rules:
-            changed = rewritten(changed, rule)
-        if changed is root:
-            break
-        root = changed
-    return root

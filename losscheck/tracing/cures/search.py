@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from losscheck.tracing.cures import rules
 from losscheck.tracing.cures.evaluate import supported
 from losscheck.tracing.cures.measured import Grid, Measured, Truth, grid_logits, measure, prove_equal, truth_on
-from losscheck.tracing.cures.rules import Rule, normalised, rewritten
+from losscheck.tracing.cures.rewriting import normalised, rewritten
+from losscheck.tracing.cures.rules import Rule
 from losscheck.tracing.cures.terms import Term, subterms
 
-__all__ = ["Cure", "Step", "apply", "find_cure"]
+__all__ = ["Cure", "Step", "apply", "find_cure", "without_guards"]
 
 ROUNDS = 4
 WORTHWHILE = 0.25
@@ -27,7 +28,9 @@ Step = tuple[Rule, ...]
 
 @dataclass(frozen=True)
 class Cure:
-    """A term that measures better.
+    """A term that measures better, and is proved equal wherever the original is defined.
+
+    Where the original is undefined in exact arithmetic, or undecided, there is nothing to be equal to.
 
     Attributes:
         before, after: the terms.

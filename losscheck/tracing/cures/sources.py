@@ -46,7 +46,7 @@ def range_of_place(place: Place) -> Range:
     return place.line, place.column, place.end_line, place.end_column
 
 
-def range_of_node(node: ast.expr, lines: tuple[str, ...]) -> Range:
+def range_of_node(node: ast.expr | ast.stmt | ast.arg, lines: tuple[str, ...]) -> Range:
     """Python counts columns in UTF-8 bytes."""
     end_line, end = node.end_lineno or node.lineno, node.end_col_offset or 0
     columns = (

@@ -53,12 +53,22 @@ def handed(source: Source, function: ast.AST, terms: Mapping[Range, Term], names
 
 
 def _only_call(source: Source, name: str) -> ast.Call | None:
-    """The one place of the file where the name stands, where that is a call with positional arguments."""
-    uses = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == name]
+    """The one place of the file where the function's name stands, where that is a call with positional arguments."""
+    local = {id(node) for function in ast.walk(source.tree) if _binds(function, name) for node in ast.walk(function)}
+    uses = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == name and id(node) not in local]
     calls = [node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and node.func in uses]
     if len(uses) != 1 or not calls or any(isinstance(argument, ast.Starred) for argument in calls[0].args):
         return None
     return calls[0]
+
+
+def _binds(function: ast.AST, name: str) -> bool:
+    """Is the name a variable or an argument of this function's own?"""
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        return False
+    inside = list(ast.walk(function))
+    stored = any(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in inside)
+    return stored or any(isinstance(node, ast.arg) and node.arg == name for node in inside)
 
 
 def _computed_at(source: Source, argument: ast.expr, terms: Mapping[Range, Term]) -> ast.expr | None:

@@ -86,13 +86,13 @@ class _Editor:
         for function in ast.walk(self.source.tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 try:
-                    edits += self._function(function, {})
+                    edits += list(self._function(function, {}))
                 except NoNameError:
                     helper = handed(self.source, function, self.terms, self.local)
                     if helper is None:
                         raise
                     self.takes_logits.append(getattr(function, "name", ""))
-                    edits += self._function(function, {LOGIT: helper.name})
+                    edits += list(self._function(function, {LOGIT: helper.name}))
                     handed_over += self._handed_over(helper)
         # What a caller no longer computes needs no cure there.
         return [*(edit for edit in edits if not any(_inside(edit.place, other.place) for other in handed_over)), *handed_over]

@@ -11,8 +11,9 @@ import torch
 from paired import command, paired, shown
 
 from losscheck.core.dtypes import FLOAT32
-from losscheck.core.request import SweepQuestion
+from losscheck.core.request import swept
 from losscheck.measure.compiled import BLOCK
+from losscheck.measure.runner import Runner
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.task import Finding
 
@@ -20,7 +21,7 @@ from losscheck.measure.task import Finding
 def task(low: float, floats: int, quantities: tuple[str, ...], device: str):
     """One row of the sweep that the issue of speed is about: bce, torch-bce-with-logits, target 0."""
     high = FLOAT32.neighbour(low, floats - 1)
-    question = SweepQuestion(
+    question = swept(
         losses=("bce",),
         low=low.hex(),
         high=high.hex(),
@@ -51,7 +52,8 @@ def bare(floats: int, gradient: bool, device: str):
 
 
 def engine(tasks):
-    return lambda: run_tasks(tasks, [Finding() for _ in tasks])
+    runner = Runner(tasks)  # compiled once, as a sweep of billions does
+    return lambda: run_tasks(tasks, [Finding() for _ in tasks], runner=runner)
 
 
 def ratios(device: str, floats: int) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from paired import command, paired, shown
 
-from losscheck.core.registry import loss_named
-from losscheck.core.request import Request
+from losscheck.callables.selection import select
+from losscheck.core.request import Request, dumped
 from losscheck.measure.batch import judge_dump
 from losscheck.points.load import load
 
@@ -45,7 +45,7 @@ def heatmap(shape: tuple[int, ...]) -> dict[str, torch.Tensor]:
 
 
 def question(*impl: str, **more) -> Request:
-    return Request((loss_named("centernet-heatmap"),), (), impl=impl, reduction="published", **more)
+    return dumped(("centernet-heatmap",), impl=impl, **more)
 
 
 def bare(batch: dict[str, torch.Tensor]):
@@ -80,11 +80,11 @@ def main() -> None:
         batch = heatmap(shape)
         torch.save(batch, path)
         dump = load([str(path)], {})
-        _, (loss, grad) = judge_dump(question("centernet-neg-loss"), dump, (str(path),))
+        _, (loss, grad) = judge_dump(question("centernet-neg-loss"), select(question("centernet-neg-loss")), dump)
         assert [row.first[0].index for row in (loss, grad)] == [POISONED] * 2
         print(f"{list(shape)}: the NaN is at {list(POISONED)}; {loss.settled + grad.settled} values settled by the oracle")
         for title, asked in (("centernet-neg-loss", question("centernet-neg-loss")), ("all 8", question())):
-            ours, theirs, found = paired(lambda asked=asked: judge_dump(asked, dump, ()), bare(batch), pairs=3)
+            ours, theirs, found = paired(lambda asked=asked: judge_dump(asked, select(asked), dump), bare(batch), pairs=3)
             print(shown(f"{title}, loss and gradient: judged / one bare call", (ours, theirs), found, ""))
         words = ("-m", "losscheck", "compare", "--tensors", str(path), "--loss", "centernet-heatmap", "--impl", "centernet-neg-loss", "-q")
         ours, theirs, found = paired(command(*words), command("-c", "import torch"), pairs=3)

@@ -1,7 +1,8 @@
 """losscheck: where loss implementations break, exactly.
 
-The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`exact` and :func:`render`; for test suites
-:func:`losscheck.testing.assert_accurate`. Importing this package loads no framework, and nothing else before it is used.
+The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`merge`, :func:`gate`, :func:`exact` and
+:func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
+Importing this package loads no framework, and nothing else before it is used.
 """
 
 from __future__ import annotations
@@ -11,18 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losscheck import testing
-    from losscheck.api import compare, exact, render, sweep
+    from losscheck.api.compare import compare
+    from losscheck.api.exact import exact, render
+    from losscheck.api.gate import gate
+    from losscheck.api.sweep import merge, sweep
 
 from losscheck.core.version import __version__
 
-__all__ = ["__version__", "compare", "exact", "render", "sweep", "testing"]
+__all__ = ["__version__", "compare", "exact", "gate", "merge", "render", "sweep", "testing"]
+
+# Name -> the module it is in.
+_FUNCTIONS = {"compare": "compare", "exact": "exact", "render": "exact", "gate": "gate", "sweep": "sweep", "merge": "sweep"}
 
 
 def __getattr__(name: str) -> Any:
     if name == "testing":
         return importlib.import_module("losscheck.testing")
-    if name in __all__:
-        return getattr(importlib.import_module("losscheck.api"), name)
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"losscheck.api.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'losscheck' has no attribute {name!r}")
 
 

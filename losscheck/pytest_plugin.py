@@ -37,7 +37,7 @@ class CaseFile(pytest.File):
     """A case file; one that cannot be read is a collection error with every problem in it."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        from losscheck.gate.load import CaseError, load
+        from losscheck.gating.load import CaseError, load
 
         # What a case names is importable from the root of the project, wherever pytest is started.
         if (root := str(self.config.rootpath)) not in sys.path:
@@ -59,7 +59,7 @@ class CaseItem(pytest.Item):
     def runtest(self) -> None:
         from losscheck.core.errors import UserError
         from losscheck.core.verdict import Verdict
-        from losscheck.gate.judge import Session, judge_case
+        from losscheck.gating.judge import Session, judge_case
 
         try:
             rows = judge_case(self.loaded, Session())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from losscheck.gate.case import Case
+    from losscheck.gating.case import Case
 
 __all__ = ["assert_accurate"]
 
@@ -48,11 +48,11 @@ def assert_accurate(
         AssertionError: with the worst point, what came out and what is exact there, and what explains it.
         UserError: for an unknown name, and values out of range.
     """
-    from losscheck.api import specs_of
+    from losscheck.api.arguments import specs_of
     from losscheck.core.verdict import Verdict
-    from losscheck.gate.case import CaseCallable, Expect
-    from losscheck.gate.judge import Session, judge_case
-    from losscheck.gate.load import LoadedCase, case_of
+    from losscheck.gating.case import CaseCallable, Expect
+    from losscheck.gating.judge import Session, judge_case
+    from losscheck.gating.load import LoadedCase, case_of
 
     (spec,) = specs_of(fn)
     dtypes, quantities, targets, allow = map(_several, (dtypes, quantities, targets, allow))
@@ -75,10 +75,11 @@ def assert_accurate(
             **given[""],
         }
     )
-    rows = judge_case(LoadedCase(case, Path("assert_accurate"), 1), Session())
+    loaded, session = LoadedCase(case, Path("assert_accurate"), 1), Session()
+    rows = judge_case(loaded, session)
     bad = sorted((row for row in rows if row.verdict is not Verdict.PASS), key=lambda row: row.badness)
     if bad or not rows:
-        raise AssertionError(_told(spec, case, bad))
+        raise AssertionError(_failure(spec, case, bad, session.notes_on(loaded)))
 
 
 def _several(value: Any) -> Any:
@@ -86,8 +87,7 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str | int | float) else value
 
 
-def _told(spec: str, case: Case, bad: Sequence[Any]) -> str:
-    from losscheck.gate.measured import remarks
+def _failure(spec: str, case: Case, bad: Sequence[Any], remarks: Sequence[str]) -> str:
     from losscheck.renderers.verdicts import worst_point
 
     if not bad:
@@ -95,5 +95,4 @@ def _told(spec: str, case: Case, bad: Sequence[Any]) -> str:
     lines = [f"{spec} does not compute {case.loss} as asked: {len(bad)} of its figures break a limit"]
     for row in bad[:5]:
         lines += ["", f"{row.dtype} {row.device} {row.quantity}: {row.reason}", *([worst_point(row)] if row.worst else [])]
-    said = remarks(case)
-    return "\n".join([*lines, *(["", *said] if said else [])])
+    return "\n".join([*lines, *(["", *remarks] if remarks else [])])

@@ -18,8 +18,8 @@ from losscheck.core import registry
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.loss import Implementation
 from losscheck.core.reductions import REDUCTIONS
-from losscheck.gate.judge import Session, judge_case
-from losscheck.gate.load import case_files, load
+from losscheck.gating.judge import Session, judge_case
+from losscheck.gating.load import case_files, load
 
 __all__ = ["CASES", "EVERYWHERE", "MUTANTS", "Catch", "Mutant", "caught", "document", "in_place", "line", "shipped", "stable"]
 

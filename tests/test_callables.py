@@ -24,7 +24,7 @@ from losscheck.core.dtypes import FLOAT32
 from losscheck.core.errors import UserError
 from losscheck.core.literals import as_given, read_value, value_text
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, SweepQuestion
+from losscheck.core.request import listed, swept
 from losscheck.measure.checkpoint import State, load_state, save_state
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import tasks_of
@@ -41,7 +41,7 @@ def own(name):
 
 def ask(name, logits=(1.5,), targets=(0.0,), loss=BCE, call_spec=PLAIN_CALL, **more):
     """The rows of one callable."""
-    question = Request((loss,), logits, targets, impl=(own(name),), call_spec=call_spec, **more)
+    question = listed((loss.name,), logits, targets, impl=(own(name),), call_spec=call_spec, **more)
     return compare(question)
 
 
@@ -384,7 +384,7 @@ def test_backend_says_numpy():
 def test_what_it_raises_or_returns_is_a_row(monkeypatch, name, reason):
     """Unavailable, with its own message and place; what stands beside it is judged."""
     monkeypatch.chdir(Path(FILE).parent)
-    question = Request((BCE,), (1.5,), (0.0,), impl=(own(name), "stable"))
+    question = listed(("bce",), (1.5,), (0.0,), impl=(own(name), "stable"))
     rows = compare(question)
 
     assert [row.outcome for row in rows[:2]] == [Outcome.UNAVAILABLE] * 2
@@ -542,7 +542,7 @@ def test_the_definition_is_told_before_the_first_number(call, command):
 
 
 def sweep_question(name, **more):
-    return SweepQuestion(losses=("bce",), low="-2", high="2", impl=(own(name),), targets=("0",), points=20, **more)
+    return swept(losses=("bce",), low="-2", high="2", impl=(own(name),), targets=("0",), points=20, **more)
 
 
 def test_a_state_file_carries_the_wiring(tmp_path):

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from losscheck.cli import main
 from losscheck.core import registry
 from losscheck.core.errors import UserError
-from losscheck.gate.load import CaseError, case_files, load
-from losscheck.gate.schema import schema_text
-from losscheck.gate.tree import Number, parse
+from losscheck.gating.load import CaseError, case_files, load
+from losscheck.gating.schema import schema_text
+from losscheck.gating.tree import Number, parse
 
 ROOT = Path(__file__).parents[1]
 MARK = "§"  # stands before the character that an error must point at
@@ -390,7 +390,7 @@ def test_files_are_found_below_folders_sorted(tmp_path):
 LOADED = """
 import json, sys
 from pathlib import Path
-from losscheck.gate.load import case_files, load
+from losscheck.gating.load import case_files, load
 before = set(sys.modules)
 print(len(load(case_files([Path(each) for each in sys.argv[1:]]))))
 print(json.dumps(sorted(sys.modules)))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from losscheck.core.errors import UserError
-from losscheck.core.request import SweepQuestion
+from losscheck.core.request import swept
 from losscheck.measure import checkpoint
 from losscheck.measure.checkpoint import Checkpoint, State, load_state, merge_states, save_state, shard_range
 from losscheck.measure.sweep import run_tasks, tasks_of
@@ -21,7 +21,7 @@ from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding
 from losscheck.renderers.flat import flat_sweep
 
-QUESTION = SweepQuestion(
+QUESTION = swept(
     ("bce",), "-14.6", "-14.55", impl=("torch-bce-with-logits", "naive"), backends=("torch",), targets=("0", "1"), exhaustive=True
 )
 WORDS = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0", "--exhaustive", "--range", "-14.6", "-14.2")
@@ -193,17 +193,28 @@ def test_shards_divide_the_chunks(of):
 
 def test_nan_logits_and_samples_are_in_one_shard_only(tmp_path):
     """NaN logits counted once for each shard, or a sample that is swept by all of them."""
-    question = SweepQuestion(("bce",), "-inf", "inf", impl=("torch-bce*",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",))
-    sample = SweepQuestion(("bce",), "-1", "1", impl=("torch-bce*",), targets=("0",), quantities=("loss",), points=10)
+    question = swept(("bce",), "-inf", "inf", impl=("torch-bce*",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",))
+    sample = swept(("bce",), "-1", "1", impl=("torch-bce*",), targets=("0",), quantities=("loss",), points=10)
     for asked in (question, sample):
         assert shown(merge_states(shards(tmp_path, 2, asked))) == shown(finish(begun(asked)))
     assert rows_of(tasks_of(question), merge_states(shards(tmp_path, 2, question)).findings)[0].nan_points == 254
 
 
+def test_nan_logits_that_came_out_as_numbers_are_counted_in_the_whole(tmp_path):
+    """A merge that adds up the NaN logits and loses those that came out wrong."""
+    (tmp_path / "hides.py").write_text("import torch\n\ndef hides(x, z):\n    return torch.where(x > 0, x, torch.zeros_like(x))\n")
+    question = swept(
+        ("bce",), "-inf", "inf", impl=(f"{tmp_path}/hides.py:hides",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",)
+    )
+    (whole,), (merged,) = finish(begun(question)).findings, merge_states(shards(tmp_path, 3, question)).findings
+
+    assert (whole.nan_points, whole.nan_wrong) == (merged.nan_points, merged.nan_wrong) == (254, 254)
+
+
 def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     """A report that is missing a part, or has one twice, or is of two questions."""
     one, two, three = shards(tmp_path, 3)
-    other = SweepQuestion(("bce",), "1", "1.002", impl=("naive",), backends=("torch",), targets=("0",), exhaustive=True)
+    other = swept(("bce",), "1", "1.002", impl=("naive",), backends=("torch",), targets=("0",), exhaustive=True)
     (foreign, _) = shards(tmp_path, 2, other)
     unfinished = tmp_path / "unfinished.json"
     save_state(finish(begun(shard=(2, 3)), after=2), unfinished)
@@ -225,7 +236,7 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
 
 # Files that lie ---------------------------------------------------------------------------------------------------------
 
-SIXTEEN = SweepQuestion(
+SIXTEEN = swept(
     ("bce",), "-inf", "inf", impl=("naive",), backends=("torch",), targets=("0",), dtypes=("bfloat16",), quantities=("loss",), max_ulp=0.25
 )  # fmt: skip
 
@@ -242,17 +253,17 @@ def the_loss(data):
     return data["findings"][0]["summaries"]["loss"]
 
 
-def shift(bands):
+def shift(segments):
     """Every region a million floats further up."""
-    for runs in bands.values():
+    for runs in segments.values():
         for run in runs:
             run[0] += 10**6
             run[1] += 10**6
 
 
-def move_a_float(bands):
+def move_a_float(segments):
     """From one region to the next: their sum is what it was."""
-    runs = max(bands.values(), key=len)
+    runs = max(segments.values(), key=len)
     runs[0][2] -= 1
     runs[1][2] += 1
 
@@ -274,11 +285,11 @@ LIES = {
     "a histogram of other buckets": lambda data: the_loss(data)["histogram"].append(0),
     "more wrong than checked": lambda data: the_loss(data).update(wrong=the_loss(data)["checked"] + 1),
     "more checked than there are": lambda data: the_loss(data).update(checked=10**9),
-    "regions elsewhere": lambda data: shift(the_loss(data)["bands"]),
-    "a region more": lambda data: the_loss(data)["bands"].setdefault("0", []).append([30000, 30000, 1]),
-    "regions of an outcome that is none": lambda data: the_loss(data)["bands"].update({"99": [[0, 0, 1]]}),
-    "a float of one region in another": lambda data: move_a_float(the_loss(data)["bands"]),
-    "no regions": lambda data: the_loss(data).update(bands={}),
+    "regions elsewhere": lambda data: shift(the_loss(data)["segments"]),
+    "a region more": lambda data: the_loss(data)["segments"].setdefault("0", []).append([30000, 30000, 1]),
+    "regions of an outcome that is none": lambda data: the_loss(data)["segments"].update({"99": [[0, 0, 1]]}),
+    "a float of one region in another": lambda data: move_a_float(the_loss(data)["segments"]),
+    "no regions": lambda data: the_loss(data).update(segments={}),
     "a worst point elsewhere": lambda data: the_loss(data)["worst"][0].__setitem__(0, 10**6),
     "NaN logits of another shard": lambda data: data["findings"][0].update(nan_points=254),
     "wrong NaN logits": lambda data: data["findings"][0].update(nan_wrong=1),
@@ -287,9 +298,12 @@ LIES = {
     "a shard of none": lambda data: data.update(shard=[0, 3]),
     "a shard beyond the last": lambda data: data.update(shard=[4, 3]),
     "a question of letters": lambda data: data["question"].update(losses="bce"),
-    "a question of numbers": lambda data: data["question"].update(points="1000"),
+    "a question of numbers": lambda data: data["question"]["points"].update(points="1000"),
     "a loss that is none": lambda data: data["question"].update(losses=["mse"]),
-    "a sample beyond all memory": lambda data: data["question"].update(dtypes=["float64"], points=10**15),
+    "a sample beyond all memory": lambda data: (
+        data["question"].update(dtypes=["float64"]),
+        data["question"]["points"].update(points=10**15),
+    ),
 }
 
 
@@ -386,10 +400,14 @@ def test_a_state_cut_anywhere_is_refused(tmp_path, state_text):
         lambda data: data["findings"][0].pop("covered"),
         lambda data: data.pop("complete"),
         lambda data: data["findings"].pop(),
-        lambda data: data["findings"][0]["summaries"]["loss"].pop("bands"),
+        lambda data: data["findings"][0]["summaries"]["loss"].pop("segments"),
         lambda data: data["findings"][0]["summaries"]["loss"].update(worst=[["a", 1]]),
         lambda data: data["question"].update(unheard_of=1),
-        lambda data: data["question"].pop("low"),
+        lambda data: data["question"]["points"].pop("low"),
+        lambda data: data["question"]["points"].update(kind="grid"),
+        lambda data: data["question"]["points"].update(exhaustive=1),
+        lambda data: data["question"].update(digits="50"),
+        lambda data: data["question"].update(dtypes=["float32", 3]),
         lambda data: data.update(shard=[1]),
         lambda data: data.update(findings=None),
         lambda data: data.update(version="0.0.0"),
@@ -430,9 +448,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 def test_every_field_of_a_question_survives_the_file(tmp_path):
     """A parameter, a limit or a tuple that comes back as something else, so that no resume ever fits."""
-    question = SweepQuestion(
-        ("bce",), "-0x1p3", "inf", ("sta*",), ("numpy",), ("0.1", "1"), ("float16", "bfloat16"), ("cpu",), ("grad",), {"pos_weight": 0.1},
-        7, "ulp", True, "both", "mpmath", 30, 0.5,
+    question = swept(
+        ("bce",), "-0x1p3", "inf", targets=("0.1", "1"), points=7, spacing="ulp", exhaustive=True, layout="both", impl=("sta*",),
+        backends=("numpy",), dtypes=("float16", "bfloat16"), quantities=("grad",), params={"pos_weight": 0.1}, oracle="mpmath",
+        digits=30, max_ulp=0.5,
     )  # fmt: skip
     path = tmp_path / "state.json"
     state = begun(question, (2, 3))
@@ -443,7 +462,7 @@ def test_every_field_of_a_question_survives_the_file(tmp_path):
 
 def test_an_infinite_limit_survives_the_file(tmp_path):
     """--max-ulp inf, which judges outcomes alone, crashing where the state is written."""
-    question = SweepQuestion(("bce",), "1", "2", impl=("stable",), backends=("numpy",), targets=("0",), points=2, max_ulp=float("inf"))
+    question = swept(("bce",), "1", "2", impl=("stable",), backends=("numpy",), targets=("0",), points=2, max_ulp=float("inf"))
     path = tmp_path / "state.json"
     save_state(begun(question), path)
 

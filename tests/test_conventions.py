@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from asked import select
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import params as any_params
@@ -14,7 +15,6 @@ from losscheck.callables import diagnose as conventions
 from losscheck.callables.diagnose import GUARDS, diagnose
 from losscheck.callables.implementation import own_implementation
 from losscheck.callables.plain import PlainArithmetic
-from losscheck.callables.selection import select
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT64

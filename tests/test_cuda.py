@@ -9,7 +9,7 @@ from losscheck.core import registry
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.measure.compare import compare, differences
 
 pytestmark = pytest.mark.cuda
@@ -20,7 +20,7 @@ BOUNDS = {"bce": 4.0, "weighted-focal": 8.0, "centernet-heatmap": 8.0}
 
 
 def ask(loss, impl, logits=LOGITS, target=1.0, *, devices=("cpu", "cuda"), **more):
-    return compare(Request((loss_named(loss),), logits, (target,), impl=(impl,), backends=("torch",), devices=devices, **more))
+    return compare(listed((loss,), logits, (target,), impl=(impl,), backends=("torch",), devices=devices, **more))
 
 
 @pytest.mark.parametrize("dtype", FORMATS)

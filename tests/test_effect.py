@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.core.effect import EFFECTS, Effect, Scale, Truth, blamed, effect_codes, effect_of, truth_codes
+from losscheck.core.effect import EFFECTS, Effect, Scale, Truth, blamed, effect_codes, effect_of, effect_rules, truth_codes
 from losscheck.core.error import classify, ulp_error
-from losscheck.filter.codegen import trace_effect
+from losscheck.filter.codegen import Code, Expression, ExpressionOperations, source_of
 from losscheck.filter.scale import RANGE, scale_of
 from losscheck.oracle.refine import Term, exact_value
 
@@ -181,14 +181,21 @@ def test_floats_arrays_and_traced_code_agree(points, dtype, asked):
 
     scale = scale_in(dtype)
     with_loss, with_grad = asked != "grad", asked != "loss"
-    scope = {"INF": math.inf}
-    exec(trace_effect(scale, loss=with_loss, grad=with_grad), scope)
+    names = ("loss", "exact_loss", "grad", "exact_grad", "failed")
+    code = Code()
+    asked_for = (with_loss, with_loss, with_grad, with_grad, True)
+    given = [Expression(code, name) if wanted else None for name, wanted in zip(names, asked_for, strict=True)]
+    effect = effect_rules(ExpressionOperations(code), *given, scale)
+    scope = {"INF": math.inf, "float64": float}
+    exec(source_of(code, names, {"effect": effect.name}), scope)
+    traced = np.empty(len(points), np.int8)
+    scope["loop"](*(np.array(column, np.float64) for column in zip(*points, strict=True)), traced)
     wanted = []
     for loss, exact_loss, grad, exact_grad, failed in points:
         loss, exact_loss = (loss, exact_loss) if with_loss else (None, None)
         grad, exact_grad = (grad, exact_grad) if with_grad else (None, None)
         wanted.append(effect_of(loss, exact_loss, grad, exact_grad, failed, scale).severity)
-        assert scope["effect_code"](loss, exact_loss, grad, exact_grad, failed) == wanted[-1]
+    assert traced.tolist() == wanted
     *numbers, failed = (list(column) for column in zip(*points, strict=True))
     for xp in (np, torch):
         arrays = [xp.asarray(column, dtype=xp.float64) for column in numbers]

@@ -16,7 +16,7 @@ from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.core.results import Difference
 from losscheck.measure.compare import compare, differences, evaluate
 from losscheck.oracle.refine import Term, exact_value
@@ -25,7 +25,7 @@ from losscheck.oracle.refine import Term, exact_value
 def ask(loss, logits, target=1.0, *, impl=("stable",), backends=(), **more):
     """Rows of a question about one loss."""
     targets = target if isinstance(target, tuple) else (target,)
-    return compare(Request((loss_named(loss),), tuple(logits), targets, impl=impl, backends=backends, **more))
+    return compare(listed((loss,), tuple(logits), targets, impl=impl, backends=backends, **more))
 
 
 def exact_element(loss, logit, target, dtype, quantity="loss", weight=1):
@@ -179,7 +179,7 @@ def test_the_sign_of_zero_reaches_the_implementation(registered):
 
 def test_parameters_of_other_losses_are_left_to_them():
     """A question about all losses may name a parameter that one of them has."""
-    rows = compare(Request(tuple(registry.losses().values()), (1.0,), (1.0,), impl=("stable",), params={"gamma": 1.0}))
+    rows = compare(listed(tuple(registry.losses()), (1.0,), (1.0,), impl=("stable",), params={"gamma": 1.0}))
 
     assert {row.loss: dict(row.params) for row in rows} == {
         "bce": {"pos_weight": 1.0},
@@ -214,7 +214,7 @@ def test_a_parameter_an_implementation_cannot_take_makes_it_unavailable():
 def test_a_question_without_an_answer_is_refused(question):
     """Nothing selected, nothing paired, nothing in the domain: an error, never an empty success."""
     with pytest.raises(UserError):
-        compare(Request((loss_named("bce"),), **question))
+        compare(listed(("bce",), **question))
 
 
 def test_rows_come_point_by_point_loss_before_gradient():

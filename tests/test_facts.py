@@ -18,7 +18,7 @@ from losscheck.core.errors import UserError
 from losscheck.core.exact import Kind
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.measure.compare import compare, evaluate
 from losscheck.oracle.refine import Term, exact_value
 
@@ -29,8 +29,8 @@ LOST, NAN, INF, MUCH, FLUSHED = Outcome.LOST, Outcome.NAN, Outcome.INF, Outcome.
 def ask(loss, impl, logits, target=1.0, *, dtype="float32", backend="torch", quantity="loss", **more):
     """The rows of one implementation at many logits, in their order."""
     targets = target if isinstance(target, tuple) else (target,)
-    question = Request(
-        losses=(loss_named(loss),), logits=tuple(logits), targets=targets, impl=(impl,), backends=(backend,), dtypes=(dtype,),
+    question = listed(
+        losses=(loss,), logits=tuple(logits), targets=targets, impl=(impl,), backends=(backend,), dtypes=(dtype,),
         quantities=(quantity,), **more,
     )  # fmt: skip
     return compare(question)
@@ -69,7 +69,7 @@ def test_the_yolo_walk_through_is_0_2014_by_sigmoid_and_bceloss():
 
 def test_every_sound_implementation_says_0_2014_at_logit_1_5():
     """All of bce's implementations agree to four digits where nothing saturates."""
-    rows = compare(Request((loss_named("bce"),), ("1.5",), quantities=("loss",)))
+    rows = compare(listed(("bce",), ("1.5",), quantities=("loss",)))
 
     assert len(rows) >= 14
     assert {f"{row.value:.4f}" for row in rows} == {"0.2014"}
@@ -78,7 +78,7 @@ def test_every_sound_implementation_says_0_2014_at_logit_1_5():
 
 def test_the_mean_of_three_classes_is_0_6486():
     """Logits 0.7, 0.2, 0.1 with targets 1, 0, 0, in every implementation."""
-    rows = compare(Request((loss_named("bce"),), ("0.7", "0.2", "0.1"), ("1", "0", "0"), reduction="mean", quantities=("loss",)))
+    rows = compare(listed(("bce",), ("0.7", "0.2", "0.1"), ("1", "0", "0"), reduction="mean", quantities=("loss",)))
 
     assert len(rows) >= 14
     assert {f"{row.value:.4f}" for row in rows} == {"0.6486"}

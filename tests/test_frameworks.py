@@ -18,7 +18,7 @@ from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, Subject
+from losscheck.core.request import Subject, listed
 from losscheck.inventory.subnormals import KINDS, flushed_in
 from losscheck.measure.call import Caller
 from losscheck.measure.compare import compare
@@ -56,7 +56,7 @@ def ask(name, logits, target, *, quantity="loss", **more):
     """Rows of one implementation, of its only backend unless told otherwise."""
     one = implementation_named(name)
     more = {"backends": [b for b in one.backends if b in ("tensorflow", "jax")][-1:], "quantities": (quantity,), **more}
-    return compare(Request((registry.loss_named(one.loss),), logits, (target,), impl=(name,), **more))
+    return compare(listed((one.loss,), logits, (target,), impl=(name,), **more))
 
 
 def bits(values):
@@ -197,12 +197,11 @@ def test_an_own_formula_is_what_the_function_computes(name, backend):
 def test_weights_and_reductions_are_those_asked_for(backend):
     """pos_weight reaches the function; mean, sum and the published whole are the exact ones to a relative 1e-12."""
     name = "tensorflow-weighted-ce" if backend == "tensorflow" else "stable"
-    (bce,) = (registry.loss_named("bce"),)
     for reduction in ("mean", "sum", "normalised"):
-        question = Request((bce,), (-1.5, 0.5, 2.0), (1.0, 0.0, 1.0), impl=(name,), backends=(backend,), dtypes=("float64",),
+        question = listed(("bce",), (-1.5, 0.5, 2.0), (1.0, 0.0, 1.0), impl=(name,), backends=(backend,), dtypes=("float64",),
                             params={"pos_weight": 2.5}, reduction=reduction)  # fmt: skip
         assert all(abs(row.relative_error) < 1e-12 for row in compare(question)), reduction
-    heatmap = Request((registry.loss_named("centernet-heatmap"),), (-1.5, 0.5, 2.0, -0.5), (1.0, 0.5, 1.0, 0.25), impl=(REWRITE,),
+    heatmap = listed(("centernet-heatmap",), (-1.5, 0.5, 2.0, -0.5), (1.0, 0.5, 1.0, 0.25), impl=(REWRITE,),
                        backends=(backend,), dtypes=("float64",), reduction="published", shape=(2, 2))  # fmt: skip
     rows = compare(heatmap)
 
@@ -222,8 +221,10 @@ def test_a_point_alone_has_the_bits_it_has_among_many(name, backend, dtype):
     """And those that a sweep gets, whose blocks are longer."""
     one, kind = next(each for each in registry.implementations() if each.name == name and backend in each.backends), FORMATS[dtype]
     loss = registry.loss_named(one.loss)
-    together = compare(Request((loss,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
-    alone = [row for x in LOGITS[::9] for row in compare(Request((loss,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))]
+    together = compare(listed((loss.name,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
+    alone = [
+        row for x in LOGITS[::9] for row in compare(listed((loss.name,), [x], (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
+    ]
     wide = np.array([kind.round(x) for x in LOGITS], np.float64 if kind.bits == 64 else np.float32)
     swept = Caller(loss, Subject(one, backend, "cpu"), params_of(one, kind), kind)(wide, 0.0)
 

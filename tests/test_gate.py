@@ -17,11 +17,11 @@ from strategies import floats
 from losscheck.core import registry
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
-from losscheck.gate import judge, measured, segments
-from losscheck.gate.baseline import Recorded, read_baseline
-from losscheck.gate.judge import Session, judge_case
-from losscheck.gate.load import load
-from losscheck.gate.values import agrees
+from losscheck.gating import judge, measured, segments
+from losscheck.gating.baseline import Recorded, read_baseline
+from losscheck.gating.judge import Session, judge_case
+from losscheck.gating.load import load
+from losscheck.gating.values import agrees
 
 HEAD = "cases:\n"
 POINTS = "points: {logits: [-2, -1, 1, 2], targets: [0, 0, 0, 0]}"
@@ -389,7 +389,7 @@ def test_an_undecided_row_exits_2(call, monkeypatch, register, tmp_path):
 def test_a_crash_exits_2(call, monkeypatch, tmp_path):
     """Never 1, which means that a budget is broken."""
     write(tmp_path, case(POINTS, implementation="stable"))
-    monkeypatch.setattr("losscheck.gate.judge.measure", lambda each: 1 / 0)
+    monkeypatch.setattr("losscheck.gating.judge.measure", lambda case, asked: 1 / 0)
     code, _, err = call("gate", "cases.yaml")
 
     assert code == 2

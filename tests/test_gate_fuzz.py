@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from losscheck.core.errors import UserError
-from losscheck.gate.load import CaseError, LoadedCase, case_files, load
+from losscheck.gating.load import CaseError, LoadedCase, case_files, load
 
 # One of everything a case may say, in block and in flow style.
 WHOLE = """\
@@ -127,7 +127,7 @@ def test_the_whole_file_is_well_formed(watched):
 
 def test_the_watch_sees_code_that_runs(watched, monkeypatch):
     """The control: a loader that runs something is noticed."""
-    monkeypatch.setattr("losscheck.gate.load.read_text", lambda path: eval("'cases: []'"))
+    monkeypatch.setattr("losscheck.gating.load.read_text", lambda path: eval("'cases: []'"))
     with pytest.raises(AssertionError):
         watched(WHOLE)
 
@@ -287,7 +287,7 @@ def test_a_bomb_is_refused_in_time(watched, name):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from losscheck.gate.load import CaseError, load
+from losscheck.gating.load import CaseError, load
 file = Path(sys.argv[1])
 small = file.with_name("small.yaml")
 small.write_text("cases: []")

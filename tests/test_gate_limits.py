@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losscheck.core.errors import UserError
-from losscheck.gate.init import importable, rounded_up
-from losscheck.gate.load import case_of, load
+from losscheck.gating.init import importable, rounded_up
+from losscheck.gating.load import case_of, load
 
 PLAIN = {"name": "a", "loss": "bce", "implementations": ["stable"], "range": {"low": -1, "high": 1}}
 DTYPES, QUANTITIES = ["float32", "float16"], ["loss", "grad"]

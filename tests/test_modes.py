@@ -9,20 +9,20 @@ import sys
 import numpy as np
 import pytest
 import torch
+from asked import select
 from hypothesis import given
 from hypothesis import strategies as st
 
 from losscheck.backends import BACKENDS, LANES, MODES, Output, backend_named, extras, parse_mode, torch_modes
-from losscheck.callables.selection import select
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT32, FORMATS
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, Published
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, Subject, SweepQuestion
+from losscheck.core.request import Subject, listed, swept
 from losscheck.inventory.subnormals import KINDS, flushed_in, treatment_text
 from losscheck.measure.call import LARGE, SMALL, TAIL, Caller
-from losscheck.measure.compare import compare, evaluate, left_out, subjects
+from losscheck.measure.compare import compare, evaluate, subjects
 from losscheck.measure.sweep import tasks_of
 
 BCE = registry.loss_named("bce")
@@ -30,7 +30,7 @@ LOGITS = [-40.0, -15.0, -4.25, -1.0, 0.0, 0.5, 3.0, 15.0, 40.0]
 
 
 def ask(*names, logits=LOGITS, target=0.0, **more):
-    return compare(Request((BCE,), logits, (target,), impl=names, **more))
+    return compare(listed(("bce",), logits, (target,), impl=names, **more))
 
 
 def command(*words, **environment):
@@ -250,24 +250,22 @@ def names_of(question, **more):
 
 def test_what_is_not_installed_is_left_out_unless_it_was_named(absent):
     """No row of a missing extra in a table nobody asked for it in; the note counts what an extra would add."""
-    everything = Request((BCE,), ["1"])
-    by_name = Request((BCE,), ["1"], impl=("optax*", "stable"))
+    everything = listed(("bce",), ["1"])
+    by_name = listed(("bce",), ["1"], impl=("optax*", "stable"))
 
     assert not {backend for _, backend in names_of(everything)} & {"tensorflow", "jax"}
     assert names_of(by_name) == {("optax-sigmoid-bce", "jax"), ("stable", "numpy"), ("stable", "torch")}
-    assert names_of(Request((BCE,), ["1"], impl=("stable",), backends=("jax",))) == {("stable", "jax")}
-    assert {extra: len(names) for extra, names in left_out(everything).items()} == {"jax": 1, "tensorflow": 3}
-    assert left_out(by_name) == {}
+    assert names_of(listed(("bce",), ["1"], impl=("stable",), backends=("jax",))) == {("stable", "jax")}
 
 
 def test_a_missing_extra_is_a_row_with_its_cure(absent):
     """Named and not there: unavailable, and how to get it."""
-    rows = compare(Request((BCE,), ["1"], impl=("optax-sigmoid-bce", "tensorflow-softplus"), quantities=("loss",)))
+    rows = compare(listed(("bce",), ["1"], impl=("optax-sigmoid-bce", "tensorflow-softplus"), quantities=("loss",)))
 
     assert [row.outcome for row in rows] == [Outcome.UNAVAILABLE] * 2
     assert [row.reason for row in rows] == [
-        "JAX is not installed; pip install 'losscheck[jax]'",
-        "TensorFlow is not installed; pip install 'losscheck[tensorflow]'",
+        "JAX is not installed; pip install jax optax",
+        "TensorFlow is not installed; pip install tensorflow",
     ]
 
 
@@ -277,7 +275,7 @@ def test_optax_missing_beside_jax_is_told_apart(monkeypatch):
     (optax,) = select([BCE], ["optax-sigmoid-bce"])
     (stable,) = select([BCE], ["stable"])
 
-    assert extras.missing(optax, "jax") == "optax is not installed; pip install 'losscheck[jax]'"
+    assert extras.missing(optax, "jax") == "optax is not installed; pip install jax optax"
     assert extras.missing(stable, "jax") == ""
 
 
@@ -294,7 +292,7 @@ def test_a_sweep_asks_numpy_and_torch_unless_told_otherwise(monkeypatch):
     monkeypatch.setattr(extras, "installed", lambda module: True)
 
     def backends(**more):
-        tasks = tasks_of(SweepQuestion(("bce",), "0", "1", targets=("0",), points=2, **more))
+        tasks = tasks_of(swept(("bce",), "0", "1", targets=("0",), points=2, **more))
         return {(task.subject.implementation.name, task.subject.backend) for task in tasks}
 
     assert {backend for _, backend in backends()} == {"numpy", "torch"}

@@ -8,7 +8,7 @@ from mutants import EVERYWHERE, MUTANTS
 
 from losscheck.core import registry
 from losscheck.core.verdict import Verdict
-from losscheck.gate.judge import Session, judge_case
+from losscheck.gating.judge import Session, judge_case
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "gate_mutations.md"
 

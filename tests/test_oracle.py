@@ -18,7 +18,7 @@ from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import deviation, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.measure.compare import compare
 from losscheck.oracle import ORACLES, arithmetic
 from losscheck.oracle.dual import DualArithmetic
@@ -231,7 +231,7 @@ def test_the_naive_implementation_is_the_definition_where_it_does_not_break(loss
     rows = []
     for target in loss.targets:
         rows += compare(
-            Request((loss,), (-3.0, -0.5, 0.25, 2.0), (target,), impl=("naive",), backends=("numpy", "torch"), dtypes=("float64",))
+            listed((loss.name,), (-3.0, -0.5, 0.25, 2.0), (target,), impl=("naive",), backends=("numpy", "torch"), dtypes=("float64",))
         )
     assert rows
     for row in rows:
@@ -1025,8 +1025,7 @@ OWN = [one for one in registry.implementations() if one.formula is not None and 
 
 
 def rows(one, logits, target, dtype, **more):
-    loss = registry.loss_named(one.loss)
-    return compare(Request(losses=(loss,), impl=(one.name,), logits=logits, targets=(target,), dtypes=(dtype,), **more))
+    return compare(listed(losses=(one.loss,), impl=(one.name,), logits=logits, targets=(target,), dtypes=(dtype,), **more))
 
 
 def named(name):

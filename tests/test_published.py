@@ -16,7 +16,7 @@ from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.reductions import exact_weights
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request, Subject
+from losscheck.core.request import Subject, listed
 from losscheck.measure.call import Caller
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
@@ -196,8 +196,8 @@ def test_weighted_focal_loss_refuses_other_shapes_as_the_published_one_does(shap
         run(implementation_named("weighted-focal-loss"), LOGITS, HARD, "float32", shape=shape, reduction="published")
 
     row = compare(
-        Request(
-            (loss_named("weighted-focal"),),
+        listed(
+            ("weighted-focal",),
             LOGITS,
             HARD,
             impl=("weighted-focal-loss",),
@@ -320,8 +320,8 @@ PUBLISHED = [each for each in implementations() if each.published and "torch" in
 )
 def test_exact_weights_times_own_formula_are_the_published_whole(one, shape, targets):
     """In float64 the whole and each of its gradients are the weighted exact elements, to a relative 1e-12."""
-    question = Request(
-        (loss_named(one.loss),), (-2.0, -0.5, 0.25, 1.0, 3.0, -3.5), targets, impl=(one.name,), backends=("torch",), dtypes=("float64",),
+    question = listed(
+        (one.loss,), (-2.0, -0.5, 0.25, 1.0, 3.0, -3.5), targets, impl=(one.name,), backends=("torch",), dtypes=("float64",),
         reduction="published", shape=shape,
     )  # fmt: skip
     rows = compare(question)

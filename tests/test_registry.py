@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import metadata
 
 import pytest
+from asked import select
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import losses as any_loss
@@ -16,7 +17,6 @@ from strategies import params
 import losscheck.implementations
 import losscheck.losses
 from losscheck.backends import BACKENDS
-from losscheck.callables.selection import select
 from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.errors import UserError

@@ -14,7 +14,7 @@ from losscheck.core.effect import Effect
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.core.registry import loss_named, losses
 from losscheck.core.report import Report
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.core.verdict import Verdict
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
@@ -42,7 +42,7 @@ def meaning(report):
 
 
 def report_of(*logits, targets=(1.0,), which=("bce",), **more):
-    question = Request(tuple(loss_named(each) for each in which), logits, targets, **more)
+    question = listed(which, logits, targets, **more)
     return Report("compare", {}, "losscheck compare", tuple(compare(question)), reduction=question.reduction, max_ulp=question.max_ulp)
 
 

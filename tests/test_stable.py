@@ -17,7 +17,7 @@ from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.error import ulp_error
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import listed
 from losscheck.filter.arrays import filter_arrays
 from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
@@ -323,7 +323,7 @@ def test_the_soft_gradient_of_bce_is_within_4_ulp_of_its_larger_term_in_float64(
 
 def test_the_gradient_of_bce_beside_its_zero_at_0_is_not_lost():
     """At z = 1/2 it is tanh(x/2)/2: x/4 at x = 2^-36, which s(x)/2 - s(-x)/2 loses altogether."""
-    question = Request((BCE,), (2.0**-36, -(2.0**-120)), (0.5,), impl=("stable",), quantities=("grad",))
+    question = listed(("bce",), (2.0**-36, -(2.0**-120)), (0.5,), impl=("stable",), quantities=("grad",))
 
     assert {(row.logits[0], row.value) for row in compare(question)} == {(2.0**-36, 2.0**-38), (-(2.0**-120), -(2.0**-122))}
 
@@ -401,7 +401,7 @@ def test_an_infinite_logit_gives_the_limit(implementation, dtype):
     for changed in ({}, *other_parameters(loss)):
         for z in targets_of(loss):
             rows = compare(
-                Request((loss,), ("inf", "-inf"), (z,), impl=(implementation.name,), backends=BACKENDS, dtypes=(dtype,), params=changed)
+                listed((loss.name,), ("inf", "-inf"), (z,), impl=(implementation.name,), backends=BACKENDS, dtypes=(dtype,), params=changed)
             )
 
             assert len(rows) == 4 * len(set(BACKENDS) & set(implementation.backends))
@@ -414,7 +414,7 @@ def test_an_infinite_logit_gives_the_limit(implementation, dtype):
 def test_a_nan_logit_gives_nan(implementation):
     """NaN in, NaN out, and that is `ok`."""
     for z in targets_of(loss_named(implementation.loss)):
-        rows = compare(Request((loss_named(implementation.loss),), ("nan",), (z,), impl=(implementation.name,), backends=BACKENDS))
+        rows = compare(listed((implementation.loss,), ("nan",), (z,), impl=(implementation.name,), backends=BACKENDS))
 
         assert rows
         assert all(math.isnan(row.value) and row.outcome is Outcome.OK for row in rows)

@@ -15,14 +15,13 @@ from losscheck.core.error import classify, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, logistic_landmarks
 from losscheck.core.outcome import FAILURES, Outcome
-from losscheck.core.request import SweepQuestion
+from losscheck.core.request import swept as asked_over
 from losscheck.filter.classify import BUCKETS, CODES
-from losscheck.measure import examine
-from losscheck.measure.compiled import CompiledScanner
-from losscheck.measure.device import DeviceScanner
-from losscheck.measure.exact_side import formula_of
-from losscheck.measure.scan import BlockScanner
-from losscheck.measure.scanners import call_of, device_call_of, examiner_of
+from losscheck.filter.running_error import RunningErrorArithmetic
+from losscheck.measure.compiled import CompiledEngine
+from losscheck.measure.engine import ArrayEngine
+from losscheck.measure.engines import References, call_of, device_call_of, effects_of, streams_of
+from losscheck.measure.reference import formula_of
 from losscheck.measure.summary import Summary
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import bit_differences, rows_of
@@ -36,7 +35,7 @@ BCE = registry.loss_named("bce")
 
 def swept(**asked):
     """The tasks, the findings and the rows of a sweep."""
-    tasks = tasks_of(SweepQuestion(**asked))
+    tasks = tasks_of(asked_over(**asked))
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
     return tasks, findings, rows_of(tasks, findings)
@@ -239,7 +238,7 @@ def test_bisection_finds_both_ends_of_a_failure_inside_the_range(register):
 def test_a_sample_holds_landmarks_their_neighbours_zeros_and_ends(dtype, spacing):
     """A saturation point or an end of the range that a sample happens to miss."""
     format_ = FORMATS[dtype]
-    (task,) = tasks_of(SweepQuestion(("bce",), "-800", "750.5", impl=("torch-bce*",), targets=("0",), dtypes=(dtype,), spacing=spacing))
+    (task,) = tasks_of(asked_over(("bce",), "-800", "750.5", impl=("torch-bce*",), targets=("0",), dtypes=(dtype,), spacing=spacing))
     low, high = format_.ordinal(-800.0), format_.ordinal(750.5)
     marks = [format_.ordinal(each.logit) for each in logistic_landmarks(format_)]
     wanted = {n + step for n in marks for step in (-1, 0, 1)} | {-1, 0, low, high}
@@ -252,7 +251,7 @@ def test_a_sample_holds_landmarks_their_neighbours_zeros_and_ends(dtype, spacing
 def test_a_sample_is_spread_over_values_and_over_floats():
     """A sampler stuck on one point, or `both` that is only one of the two."""
     grids = {
-        spacing: tasks_of(SweepQuestion(("bce",), "-100", "100", impl=("naive",), points=1000, spacing=spacing))[0].grid
+        spacing: tasks_of(asked_over(("bce",), "-100", "100", impl=("naive",), points=1000, spacing=spacing))[0].grid
         for spacing in ("linear", "ulp", "both")
     }
     logits = {name: [FLOAT32.from_ordinal(n) for n in grid.sample] for name, grid in grids.items()}
@@ -277,8 +276,12 @@ def as_plain(summary, about=float):
         "points": summary.points,
         "counts": summary.counts,
         "histogram": summary.histogram,
-        "bands": {code: [(b.first, b.last, b.points) for b in bands] for code, bands in summary.bands.items()},
-        "worst": [narrow(each.ulp) for each in summary.worst],
+        "top": narrow(summary.top),
+        "segments": {code: segments.tolist() for code, segments in summary.segments.items()},
+        "gap": summary.gap,
+        "errors": [narrow(summary.loss_error), narrow(summary.grad_error)],
+        "first": {code: (case.position, narrow(case.ulp)) for code, case in sorted(summary.first.items())},
+        "worst": [narrow(case.ulp) for case in summary.worst],
         "profile": [narrow(each) for each in summary.profile_ulp],
         "profile_code": summary.profile_code,
         "checked": summary.checked,
@@ -290,12 +293,13 @@ def to_float32(x):
     return pytest.approx(x, rel=2.0**-23)
 
 
-def three_scanners(task):
-    examiners = {quantity: examiner_of(task, quantity) for quantity in task.quantities}
-    yield BlockScanner(call_of(task), examiners, task.grid)
-    yield CompiledScanner(call_of(task), examiners, task.grid)
+def three_engines(task):
+    references = References()
+    streams, effects = streams_of(task, references), effects_of(task, references)
+    yield ArrayEngine(call_of(task), streams, task.grid, effects)
+    yield CompiledEngine(call_of(task), streams, task.grid, effects)
     if task.subject.backend == "torch":
-        yield DeviceScanner(device_call_of(task), examiners, task.grid, "cpu", block=2**10)
+        yield ArrayEngine(device_call_of(task), streams, task.grid, effects, device="cpu", block=2**10)
 
 
 @pytest.mark.parametrize(
@@ -307,23 +311,23 @@ def three_scanners(task):
         ("centernet-heatmap", "centernet-neg-loss-clamped", "torch", "0"),
     ],
 )
-def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
+def test_the_three_engines_agree(monkeypatch, loss, impl, backend, target):
     """Compiled code, arrays and tensors that judge, count or join one float differently."""
     monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**11)
-    question = SweepQuestion((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
+    question = asked_over((loss,), "-120", "120", impl=(impl,), backends=(backend,), targets=(target,), exhaustive=True)
     (task,) = tasks_of(question)
     found = []
-    for scanner in three_scanners(task):
+    for engine in three_engines(task):
         total = {}
         for low, _ in STRETCHES:
             first = FLOAT32.ordinal(FLOAT32.round(low))
-            for quantity, summary in scanner.scan(first, first + OF_EACH - 1).items():
+            for quantity, summary in engine.scan(first, first + OF_EACH - 1).items():
                 total[quantity] = total[quantity].merge(summary) if quantity in total else summary
         found.append(total)
 
-    assert len(found) == 3 and set(found[0]) == {"loss", "grad"}
+    assert len(found) == 3 and set(found[0]) == {"loss", "grad", "effect"}
     for other in found[1:]:
-        for quantity in ("loss", "grad"):
+        for quantity in ("loss", "grad", "effect"):
             expected = as_plain(found[0][quantity], to_float32)
             for name, shown in as_plain(other[quantity]).items():
                 assert shown == expected[name], (quantity, name)
@@ -331,7 +335,7 @@ def test_the_three_scanners_agree(monkeypatch, loss, impl, backend, target):
     assert len(outcomes) >= (5 if impl == "naive" else 2) and found[0]["loss"].points == OF_EACH * len(STRETCHES)
 
 
-def test_the_three_scanners_agree_about_infinities_beside_nans():
+def test_the_three_engines_agree_about_infinities_beside_nans():
     """A list of worst cases that prefers NaN in one scanner and the first in another; ulp too large for float32."""
 
     def broken(xp, logit, target, *, pos_weight):
@@ -339,14 +343,32 @@ def test_the_three_scanners_agree_about_infinities_beside_nans():
         return xp.where(logit < 1.0005, logit, xp.where(logit > 1.003, xp.zeros_like(logit), bad))
 
     one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=tiny)
-    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.005", exhaustive=True))
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.005", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
-    found = [scanner.scan(task.grid.first, task.grid.last)["loss"] for scanner in three_scanners(task)]
+    found = [engine.scan(task.grid.first, task.grid.last)["loss"] for engine in three_engines(task)]
 
     assert found[0].counts[0] > 1000 and found[0].counts[1] > 1000
     for other in found[1:]:
         assert as_plain(other) == as_plain(found[0], to_float32)
-        assert [each.ordinal for each in other.worst] == [each.ordinal for each in found[0].worst]
+        assert [each.position for each in other.worst] == [each.position for each in found[0].worst]
+
+
+def test_the_engines_join_close_segments_alike(monkeypatch):
+    """A gap that grows by another factor where millions of floats are summarised."""
+
+    def broken(xp, logit, target, *, pos_weight):
+        position = (logit - 1) * 2**23
+        return xp.where((position % 5 == 0) | (position % 17 == 3), xp.zeros_like(logit), logit)
+
+    one = Implementation("bce", "broken", broken, source="a test", backends=("torch",), formula=identity)
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.0005", exhaustive=True))
+    task = replace(task, subject=replace(task.subject, implementation=one))
+    monkeypatch.setattr("losscheck.measure.summary.MOST_SEGMENTS", 40)
+    monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**8)
+    found = [engine.scan(task.grid.first, task.grid.last)["loss"] for engine in three_engines(task)]
+
+    assert {summary.gap for summary in found} == {4}
+    assert all(as_plain(summary) == as_plain(found[0], to_float32) for summary in found)
 
 
 def tiny(m, logit, target, *, pos_weight):
@@ -358,11 +380,11 @@ def test_the_worst_cases_are_found_wherever_they_lie(monkeypatch):
     """A list of worst cases that is full after the first block."""
     monkeypatch.setattr("losscheck.measure.compiled.BLOCK", 2**8)
     rising = Implementation("bce", "rising", lambda xp, x, z, **_: x + (x - 1) / 8, source="a test", backends=("torch",), formula=identity)
-    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(rising, "torch", "cpu")})
-    for scanner in three_scanners(task):
-        worst = scanner.scan(task.grid.first, task.grid.last)["loss"].worst
-        assert [task.grid.last - each.ordinal < 10 + 8 for each in worst] == [True] * 10
+    for engine in three_engines(task):
+        worst = engine.scan(task.grid.first, task.grid.last)["loss"].worst
+        assert [task.grid.last - case.position < 10 + 8 for case in worst] == [True] * 10
 
 
 def test_an_error_just_below_half_an_ulp_is_counted_below_it():
@@ -372,9 +394,9 @@ def test_an_error_just_below_half_an_ulp_is_counted_below_it():
         return logit * m.number(1 + 2.0**-24 - 2.0**-52)
 
     one = Implementation("bce", "almost", lambda xp, x, z, **_: x + 0 * z, source="a test", backends=("torch",), formula=almost)
-    (task,) = tasks_of(SweepQuestion(**TORCH_BCE, low="1", high="1.00001", exhaustive=True))
+    (task,) = tasks_of(asked_over(**TORCH_BCE, low="1", high="1.00001", exhaustive=True))
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
-    found = [scanner.scan(task.grid.first, task.grid.first)["loss"] for scanner in three_scanners(task)]
+    found = [engine.scan(task.grid.first, task.grid.first)["loss"] for engine in three_engines(task)]
 
     assert [each.histogram[0] for each in found] == [1, 1, 1]
 
@@ -426,19 +448,18 @@ def test_a_wrong_float_at_the_seam_of_chunks_is_found_once(register, monkeypatch
 # The filter is checked while it works ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, compiled):
-    """A check of the run against the oracle that compares the filter with itself."""
-    honest = examine.filter_arrays
+@pytest.mark.parametrize("engine", ["arrays", "compiled", "sample"])
+def test_a_filter_that_is_off_is_caught_by_the_sample(monkeypatch, engine):
+    """A check of the run against the oracle that compares the filter with itself, or a sample that is not checked."""
+    honest = RunningErrorArithmetic.softplus
 
-    def off(*given, **more):
-        value, bound = honest(*given, **more)
-        return value * (1 + 2.0**-22), bound
+    def off(m, x):
+        return honest(m, x) * m.number(1 + 2.0**-22)
 
-    monkeypatch.setattr(examine, "filter_arrays", off)
-    if compiled:
+    monkeypatch.setattr(RunningErrorArithmetic, "softplus", off)
+    if engine == "compiled":
         monkeypatch.setattr("losscheck.measure.compiled.WORTHWHILE", 2**12)
-    (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=True)
+    (row,) = rows(**TORCH_BCE, low="1", high="1.001", exhaustive=engine != "sample")
 
     assert row.wrong > row.checked / 4 > 0
 
@@ -449,6 +470,14 @@ def test_every_exhaustive_sweep_checks_some_five_hundred_points_spread_over_it()
 
     assert row.points > 400_000
     assert 512 <= row.checked <= 520 and row.wrong == 0
+
+
+@pytest.mark.parametrize(("points", "checked"), [(2000, 512), (20, 512)])
+def test_a_sample_is_checked_at_as_many_points(points, checked):
+    """A promise to check some 512 points in any case that a sampled sweep does not keep."""
+    (row,) = rows(**TORCH_BCE, low="1", high="2", points=points)
+
+    assert (row.checked, row.wrong) == (min(checked, row.points), 0)
 
 
 def test_a_formula_without_a_filter_is_judged_by_the_oracle_alone(register):
@@ -489,6 +518,19 @@ def test_nan_logits_are_counted_where_everything_is_swept(register, dtype, nans)
     assert (hidden.nan_points, hidden.nan_wrong) == (nans, nans // 2)
     assert (honest.nan_points, honest.nan_wrong) == (nans, 0)
     assert (part.nan_points, part.nan_wrong) == (0, 0)
+
+
+def test_a_nan_logit_is_wrong_where_one_of_two_quantities_is_a_number(register):
+    """A loss that hides a NaN, excused because its gradient is NaN."""
+
+    def hides(xp, logit, target, *, pos_weight):
+        return xp.where(xp.isnan(logit), xp.zeros_like(logit), logit)
+
+    register(replace(planted(hides), gradient=lambda xp, logit, target, *, pos_weight: logit - logit + 1))
+    asked = {"losses": ("bce",), "targets": ("0",), "dtypes": ("bfloat16",), "low": "-inf", "high": "inf", "impl": ("planted",)}
+
+    assert {(row.nan_points, row.nan_wrong) for row in rows(**asked)} == {(254, 254)}
+    assert {row.nan_wrong for row in rows(**asked, quantities=("grad",))} == {0}
 
 
 def test_layouts_that_give_other_bits_are_reported(register):
@@ -605,13 +647,13 @@ def test_float64_is_sampled_with_exact_edges():
 def test_a_range_without_floats_is_refused(asked):
     """An empty selection that counts as success."""
     with pytest.raises(UserError):
-        tasks_of(SweepQuestion(("bce",), **asked))
+        tasks_of(asked_over(("bce",), **asked))
 
 
 def test_exhaustive_float64_is_refused():
     """A sweep that would end with the century."""
     with pytest.raises(UserError, match="2\\^64"):
-        tasks_of(SweepQuestion(("bce",), "0", "1", dtypes=("float64",), exhaustive=True))
+        tasks_of(asked_over(("bce",), "0", "1", dtypes=("float64",), exhaustive=True))
 
 
 def test_the_codes_are_the_outcomes_in_their_order():

@@ -12,7 +12,7 @@ import pytest
 
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.outcome import Outcome
-from losscheck.measure import examine
+from losscheck.filter.running_error import RunningErrorArithmetic
 
 FIELDS = [
     "loss", "implementation", "backend", "device", "dtype", "quantity", "layout", "params", "low", "high", "target", "target_hex", "points",
@@ -335,13 +335,8 @@ def test_a_full_disk_loses_nothing_that_was_written(call, tmp_path):
 
 def test_a_filter_that_is_wrong_is_a_failure_of_the_command(call, monkeypatch):
     """A sweep that reports its own disagreement with the oracle and exits 0."""
-    honest = examine.filter_arrays
-
-    def off(*given, **more):
-        value, bound = honest(*given, **more)
-        return value * (1 + 2.0**-20), bound
-
-    monkeypatch.setattr(examine, "filter_arrays", off)
+    honest = RunningErrorArithmetic.softplus
+    monkeypatch.setattr(RunningErrorArithmetic, "softplus", lambda m, x: honest(m, x) * m.number(1 + 2.0**-20))
     code, out, err = call("sweep", *ONE, "--exhaustive", "--range", "1", "1.0001")
 
     assert code == 2 and "disagreed with the exact oracle" in err

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import LAST, lost_point, sweep_report, sweep_row
 
-from losscheck.cli import sweep as sweep_command
+import losscheck
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
@@ -320,7 +320,7 @@ def test_without_matplotlib_the_cure_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(UserError, match="matplotlib") as refusal:
-        sweep_command._plot_can_be_drawn("plot.png")
-    assert "losscheck[plot]" in refusal.value.cure
+        losscheck.sweep("stable", loss="bce", plot="plot.png")
+    assert refusal.value.cure == "pip install matplotlib"
     page = render("html", sweep_report(), STYLE)
-    assert "losscheck[plot]" in page and "<svg" not in page
+    assert "pip install matplotlib" in page and "<svg" not in page

@@ -14,23 +14,24 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from strategies import finite_floats, floats, formats, logits, losses, params, targets
 
+from losscheck.callables.selection import select
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from losscheck.core.effect import Effect
 from losscheck.core.error import ulp_error
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
 from losscheck.core.reductions import exact_weights
 from losscheck.core.registry import implementations, loss_named
-from losscheck.core.request import Request
+from losscheck.core.request import dumped, listed
 from losscheck.filter.classify import CODE
 from losscheck.filter.pairs import filter_pairs, part
 from losscheck.measure import batch as evaluate
-from losscheck.measure import batch_resolve as settle
 from losscheck.measure import reduced as reduce
+from losscheck.measure import reference
 from losscheck.measure.batch import judge_dump
-from losscheck.measure.batch_resolve import UNASKED, Budget, Oracle, distinct
-from losscheck.measure.batch_summary import Tally
 from losscheck.measure.compare import compare
-from losscheck.measure.exact_side import definition_of, formula_of
+from losscheck.measure.reference import UNASKED, Budget, Claim, Judged, Reference, definition_of, distinct, formula_of
+from losscheck.measure.summary import Summary, summarise
 from losscheck.measure.sums import Total, sum_exactly
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.points.batch import elements_of
@@ -46,8 +47,8 @@ def dump_of(x, z, dtype, shape=None):
 
 def judged(loss, x, z, dtype, *, shape=None, block=2**15, **more):
     """The batch and its rows."""
-    question = Request(losses=(loss_named(loss),), logits=(), **{"dtypes": (dtype.name,), "reduction": "published", **more})
-    (batch,), rows = judge_dump(question, dump_of(x, z, dtype, shape), ("a.pt",), block=block)
+    question = dumped((loss,), ("a.pt",), **{"dtypes": (dtype.name,), **more})
+    (batch,), rows = judge_dump(question, select(question), dump_of(x, z, dtype, shape), block=block)
     return batch, rows
 
 
@@ -69,8 +70,8 @@ def batches(draw, most=40):
 
 def alone(one, dtype, x, z, backend, quantity):
     """What compare says of each element."""
-    question = Request(
-        losses=(loss_named(one.loss),),
+    question = listed(
+        losses=(one.loss,),
         logits=x,
         targets=z,
         impl=(one.name,),
@@ -150,7 +151,7 @@ def test_the_reduced_loss_is_that_of_compare(loss, shape, reduction):
     x = (rng.standard_normal(24) * 6).astype(np.float32).tolist()
     z = (rng.random(24) < 0.3).astype(float).tolist()
     rows = judged(loss, x, z, FLOAT32, shape=shape, quantities=("loss",), reduction=reduction)[1]
-    question = Request((loss_named(loss),), x, z, quantities=("loss",), reduction=reduction, shape=shape)
+    question = listed((loss,), x, z, quantities=("loss",), reduction=reduction, shape=shape)
     points = {(each.implementation, each.backend): each for each in compare(question)}
 
     assert len(rows) == len(points) - 1  # all but mpmath's
@@ -233,6 +234,17 @@ def test_a_sum_is_within_its_bound(terms):
     assert abs(total - sum(map(Fraction, terms))) <= Fraction(error) if math.isfinite(error) else True
     assert math.isfinite(error) or max(map(abs, terms)) > 2.0**980
     assert error <= sum(map(abs, terms)) * 2.0**-80 + 1
+
+
+@pytest.mark.parametrize("spread", [0, 40])
+def test_a_long_sum_is_within_its_bound(spread):
+    """A bound of 2^-120 would do for a few terms: only among thousands do the errors of the errors show."""
+    rng = np.random.default_rng(6)
+    terms = rng.standard_normal(2**15) * 2.0 ** rng.integers(-spread, spread + 1, 2**15)
+    total, error = sum_exactly(terms)
+    off = abs(total - sum(map(Fraction, terms.tolist())))
+
+    assert off <= Fraction(error) <= Fraction(float(abs(terms).sum())) / 2**89
 
 
 def test_sums_in_float64_are_bounded_where_a_plain_sum_is_not():
@@ -420,7 +432,7 @@ def test_deviating_elements_are_counted_and_the_farthest_is_named():
 
 def test_float64_beyond_the_budget_is_a_sample_and_never_a_guess(monkeypatch):
     """Gross failures are all found, what looks odd is asked first, and the rest is undecided, counted and in no list."""
-    monkeypatch.setattr(settle, "MOST_ASKED", 64)
+    monkeypatch.setattr(reference, "MOST_ASKED", 64)
     monkeypatch.setattr(reduce, "SMALL_FLOAT64", 0)
     x = np.random.default_rng(4).standard_normal(2000) * 3
     x[1234] = -40.0
@@ -434,24 +446,41 @@ def test_float64_beyond_the_budget_is_a_sample_and_never_a_guess(monkeypatch):
     assert row.whole.value is not None and row.whole.exact.kind is Kind.FINITE
 
 
+def settled(x, values, budget):
+    """Elements of a formula that is the logit itself, none of which the filter decides; which of them the oracle was asked."""
+    exact, nothing = Reference({}, FLOAT64, "flint", 8.0), (np.full(len(x), np.nan), np.full(len(x), np.inf))
+    asked = []
+    claim = Claim(lambda m, logit, target: asked.append(logit) or logit, False)
+    found = exact.classify(np, values, nothing)
+    exact.settle(np, found, claim, x, x * 0, values, budget)
+    return found, asked
+
+
 def test_what_looks_odd_is_asked_first():
     """Four NaN and zeros among 100 values, and room for 10 questions: all four are asked."""
     values = np.ones(100)
     values[[5, 50, 77, 99]] = [math.nan, 0.0, math.inf, -0.0]
-    chosen = settle._chosen(values, 10)
+    found, asked = settled(np.arange(1.0, 101.0), values, Budget(100, 10))
 
-    assert set(chosen.tolist()) >= {5, 50, 77, 99} and len(set(chosen.tolist())) == 10
+    assert (found.codes[[5, 50, 77, 99]] != UNASKED).all()
+    assert found.settled == (found.codes != UNASKED).sum() == len(asked) == 10
 
 
 def test_equal_elements_are_asked_once():
     """A float64 batch of 5000 equal logits costs one question for each value."""
-    oracle = Oracle({"pos_weight": 1.0}, FLOAT64, "flint", 8.0)
-    asked = []
-    oracle.exact = lambda *key: asked.append(key) or Exact(Kind.FINITE, 0.5, (1, -1), (0, 0), 128)
-    x, nothing = np.full(5000, 0.5), (np.full(5000, np.nan), np.full(5000, np.inf))
-    found = settle.settle(oracle, (None, False), x, x, x, nothing, Budget(5000, 10))
+    x = np.full(5000, 0.5)
+    found, asked = settled(x, x, Budget(5000, 10))
 
-    assert len(asked) == 1 and found.settled == 5000
+    assert len(asked) == 1 and found.settled == 5000 and (found.codes == CODE[Outcome.OK]).all()
+
+
+def test_a_nan_logit_is_right_as_nan_and_costs_no_question():
+    """A poisoned batch that spends the budget on elements whose answer is known."""
+    x = np.full(3, math.nan)
+    found, asked = settled(x, np.array([math.nan, 1.0, math.inf]), Budget(3, 3))
+
+    assert found.codes.tolist() == [CODE[each] for each in (Outcome.OK, Outcome.INACCURATE, Outcome.INACCURATE)]
+    assert (found.settled, asked) == (0, [])
 
 
 @given(st.lists(st.tuples(floats(FLOAT64), floats(FLOAT64)), min_size=1, max_size=30), st.integers(0, 20))
@@ -475,6 +504,29 @@ def test_distinct_survives_colliding_numbers(monkeypatch):
     assert len(unique) == 2 and (unique[inverse] == array).all()
 
 
+@pytest.mark.parametrize(
+    ("impl", "effect", "shown"),
+    [
+        ("torch-sigmoid-bceloss", Effect.DEAD, (0.0, 1.0)),
+        ("torch-bce-with-logits", Effect.TAILS, (0.0, 3.059e-7)),
+        ("naive", Effect.POISONS, (math.inf, 17.0)),
+    ],
+)
+def test_the_effect_of_a_batch_is_that_of_its_worst_element(impl, effect, shown):
+    """Loss and gradient of each element judged together; NaN and infinite logits, and what is refused, have no effect."""
+    x = [0.5, 17.0, -3.0, 16.9, math.nan, math.inf, -15.0]
+    loss, grad = judged("bce", x, [0.0, 0, 1, 0, 0, 1, 0], FLOAT32, impl=(impl,), backends=("torch",), reduction="none")[1]
+    (point,) = alone(named(impl), FLOAT32, [loss.effect.logit], [loss.effect.target], "torch", "loss")
+
+    assert loss.effect == grad.effect and loss.effect.effect is effect
+    assert loss.effect.effect is point.effect.effect or point.effect.effect.severity > effect.severity
+    assert (loss.effect.value, loss.effect.exact) == (shown[0], pytest.approx(shown[1], rel=1e-3))
+
+
+def named(name):
+    return next(one for one in RUNNING if (one.loss, one.name) == ("bce", name))
+
+
 def test_a_wrong_filter_is_caught(monkeypatch):
     """The control of the checked sample: a filter that errs by 1% disagrees with the oracle."""
     original = evaluate.filter_pairs
@@ -492,18 +544,20 @@ def test_a_wrong_filter_is_caught(monkeypatch):
     assert all(row.wrong > 100 for row in wrong)
 
 
-def test_the_worst_of_a_tally_are_by_severity_then_size_then_place():
+def test_the_worst_of_a_batch_are_by_severity_then_size_then_place():
     """Also when they come in many blocks, and when more than ten tie."""
     codes = np.array([CODE[Outcome.OK]] * 50 + [CODE[Outcome.INACCURATE]] * 30 + [CODE[Outcome.NAN]] * 2 + [UNASKED] * 5)
     ulps = np.concatenate([np.linspace(0, 1, 50), [9.0] * 15, [11.0] * 15, [math.nan] * 2, [1e9] * 5])
-    tally = Tally()
+    summary = Summary()
     for start in range(0, 87, 20):
         piece = slice(start, start + 20)
-        tally.add(settle.Settled(codes[piece], ulps[piece], 0), np.arange(87)[piece], (ulps[piece], None))
+        block = Judged(codes[piece], ulps[piece])
+        summary = summary.merge(summarise(np, block, np.arange(87)[piece], (ulps[piece], None), by_severity=True))
 
-    assert [hit.place for hit in tally.worst] == [80, 81, 65, 66, 67, 68, 69, 70, 71, 72]
-    assert tally.counts[UNASKED] == 5 and sum(tally.counts) == 87
-    assert {code: hit.place for code, hit in tally.first.items()} == {CODE[Outcome.INACCURATE]: 50, CODE[Outcome.NAN]: 80}
+    assert [case.position for case in summary.worst] == [80, 81, 65, 66, 67, 68, 69, 70, 71, 72]
+    assert summary.unasked == summary.counts[CODE[Outcome.UNDECIDED]] == 5 and sum(summary.counts) == summary.points == 87
+    assert {code: case.position for code, case in summary.first.items()} == {CODE[Outcome.INACCURATE]: 50, CODE[Outcome.NAN]: 80}
+    assert summary.top == math.inf
 
 
 def test_a_total_knows_what_is_no_number():

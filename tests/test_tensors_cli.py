@@ -53,7 +53,7 @@ WHOLE = thing(
 )  # fmt: skip
 ROW = thing(
     loss=TEXT, implementation=TEXT, backend=TEXT, device=TEXT, dtype=TEXT, quantity={"enum": ["loss", "grad"]},
-    params={"type": "object", "additionalProperties": NUMBER}, elements=COUNT, sampled={"type": "boolean"},
+    params={"type": "object", "additionalProperties": NUMBER}, logit_dtype=TEXT, elements=COUNT, sampled={"type": "boolean"},
     counts={"type": "object", "propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": COUNT},
     max_ulp=NUMBER, first={"type": "array", "items": ELEMENT}, worst={"type": "array", "items": ELEMENT, "maxItems": 5}, deviating=COUNT,
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},
@@ -241,7 +241,7 @@ def test_fail_on_looks_at_the_reduced_loss(call):
 
 def test_a_disagreement_of_the_filter_exits_2(call, batch, monkeypatch):
     """After the report, as a bug of ours."""
-    monkeypatch.setattr(evaluate, "disagreements", lambda *words: (1, 1))
+    monkeypatch.setattr("losscheck.measure.reference.Reference.check", lambda *words: (1, 1))
     code, out, err = call("--tensors", "batch.pt", "--loss", "bce", "--impl", "stable")
 
     assert code == 2 and "disagreed with the exact oracle" in err and "1 disagreements" not in err and out
@@ -317,15 +317,15 @@ def test_no_number_is_cut_and_no_colour_needed(call, batch):
 
 
 def _report(batch):
+    from losscheck.callables.selection import select
     from losscheck.core.dtypes import FLOAT32
-    from losscheck.core.registry import loss_named
-    from losscheck.core.request import Request
+    from losscheck.core.request import dumped
     from losscheck.points.load import Dump
 
     x, z = batch
     dump = Dump(x.flatten().numpy(), z.flatten().double().numpy(), tuple(x.shape), FLOAT32, "int64")
-    question = Request((loss_named("bce"),), (), impl=("torch-bce*",), dtypes=("float64",), reduction="published")
-    batches, rows = evaluate.judge_dump(question, dump, ("batch.pt",))
+    question = dumped(("bce",), ("batch.pt",), impl=("torch-bce*",), dtypes=("float64",))
+    batches, rows = evaluate.judge_dump(question, select(question), dump)
     return Report("compare", {}, "losscheck compare", batches=tuple(batches), tensors=tuple(rows), reduction="published", max_ulp=8.0)
 
 

@@ -10,7 +10,8 @@ __all__ = ["EXTRAS", "installed", "missing", "why_missing"]
 
 # Extra and backend -> what people call it. Importing one of them takes seconds: nobody waits who has not asked.
 EXTRAS = {"tensorflow": "TensorFlow", "jax": "JAX"}
-_EXTRA_OF = {"optax": "jax"}
+# What pip is asked for: an extra of ours could not be found on a package index.
+_PACKAGES = {"jax": "jax optax", "optax": "jax optax"}
 
 
 def installed(module: str) -> bool:
@@ -25,7 +26,7 @@ def why_missing(module: str) -> str:
     """That it is not installed, with the cure; empty when it is."""
     if installed(module):
         return ""
-    return f"{EXTRAS.get(module, module)} is not installed; pip install 'losscheck[{_EXTRA_OF.get(module, module)}]'"
+    return f"{EXTRAS.get(module, module)} is not installed; pip install {_PACKAGES.get(module, module)}"
 
 
 def missing(implementation: Implementation, backend: str) -> str:

@@ -31,7 +31,7 @@ class JaxBackend:
         try:
             load()
         except ImportError as error:
-            return f"JAX cannot be imported ({error}); pip install 'losscheck[jax]'"
+            return f"JAX cannot be imported ({error}); pip install jax optax"
         if device == "cpu":
             return ""
         count, index = len(_gpus()), int(device.partition(":")[2] or "0")

@@ -36,7 +36,7 @@ class TensorflowBackend:
         try:
             tf = load()
         except ImportError as error:
-            return f"TensorFlow cannot be imported ({error}); pip install 'losscheck[tensorflow]'"
+            return f"TensorFlow cannot be imported ({error}); pip install tensorflow"
         if device == "cpu":
             return ""
         if not tf.test.is_built_with_cuda():

@@ -8,51 +8,41 @@ from typing import TYPE_CHECKING, Any
 
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.probe import Probe
-from losscheck.callables.selection import loss_of, select
+from losscheck.callables.selection import Selection
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.literals import value_text
 from losscheck.core.loss import Implementation, Loss
 
 if TYPE_CHECKING:
-    from losscheck.core.request import Request, SweepQuestion
+    from losscheck.core.request import Request
 
-__all__ = ["definitions", "notes_on"]
-
-
-def definitions(question: Request | SweepQuestion) -> dict[str, str]:
-    """The definition of each loss that is asked about, as text."""
-    return {loss.name: loss.definition for loss in _losses(question)}
+__all__ = ["notes_on"]
 
 
-def notes_on(question: Request | SweepQuestion) -> tuple[str, ...]:
-    """Sentences about the callables of a question, after they were judged; none for what is registered."""
+def notes_on(request: Request, selection: Selection) -> tuple[str, ...]:
+    """Sentences about the callables that were selected, after they were judged; none for what is registered."""
     said: dict[str, None] = {}
-    losses = _losses(question)
-    for implementation in select(losses, question.impl, question.backends, question.call_spec) if losses else []:
-        if isinstance(adapted := implementation.function, Adapted):
-            loss = next(loss for loss in losses if loss.name == implementation.loss)
-            notes = _notes(loss, implementation, adapted, question)
-            said |= dict.fromkeys(f"{implementation.name}: {sentence}" for sentence in notes)
+    for loss in selection.losses:
+        for implementation in selection.of(loss):
+            if isinstance(adapted := implementation.function, Adapted):
+                notes = _notes(loss, implementation, adapted, request)
+                said |= dict.fromkeys(f"{implementation.name}: {sentence}" for sentence in notes)
     return tuple(said)
 
 
-def _losses(question: Request | SweepQuestion) -> list[Loss]:
-    return [loss if isinstance(loss, Loss) else loss_of(loss, question.call_spec) for loss in question.losses]
-
-
-def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, question: Request | SweepQuestion) -> Iterator[str]:
+def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request: Request) -> Iterator[str]:
     from losscheck.callables.diagnose import NOTHING, diagnose
 
-    params = loss.resolve_own(question.params, FLOAT64)
+    params = loss.resolve_own(request.params, FLOAT64)
     probes = [*adapted.probes.values()]
     known = _disagreeing(adapted, params)
     diagnosis = NOTHING if any(probe.random for probe in probes) else diagnose(loss, implementation, params)
     if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
         yield diagnosis.sentence
     yield from known.values()
-    whole = getattr(question, "reduction", "none") == "published"
+    whole = request.reduction == "published"
     yield from dict.fromkeys(sentence for probe in probes for sentence in _odd(probe, loss, whole))
-    if adapted.call_spec.axes != question.call_spec.axes:
+    if adapted.call_spec.axes != request.call_spec.axes:
         yield f"it refuses logits of one axis, so they were laid out as [{adapted.call_spec.axes}]; --axes says another shape."
     yield f"called with {'torch tensors' if implementation.backends == ('torch',) else 'numpy arrays'} as {_call(adapted)}."
 

@@ -53,16 +53,23 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="losscheck")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Find, exactly, where loss implementations break: every NaN, inf and silently lost value.
 
     \b
-    losscheck compare --logit 1.5
-    losscheck compare --loss bce --logit -15 --target 0
+    The first commands to try:
+
+    \b
+    losscheck compare 1.5
+    losscheck compare -15 --target 0 --loss bce
+    losscheck sweep --loss bce
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        return
     from losscheck.cli.config import default_map
 
     ctx.default_map = default_map()
@@ -74,7 +81,7 @@ def main() -> None:
 
 
 def _guarded(run: Callable[[], Any]) -> int:
-    from losscheck.cli.writing import ClosedPipeError
+    from losscheck.cli.output import ClosedPipeError
 
     warnings.showwarning = _show_warning
     try:

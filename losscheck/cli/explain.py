@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from losscheck.cli.writing import screen, write
+from losscheck.cli.output import screen, write
 
 
 @click.command("explain")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from losscheck.cli.writing import screen, write
-from losscheck.renderers import formats_for, render
+from losscheck.cli import options
+from losscheck.cli.command import Command
+from losscheck.cli.output import chosen_format, screen, write
 
 
-@click.command("list")
-@click.option("--format", "format_name", type=click.Choice(formats_for("list")), default="table", show_default=True)
-@click.option("--output", metavar="FILE", default=None, help="Write to a file. Default: standard output.")
-def COMMAND(format_name: str, output: str | None) -> int:
+@click.command("list", cls=Command)
+@options.output("list")
+def COMMAND(**given: Any) -> int:
     """The losses with their definitions and parameters, every implementation with its source, backends and devices."""
+    format_name = chosen_format("list", given["format"], given["output"])
     from losscheck.core.report import Inventory
     from losscheck.inventory.catalogue import catalogue
+    from losscheck.renderers import render
 
-    write(render(format_name, Inventory("list", catalogue()), screen(output)), output)
+    write(render(format_name, Inventory("list", catalogue()), screen(given["output"])), given["output"])
     return 0

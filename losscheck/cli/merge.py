@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from losscheck.cli import options
-from losscheck.cli.failing import fail_on, failed
+from losscheck.cli.command import Command, option
+from losscheck.cli.output import chosen_format, finish
+from losscheck.cli.request import listener
 
 
-@click.command("merge")
+@click.command("merge", cls=Command)
 @click.argument("files", nargs=-1, required=True, metavar="FILES...")
 @options.failing
-@click.option("--plot", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (extra `plot`).")
-@options.output
-@click.option("-v", "--verbose", is_flag=True, help="Every backend, target and region.")
-@click.option("-q", "--quiet", is_flag=True, help="No notes on standard error.")
+@option("--plot", group="Output", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (needs matplotlib).")
+@options.output("merge")
+@option("-v", "--verbose", group="Output", is_flag=True, help="Every backend, target and region.")
+@options.silence
 def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     """The report of a sweep whose shards ran apart, from the files that `sweep --shard I/N --output FILE` wrote.
 
@@ -26,12 +27,7 @@ def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     losscheck sweep --exhaustive --shard 2/2 --output two.json
     losscheck merge one.json two.json
     """
-    import shlex
+    format_name = chosen_format("merge", given["format"], given["output"])
+    from losscheck.api.sweep import merge
 
-    from losscheck.cli.sweep import finish, report_of
-    from losscheck.measure.checkpoint import merge_states
-
-    rules = fail_on(given["fail_on"])
-    report = report_of(merge_states([Path(each) for each in files]), shlex.join(["losscheck", "merge", *files]))
-    finish(report, given)
-    return failed(report, rules)
+    return finish(merge(files, fail_on=given["fail_on"], plot=given["plot"], listener=listener(given)), format_name, given["output"])

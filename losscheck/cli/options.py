@@ -1,138 +1,120 @@
-"""Options that mean the same in every command, and what they are turned into."""
+"""Options that mean the same in every command."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from losscheck.core.call_spec import DEFAULT_CALL, CallSpec, keywords_of
-from losscheck.core.dtypes import FLOAT64
-from losscheck.core.errors import UserError, nearest
-from losscheck.renderers import FORMATS, SUFFIXES
+from losscheck.cli import complete
+from losscheck.cli.command import option
+from losscheck.cli.output import SERVED
+from losscheck.core.call_spec import DEFAULT_CALL
 
-__all__ = ["call_spec_of", "chosen_format", "option_group", "own", "parse_params", "parse_shape", "quantities", "selection"]
+__all__ = ["failing", "option_group", "output", "own", "selection", "silence"]
+
+_WHAT, _WHERE, _HOW, _OWN, _OUT = "What is judged", "Where it runs", "How it is judged", "A callable of your own", "Output"
 
 
-def selection(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--loss --impl --backend --dtype --device --mode --quantity --param --oracle --digits --max-ulp"""
-    one_or_more: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
-    options = [
-        click.option("--loss", help="A loss; repeat for several. Default: all.", **one_or_more),
-        click.option("--impl", multiple=True, metavar="NAME", help="A glob such as 'torch*', or your own as file.py:name; repeatable."),
-        click.option("--backend", help="numpy, torch, tensorflow, jax, mpmath; repeatable. Default: all.", **one_or_more),
-        click.option("--dtype", default=("float32",), help="float64, float32 (default), float16, bfloat16.", **one_or_more),
-        click.option("--device", default=("cpu",), help="cpu (default), cuda, cuda:N; repeat to compare.", **one_or_more),
-        click.option(
-            "--mode", default=("eager",), help="eager (default), compile, autocast:bfloat16, vmap ...; repeatable.", **one_or_more
+def selection(backends: str = "all") -> Callable[..., Any]:
+    """--loss --impl --quantity --param --backend --dtype --device --mode --oracle --digits --max-ulp"""
+    several: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
+    return option_group(
+        option("--loss", group=_WHAT, help="A loss; repeatable. Default: all.", shell_complete=complete.losses, **several),
+        option(
+            "--impl",
+            group=_WHAT,
+            help="A glob such as 'torch*', or your own as file.py:name; repeatable.",
+            shell_complete=complete.implementations,
+            **several,
         ),
-        click.option("--quantity", type=click.Choice(["loss", "grad", "both"]), default="both", help="grad is d loss / d logit."),
-        click.option("--param", multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
-        click.option("--oracle", default="flint", metavar="NAME", help="flint (default: proved) or mpmath (independent second)."),
-        click.option("--digits", type=click.IntRange(2, 5000), default=50, help="Of the mpmath implementations. Default: 50."),
-        click.option("--max-ulp", type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),
-    ]
-    return option_group(function, options)
+        option("--quantity", group=_WHAT, metavar="NAME", default="both", help="loss, grad (d loss / d logit) or both (default)."),
+        option("--param", group=_WHAT, multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
+        option(
+            "--backend",
+            group=_WHERE,
+            help=f"numpy, torch, tensorflow, jax, mpmath; repeatable. Default: {backends}.",
+            shell_complete=complete.backends,
+            **several,
+        ),
+        option(
+            "--dtype",
+            group=_WHERE,
+            help="float64, float32 (default), float16, bfloat16 (bf16, half ...).",
+            shell_complete=complete.dtypes,
+            **several,
+        ),
+        option(
+            "--device",
+            group=_WHERE,
+            default=("cpu",),
+            help="cpu (default), cuda, cuda:N; repeat to compare.",
+            shell_complete=complete.devices,
+            **several,
+        ),
+        option(
+            "--mode",
+            group=_WHERE,
+            default=("eager",),
+            help="eager (default), compile, autocast:bfloat16, vmap ...; repeatable.",
+            shell_complete=complete.modes,
+            **several,
+        ),
+        option("--max-ulp", group=_HOW, type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),
+        option("--oracle", group=_HOW, default="flint", metavar="NAME", help="flint (default: proved) or mpmath (independent second)."),
+        option("--digits", group=_HOW, type=int, metavar="N", default=50, help="Of the mpmath implementations. Default: 50."),
+    )
 
 
 def own(function: Callable[..., Any]) -> Callable[..., Any]:
     """--kw --call --input --pick --axes --formula: how a callable named by --impl is called, and its own exact formula"""
-    options = [
-        click.option("--kw", multiple=True, metavar="NAME=VALUE", help="A keyword of your own callable, typed as YAML; repeatable."),
-        click.option("--call", default=DEFAULT_CALL, metavar="ARGS", help="Its arguments. Default: '{logits}, {targets}'."),
-        click.option("--input", default="logits", metavar="WHAT", help="What it takes: logits (default) or probabilities."),
-        click.option("--pick", default="", metavar="PATH", help="The loss in its result: a key, index or attribute."),
-        click.option("--axes", default="", metavar="B,C,H,W", help="The shape it expects: points along the first, 1 along the rest."),
-        click.option("--formula", default="", metavar="SPEC", help="file.py:function, its exact formula(m, logit, target, **params)."),
-    ]
-    return option_group(function, options)
-
-
-def call_spec_of(given: dict[str, Any]) -> CallSpec:
-    """How the callables among --impl are called.
-
-    Raises:
-        UserError: for an option that cannot be read.
-    """
-    names = ("call", "input", "pick", "axes", "formula")
-    return CallSpec(keywords=keywords_of(given["kw"]), **{name: given[name] for name in names})
+    return option_group(
+        option("--kw", group=_OWN, multiple=True, metavar="NAME=VALUE", help="A keyword of it, typed as YAML; repeatable."),
+        option("--call", group=_OWN, default=DEFAULT_CALL, metavar="ARGS", help="Its arguments. Default: '{logits}, {targets}'."),
+        option("--input", group=_OWN, default="logits", metavar="WHAT", help="What it takes: logits (default) or probabilities."),
+        option("--pick", group=_OWN, default="", metavar="PATH", help="The loss in its result: a key, index or attribute."),
+        option("--axes", group=_OWN, default="", metavar="B,C,H,W", help="The shape it expects: points along the first, 1 along the rest."),
+        option(
+            "--formula", group=_OWN, default="", metavar="SPEC", help="file.py:function, its exact formula(m, logit, target, **params)."
+        ),
+    )(function)
 
 
 def failing(function: Callable[..., Any]) -> Callable[..., Any]:
     """--fail-on"""
     shown = "Exit 1 if a row matches: outcomes and ulp>N with commas, such as nan,inf,lost,ulp>4."
-    return click.option("--fail-on", metavar="RULES", default=None, help=shown)(function)
+    return option_group(option("--fail-on", group=_OUT, metavar="RULES", default=None, help=shown))(function)
 
 
-def output(function: Callable[..., Any]) -> Callable[..., Any]:
+def output(command: str) -> Callable[..., Any]:
     """--format --output"""
-    formats = click.Choice(FORMATS)
-    options = [
-        click.option("--format", type=formats, default=None, help="Default: by the suffix of --output, or table."),
-        click.option("--output", metavar="FILE", default=None, help="Write to a file, whole or not at all."),
-    ]
-    return option_group(function, options)
+    return option_group(
+        option(
+            "--format",
+            group=_OUT,
+            type=click.Choice(SERVED[command]),
+            default=None,
+            help="Default: by the suffix of --output, or table.",
+        ),
+        option("--output", group=_OUT, metavar="FILE", default=None, help="Write to a file, whole or not at all."),
+    )
 
 
-def option_group(function: Callable[..., Any], options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
-    for option in reversed(options):
-        function = option(function)
-    return function
+def silence(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--no-progress --quiet"""
+    return option_group(
+        option("--no-progress", group=_OUT, is_flag=True, help="No progress bar."),
+        option("-q", "--quiet", group=_OUT, is_flag=True, help="No notes and no progress on standard error."),
+    )(function)
 
 
-def parse_params(texts: Sequence[str], losses: Sequence[Any]) -> dict[str, float]:
-    """``name=value`` pairs; each name must belong to one of the chosen losses at least.
+def option_group(*options: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Several decorators as one, the first on top of the help."""
 
-    Raises:
-        UserError: for another form, an unknown name, a value that is no number, or a name given twice.
-    """
-    known = {each.name for loss in losses for each in loss.parameters}
-    params: dict[str, float] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise UserError(f"--param {text!r} is not of the form NAME=VALUE", "for example --param gamma=1.5")
-        if name not in known:
-            raise UserError(f"no parameter {name!r} in {', '.join(loss.name for loss in losses)}", nearest(name, known))
-        if name in params:
-            raise UserError(f"--param {name} is given twice", "keep one of them")
-        params[name] = FLOAT64.parse(value, f"parameter {name}")
-    for loss in losses:
-        for each in loss.parameters:
-            if each.name in params:
-                each.check(params[each.name])
-    return params
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(options):
+            function = decorator(function)
+        return function
 
-
-def parse_shape(text: str | None, count: int) -> tuple[int, ...]:
-    """'2,1' -> (2, 1), which must hold as many points as there are logits.
-
-    Raises:
-        UserError: when it does not.
-    """
-    if not text:
-        return ()
-    parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isascii() and part.strip().isdigit() and int(part) > 0 for part in parts):
-        raise UserError(f"--shape {text!r} is not a shape", "write sizes with commas, for example --shape 2,1")
-    shape = tuple(int(part) for part in parts)
-    size = 1
-    for each in shape:
-        size *= each
-    if size != count:
-        raise UserError(f"--shape {text} holds {size} points, but {count} logits were given", "make them agree")
-    return shape
-
-
-def quantities(name: str) -> tuple[str, ...]:
-    return ("loss", "grad") if name == "both" else (name,)
-
-
-def chosen_format(format_name: str | None, path: str | None) -> str:
-    """The format asked for, or the one that the suffix of the output file says."""
-    if format_name:
-        return format_name
-    suffix = "." + path.rpartition(".")[2] if path and "." in path else ""
-    return SUFFIXES.get(suffix, "table")
+    return decorate

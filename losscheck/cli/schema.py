@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from losscheck.cli.writing import write
+from losscheck.cli.output import write
 
 
 @click.command("schema")
@@ -19,7 +19,7 @@ def COMMAND(**given: Any) -> int:
     \b
     # yaml-language-server: $schema=../docs/cases.schema.json
     """
-    from losscheck.gate.schema import schema_text
+    from losscheck.gating.schema import schema_text
 
     write(schema_text(), given["output"])
     return 0

@@ -241,12 +241,26 @@ BFLOAT16 = Format("bfloat16", bits=16, precision=8, emin=-126, emax=127)
 FORMATS = {each.name: each for each in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)}
 
 
+# What people write -> its name here.
+ALIASES = {
+    "double": "float64",
+    "fp64": "float64",
+    "single": "float32",
+    "float": "float32",
+    "fp32": "float32",
+    "half": "float16",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+}
+
+
 def format_named(name: str) -> Format:
-    """The format of that name.
+    """The format of that name, as PyTorch, numpy or people call it.
 
     Raises:
         UserError: when there is none, with the nearest known names.
     """
-    if name in FORMATS:
-        return FORMATS[name]
+    known = ALIASES.get(name.lower(), name.lower())
+    if known in FORMATS:
+        return FORMATS[known]
     raise UserError(f"unknown dtype {name!r}", nearest(name, FORMATS))

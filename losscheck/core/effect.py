@@ -125,6 +125,8 @@ class EffectFinding:
         quantity: what shows it, ``loss`` or ``grad``; empty for ``sound``.
         value, exact: what came out there, and the definition's exact value as a float64.
         logit, target: the point; None for a reduced loss.
+        first, last: the lowest and the highest logit of a range that have the effect; share: the part of the range, in
+            logits, that the regions of the effect cover; None for single points, batches and infinite ranges.
         loss_error, grad_error: the largest |value - definition| of each quantity; None where it was not asked for.
     """
 
@@ -137,6 +139,9 @@ class EffectFinding:
     target: float | None = None
     loss_error: float | None = None
     grad_error: float | None = None
+    first: float | None = None
+    last: float | None = None
+    share: float | None = None
 
 
 class Namespace(Protocol):

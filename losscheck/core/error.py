@@ -9,7 +9,7 @@ from losscheck.core.dtypes import FLOAT64, Format
 from losscheck.core.exact import Dyadic, Exact, Kind
 from losscheck.core.outcome import Outcome
 
-__all__ = ["absolute_error", "classify", "deviation", "relative_error", "ulp_error"]
+__all__ = ["absolute_error", "as_float64", "classify", "deviation", "relative_error", "ulp_error"]
 
 # Exponents further apart than this are not brought together: the smaller number cannot show in the result.
 _FAR = 4096
@@ -52,6 +52,11 @@ def classify(value: float, exact: Exact, ulp: float, dtype: Format, max_ulp: flo
     if value == 0 and right != 0:
         return Outcome.LOST if abs(right) >= dtype.smallest_normal else Outcome.FLUSHED
     return Outcome.OK if abs(ulp) <= max_ulp else Outcome.INACCURATE
+
+
+def as_float64(exact: Exact) -> float:
+    """An exact value as a float64, whatever dtype it was asked for in."""
+    return FLOAT64.round_dyadic(*exact.middle) if exact.kind is Kind.FINITE else exact.rounded
 
 
 def absolute_error(value: float, exact: Exact) -> float:

@@ -25,11 +25,17 @@ class PluginWarning(UserWarning):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """'did you mean ...?' with the closest known names, or all of them when none is close."""
+    """'did you mean ...?' with the closest known names, or all of them when none is close.
+
+    Close is a slip of the finger, or a part of the name: a wrong guess is worse than the list.
+    """
     import difflib
 
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if close:
+    asked = name.lower()
+    parts = [other for other in names if len(asked) > 2 and (asked in other.lower() or (len(other) > 2 and other.lower() in asked))]
+    lower = {other.lower(): other for other in names}
+    slips = [lower[other] for other in difflib.get_close_matches(asked, lower, n=3, cutoff=0.65)]
+    if close := list(dict.fromkeys([*slips, *parts]))[:3]:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(names)}" if names else "none is known"

@@ -61,13 +61,16 @@ def implementations() -> tuple[Implementation, ...]:
 
 
 def loss_named(name: str) -> Loss:
-    """The loss of that name.
+    """The loss of that name, in capitals or not.
 
     Raises:
         UserError: with the nearest known names.
     """
     if name in losses():
         return losses()[name]
+    for known, loss in losses().items():
+        if known.lower() == name.lower():
+            return loss
     raise UserError(f"unknown loss {name!r}", nearest(name, losses()))
 
 

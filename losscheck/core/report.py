@@ -8,7 +8,7 @@ from typing import Any
 
 from losscheck.core.batch_rows import TensorBatch, TensorRow
 from losscheck.core.results import BitDifference, Difference, PointRow, SweepRow
-from losscheck.core.verdict import CaseRow
+from losscheck.core.verdict import CaseRow, exit_code
 
 __all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
 
@@ -21,6 +21,7 @@ class Report:
 
     Attributes:
         definitions: the definition of each loss, as text, by its name.
+        matched: the first thing that ``fail_on`` refuses, in words; empty when there is none.
         remarks: sentences about callables of the user's: how each was called, what is odd about it, which convention it follows.
     """
 
@@ -40,11 +41,19 @@ class Report:
     verbose: bool = False
     definitions: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    matched: str = ""
 
     @property
     def job(self) -> str:
         """What was done, as the formats know it: ``compare`` of a dumped batch is ``tensors``."""
         return "tensors" if self.batches or self.tensors else self.command
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is as asked, 1 when a budget is broken or ``fail_on`` matched, 2 when something could not be judged."""
+        if self.command == "gate":
+            return exit_code(self.cases, self.strict)
+        return 1 if self.matched else 0
 
 
 @dataclass(frozen=True)

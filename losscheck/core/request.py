@@ -1,55 +1,240 @@
-"""What is asked: the selection that every command turns its options into."""
+"""What is asked, as plain data: it goes to other processes, into state files, and back into a command line.
+
+A request names its losses and implementations; :func:`losscheck.callables.selection.select` finds what the names mean.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import shlex
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, TypeAlias
 
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
-from losscheck.core.loss import Implementation, Loss
+from losscheck.core.dtypes import FLOAT64
+from losscheck.core.loss import Implementation
+from losscheck.core.reductions import REDUCTIONS
 
-__all__ = ["DEFAULT_MAX_ULP", "Request", "Subject", "SweepQuestion"]
+__all__ = [
+    "DEFAULT_MAX_ULP",
+    "LAYOUTS",
+    "REDUCTION_NAMES",
+    "SPACINGS",
+    "Dumped",
+    "Listed",
+    "Points",
+    "Range",
+    "Request",
+    "Subject",
+    "dumped",
+    "exact_text",
+    "listed",
+    "swept",
+]
 
 # What a careful implementation reaches in float32 and float64 (the stable ones here; see tests/test_stable.py).
 DEFAULT_MAX_ULP = 8.0
 
+REDUCTION_NAMES = ("none", *REDUCTIONS, "published")
+SPACINGS = ("linear", "ulp", "both")
+LAYOUTS = ("body", "tail", "both")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Single points.
+
+    Attributes:
+        logits, targets: as the user wrote them (text is rounded once, straight to each dtype); one target for all, or one each.
+        reduction: none, mean, sum, normalised or published.
+        shape: the shape the points have for a reduction; empty for one axis.
+    """
+
+    logits: tuple[str | float, ...]
+    targets: tuple[str | float, ...] = ("1",)
+    reduction: str = "none"
+    shape: tuple[int, ...] = ()
+
+    def words(self, always: Collection[str] = ()) -> Iterator[str]:
+        """The command and its options that name these points."""
+        yield "compare"
+        yield from _repeated("--logit", self.logits)
+        # What is written out beside a single logit reads better whole.
+        yield from _repeated("--target", self.targets)
+        if self.reduction != "none" or "reduction" in always:
+            yield from ("--reduction", self.reduction)
+        if self.shape and self.shape != (len(self.logits),):
+            yield from ("--shape", ",".join(map(str, self.shape)))
+
+
+@dataclass(frozen=True)
+class Range:
+    """A grid of logits from low to high, both included, at each target.
+
+    Attributes:
+        low, high: the ends, as written.
+        targets: as written; empty for each loss's own.
+        points, spacing: of a sample; every float with ``exhaustive``, and always of the 16-bit dtypes.
+        layout: body (long tensors), tail (tensors of three elements) or both.
+    """
+
+    low: str
+    high: str
+    targets: tuple[str, ...] = ()
+    points: int = 1000
+    spacing: str = "both"
+    exhaustive: bool = False
+    layout: str = "body"
+    reduction = "none"
+    shape = ()
+
+    def words(self, always: Collection[str] = ()) -> Iterator[str]:
+        """The command and its options that name these points."""
+        yield from ("sweep", "--range", self.low, self.high)
+        yield from _repeated("--target", self.targets)
+        for name in ("points", "spacing", "layout"):
+            if getattr(self, name) != getattr(Range, name) or name in always:
+                yield from (f"--{name}", str(getattr(self, name)))
+        if self.exhaustive:
+            yield "--exhaustive"
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """A batch that lies in one file or two, or in memory.
+
+    Attributes:
+        files: one that holds logits and targets, or two with one tensor each; empty for tensors in memory.
+        names: (role, name of the tensor) pairs, the roles logits and targets.
+        reduction: as of :class:`Listed`.
+        shape: known once it is loaded.
+    """
+
+    files: tuple[str, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+    reduction: str = "published"
+    shape: tuple[int, ...] = ()
+
+    def words(self, always: Collection[str] = ()) -> Iterator[str]:
+        """The command and its options that name this batch."""
+        yield "compare"
+        yield from _repeated("--tensors", self.files)
+        if self.names:
+            yield from ("--names", ",".join(f"{role}={name}" for role, name in self.names))
+        if self.reduction != "published" or "reduction" in always:
+            yield from ("--reduction", self.reduction)
+
+
+Points: TypeAlias = Listed | Range | Dumped
+_KINDS: dict[str, type[Listed] | type[Range] | type[Dumped]] = {"listed": Listed, "range": Range, "dumped": Dumped}
+
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of which implementations.
+    """What is asked of which implementations, at which points.
 
     Attributes:
-        losses: the losses asked about.
-        logits, targets: as the user wrote them (text is rounded once, straight to each dtype).
+        losses: their names; that of an exact formula of the user's is its spec.
+        points: single ones, a range, or a dump.
         impl: globs, and specs of callables; empty for every implementation.
         backends: empty for every backend.
-        params: given parameters; those that a loss does not have are for the others.
+        modes: how they are run (backends.MODES); a backend that has no such mode is left out.
         quantities: ``loss``, ``grad`` or both.
-        reduction: none, mean, sum, normalised or published.
-        shape: the shape the points have for a published whole; empty for one axis.
+        params: given parameters; those that a loss does not have are for the others.
         oracle: flint or mpmath.
         digits: decimal digits of the mpmath implementations.
-        modes: how they are run (backends.MODES); a backend that has no such mode is left out.
         max_ulp: above this a result is ``inaccurate``.
         call_spec: how callables of the user's are called.
     """
 
-    losses: Sequence[Loss]
-    logits: Sequence[str | float]
-    targets: Sequence[str | float] = (1.0,)
-    impl: Sequence[str] = ()
-    backends: Sequence[str] = ()
-    dtypes: Sequence[str] = ("float32",)
-    devices: Sequence[str] = ("cpu",)
-    quantities: Sequence[str] = ("loss", "grad")
+    losses: tuple[str, ...]
+    points: Points
+    impl: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ("float32",)
+    devices: tuple[str, ...] = ("cpu",)
+    modes: tuple[str, ...] = ("eager",)
+    quantities: tuple[str, ...] = ("loss", "grad")
     params: Mapping[str, float] = field(default_factory=dict)
-    reduction: str = "none"
-    shape: tuple[int, ...] = ()
     oracle: str = "flint"
     digits: int = 50
     max_ulp: float = DEFAULT_MAX_ULP
     call_spec: CallSpec = PLAIN_CALL
-    modes: Sequence[str] = ("eager",)
+
+    @property
+    def reduction(self) -> str:
+        return self.points.reduction
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.points.shape
+
+    def at(self, **changed: Any) -> Request:
+        """The same request with other attributes of its points."""
+        return replace(self, points=replace(self.points, **changed))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain text and whole numbers: limits and parameters are in hex, because JSON has no word for infinity and NaN."""
+        (kind,) = (name for name, kind in _KINDS.items() if type(self.points) is kind)
+        points = asdict(self.points)
+        if isinstance(self.points, Listed):
+            points |= {name: [exact_text(value) for value in points[name]] for name in ("logits", "targets")}
+        return {
+            **{each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("points", "params", "call_spec")},
+            "points": {"kind": kind, **points},
+            "params": {name: float(value).hex() for name, value in self.params.items()},
+            "max_ulp": float(self.max_ulp).hex(),
+            "call_spec": self.call_spec.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Request:
+        """The inverse of :meth:`to_json`; KeyError, TypeError, ValueError, AttributeError or UserError for anything else."""
+        given = {name: _tuples(value) for name, value in data.items()}
+        points = {name: _tuples(value) for name, value in data["points"].items()}
+        kind = _KINDS[points.pop("kind")]
+        _check_types(kind, points)
+        given |= {
+            "points": kind(**points),
+            "params": {name: float.fromhex(value) for name, value in data["params"].items()},
+            "max_ulp": float.fromhex(data["max_ulp"]),
+            "call_spec": CallSpec.from_json(data["call_spec"]),
+        }
+        _check_types(cls, given)
+        if kind is Range and (points["spacing"] not in SPACINGS or points["layout"] not in LAYOUTS):
+            raise ValueError("it names a spacing or a layout that there is not")
+        if not {*given["quantities"]} <= {"loss", "grad"}:
+            raise ValueError("it names a quantity that there is not")
+        return cls(**given)
+
+    def command_line(self, always: Collection[str] = (), every_loss: Collection[str] = ()) -> str:
+        """The command that asks the same.
+
+        Args:
+            always: options that are written even where they have their default, which the surroundings may have changed.
+            every_loss: the names of all losses; a request about all of them names none.
+        """
+        return shlex.join(["losscheck", *self.points.words(always), *self._words(always, tuple(every_loss))])
+
+    def _words(self, always: Collection[str], every_loss: tuple[str, ...]) -> Iterator[str]:
+        plain = Request((), self.points)
+        own = any(":" in name for name in self.impl)
+        if self.losses != every_loss:
+            yield from _repeated("--loss", [name for name in self.losses if name != self.call_spec.formula])
+        yield from _repeated("--impl", self.impl)
+        for name, option in (("backends", "backend"), ("dtypes", "dtype"), ("devices", "device"), ("modes", "mode")):
+            if getattr(self, name) != getattr(plain, name) or option in always:
+                yield from _repeated(f"--{option}", getattr(self, name))
+        if self.quantities != plain.quantities or "quantity" in always:
+            yield from ("--quantity", self.quantities[0] if len(self.quantities) == 1 else "both")
+        yield from _repeated("--param", [f"{name}={FLOAT64.shortest(value)}" for name, value in self.params.items()])
+        for name in ("oracle", "digits"):
+            if getattr(self, name) != getattr(plain, name) or name in always:
+                yield from (f"--{name}", str(getattr(self, name)))
+        if self.max_ulp != plain.max_ulp or "max_ulp" in always:
+            yield from ("--max-ulp", FLOAT64.shortest(self.max_ulp))
+        if own:
+            yield from self.call_spec.options()
 
 
 @dataclass(frozen=True)
@@ -62,35 +247,65 @@ class Subject:
     mode: str = "eager"
 
 
-@dataclass(frozen=True)
-class SweepQuestion:
-    """What a sweep is asked, as plain names and numbers: it travels to other processes and into state files.
+def listed(
+    losses: Collection[str],
+    logits: Collection[str | float],
+    targets: Collection[str | float] = ("1",),
+    *,
+    reduction: str = "none",
+    shape: Collection[int] = (),
+    **asked: Any,
+) -> Request:
+    """A request at single points; ``asked`` are other attributes of :class:`Request`."""
+    return Request(tuple(losses), Listed(tuple(logits), tuple(targets), reduction, tuple(shape)), **asked)
 
-    Attributes:
-        targets: as the user wrote them; empty for each loss's own.
-        low, high: the ends of the range, as written.
-        points, spacing: of a sample; every float with ``exhaustive``, and always of the 16-bit dtypes.
-        layout: body (long tensors), tail (tensors of TAIL elements) or both.
-        landmarks: include the losses' landmarks and their neighbours in a sample.
-        modes: how implementations are run (backends.MODES).
+
+def swept(losses: Collection[str], low: str, high: str, *, targets: Collection[str] = (), **asked: Any) -> Request:
+    """A request over a range; ``asked`` are attributes of :class:`Range` and of :class:`Request`."""
+    points = {each.name: asked.pop(each.name) for each in fields(Range) if each.name in asked}
+    return Request(tuple(losses), Range(low, high, tuple(targets), **points), **asked)
+
+
+def dumped(losses: Collection[str], files: Collection[str] = (), *, reduction: str = "published", **asked: Any) -> Request:
+    """A request about a dump; ``asked`` are other attributes of :class:`Request`."""
+    return Request(tuple(losses), Dumped(tuple(files), reduction=reduction), **asked)
+
+
+def exact_text(value: str | float) -> str:
+    """Text as it is; a float as text that reads back as itself and as nothing else, straight into any dtype.
+
+    The shortest decimal of a float64 beside a tie of float32 may lie on its other side: such a one is written in hex.
     """
+    if isinstance(value, str):
+        return value
+    from fractions import Fraction
+    from math import isfinite
 
-    losses: tuple[str, ...]
-    low: str
-    high: str
-    impl: tuple[str, ...] = ()
-    backends: tuple[str, ...] = ()
-    targets: tuple[str, ...] = ()
-    dtypes: tuple[str, ...] = ("float32",)
-    devices: tuple[str, ...] = ("cpu",)
-    quantities: tuple[str, ...] = ("loss", "grad")
-    params: dict[str, float] = field(default_factory=dict)
-    points: int = 1000
-    spacing: str = "both"
-    exhaustive: bool = False
-    layout: str = "body"
-    oracle: str = "flint"
-    digits: int = 50
-    max_ulp: float = 8.0
-    call_spec: CallSpec = PLAIN_CALL
-    modes: tuple[str, ...] = ("eager",)
+    text = repr(float(value))
+    return text if not isfinite(value) or Fraction(text) == Fraction(value) else float(value).hex()
+
+
+def _repeated(option: str, values: Collection[str | float]) -> Iterator[str]:
+    for value in values:
+        yield from (option, exact_text(value))
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _check_types(kind: type[Any], given: Mapping[str, Any]) -> None:
+    """Refuse what a hand or a fault wrote into a file: each value must be of the type its field is written with."""
+    expected = {each.name: str(each.type) for each in fields(kind)}
+    if set(given) != set(expected):
+        raise ValueError(f"it has the fields {sorted(given)} and not {sorted(expected)}")
+    for name, value in given.items():
+        written = expected[name]
+        plain = {"str": str, "int": int, "bool": bool}.get(written)
+        if plain is not None and type(value) is not plain:
+            raise TypeError(f"{name} is {value!r}")
+        if written.startswith("tuple[") and not isinstance(value, tuple):
+            raise TypeError(f"{name} is {value!r}")
+        item = {"tuple[str, ...]": str, "tuple[int, ...]": int}.get(written)
+        if item is not None and any(type(entry) is not item for entry in value):
+            raise TypeError(f"{name} is {value!r}")

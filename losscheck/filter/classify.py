@@ -1,7 +1,9 @@
-"""Outcomes of whole arrays against the filter's values: what :mod:`losscheck.core.error` says of one value, in bulk.
+"""Outcomes of many values against the filter's: what :mod:`losscheck.core.error` says of one value, in bulk.
 
 Every test is made at both ends of the filter's interval. Where they disagree the outcome is UNDECIDED, and the exact
-oracle is asked. Exponents are read off the bits of float64, so that numpy, torch and compiled code agree.
+oracle is asked. The rules are written once, for the operations of an engine: numpy and torch run them on whole arrays,
+:mod:`losscheck.filter.codegen` makes the compiled loop of them. Exponents are read off the bits of float64, so that all
+agree to the bit.
 """
 
 from __future__ import annotations
@@ -10,17 +12,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.core.dtypes import Format
-from losscheck.core.outcome import Outcome
+from losscheck.core.outcome import FAILURES, Outcome
+from losscheck.filter.operations import ArrayOperations
+from losscheck.filter.running_error import Operations
 
-__all__ = ["BUCKETS", "CODES", "Limits", "bucket_name", "judge_arrays"]
+__all__ = [
+    "BUCKETS",
+    "CODE",
+    "CODES",
+    "FAILING",
+    "NOT_FINITE",
+    "UNDECIDED",
+    "Limits",
+    "bucket_name",
+    "buckets",
+    "decide",
+    "decide_arrays",
+]
 
 # Outcomes by code: the order of severity.
 CODES = tuple(Outcome)
-CODE = {outcome: n for n, outcome in enumerate(CODES)}
+CODE = {outcome: code for code, outcome in enumerate(CODES)}
+FAILING = frozenset(CODE[outcome] for outcome in FAILURES)
+UNDECIDED = CODE[Outcome.UNDECIDED]
 
 # Buckets of |ulp|: below 1/2, [1/2, 1), [1, 2), ... and at the end what is infinite or NaN.
 BUCKETS = 64
 NOT_FINITE = BUCKETS - 1
+UNKNOWN = 2.0**1000  # what the filter says of numbers beyond is not used
 
 
 def bucket_name(bucket: int) -> str:
@@ -62,57 +81,59 @@ class Limits:
         )
 
 
-def judge_arrays(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -> tuple[Any, Any]:
-    """Codes (int8) and signed ulp (float64) of float64 arrays: the values returned against exact (1 +- bound)."""
-    size = abs(exact)
+def decide(operations: Operations, value: Any, exact: Any, bound: Any, limits: Limits) -> tuple[Any, Any]:
+    """Codes and signed ulp of float64 values returned, against exact (1 +- bound)."""
+    where, absolute = operations.where, operations.absolute
+    size = absolute(exact)
     low, high = size * (1 - bound), size * (1 + bound)
-    exponent_low, exponent_high = _exponent(xp, low), _exponent(xp, high)
-    unit_low = _power_of_two(xp, limits.precision - 1 - xp.clip(exponent_low, limits.emin, None))
-    unit_high = _power_of_two(xp, limits.precision - 1 - xp.clip(exponent_high, limits.emin, None))
-    error = abs(value - exact)
+    unit_low, unit_high = _per_ulp(operations, low, limits), _per_ulp(operations, high, limits)
+    difference = value - exact
+    error = absolute(difference)
     slack = size * bound + error * 2.0**-52
-    most, least = (error + slack) * unit_low, xp.clip(error - slack, 0.0, None) * unit_high
-    zone_low, zone_high = _zone(low, limits), _zone(high, limits)
+    most, least = (error + slack) * unit_low, operations.maximum(error - slack, 0.0) * unit_high
+    range_low, range_high = _range(low, limits), _range(high, limits)
 
-    right_inf, right_zero = zone_low == 3, zone_high == 0
-    is_nan, is_inf = xp.isnan(value), xp.isinf(value)
-    opposite = (value < 0) != (exact < 0)
+    right_inf = range_low == 3
+    is_inf = absolute(value) == float("inf")
+    opposite = (value < 0.0) ^ (exact < 0.0)
     ok = most <= limits.max_ulp
-    code = xp.where(ok, CODE[Outcome.OK], CODE[Outcome.INACCURATE])
-    code = xp.where((value == 0) & (zone_low == 1), CODE[Outcome.FLUSHED], code)
-    code = xp.where((value == 0) & (zone_low == 2), CODE[Outcome.LOST], code)
-    code = xp.where(right_inf, CODE[Outcome.MISSED_INF], code)
-    code = xp.where(is_inf, xp.where(right_inf & ~opposite, CODE[Outcome.OK], CODE[Outcome.INF]), code)
-    code = xp.where(opposite & (value != 0) & ~right_zero, CODE[Outcome.WRONG_SIGN], code)
-    ulp = (value - exact) * unit_high
-    ulp = xp.where(right_inf & is_inf & ~opposite, 0.0 * size, ulp)
+    code = where(ok, CODE[Outcome.OK], CODE[Outcome.INACCURATE])
+    code = where((value == 0.0) & (range_low == 1), CODE[Outcome.FLUSHED], code)
+    code = where((value == 0.0) & (range_low == 2), CODE[Outcome.LOST], code)
+    code = where(right_inf, CODE[Outcome.MISSED_INF], code)
+    code = where(is_inf, where(right_inf & ~opposite, CODE[Outcome.OK], CODE[Outcome.INF]), code)
+    code = where(opposite & (value != 0.0) & (range_high != 0), CODE[Outcome.WRONG_SIGN], code)
+    ulp = where(right_inf & is_inf & ~opposite, 0.0, difference * unit_high)
 
-    unclear = (zone_low != zone_high) | ~(high < 2.0**1000)
-    graded = ~is_inf & ~right_inf
-    unclear = unclear | graded & ((ok != (least <= limits.max_ulp)) | (_bucket(xp, most) != _bucket(xp, least)))
-    code = xp.where(unclear, CODE[Outcome.UNDECIDED], code)
+    unclear = (range_low != range_high) | ~(high < UNKNOWN)
+    graded = ~(is_inf | right_inf)
+    unclear = unclear | graded & ((ok ^ (least <= limits.max_ulp)) | (_graded(operations, most) != _graded(operations, least)))
+    code = where(unclear, UNDECIDED, code)
     # Whatever the exact number is, NaN is not it; where the filter has none, there may be none.
-    return xp.where(is_nan & (size < 2.0**1000), CODE[Outcome.NAN], code), ulp
+    return where((value != value) & (size < UNKNOWN), CODE[Outcome.NAN], code), ulp
+
+
+def decide_arrays(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -> tuple[Any, Any]:
+    """:func:`decide` by the module ``xp``, numpy or torch: codes (integers) and signed ulp (float64)."""
+    return decide(ArrayOperations(xp), value, exact, bound, limits)
 
 
 def buckets(xp: Any, ulp: Any) -> Any:
-    """The bucket of each |ulp|."""
-    return xp.where(abs(ulp) < 2.0**1000, _bucket(xp, abs(ulp)), NOT_FINITE)
+    """The bucket of each |ulp| of an array."""
+    operations = ArrayOperations(xp)
+    return operations.where(abs(ulp) < UNKNOWN, _graded(operations, abs(ulp)), NOT_FINITE)
 
 
-def _bucket(xp: Any, ulp: Any) -> Any:
-    return xp.clip(_exponent(xp, ulp) + 2, 0, NOT_FINITE - 1)
+def _graded(operations: Operations, ulp: Any) -> Any:
+    """The bucket of finite |ulp|."""
+    return operations.minimum(operations.maximum(operations.exponent(ulp) + 2, 0), NOT_FINITE - 1)
 
 
-def _zone(size: Any, limits: Limits) -> Any:
+def _per_ulp(operations: Operations, size: Any, limits: Limits) -> Any:
+    """1 / ulp of magnitudes, a power of two."""
+    return operations.power_of_two(limits.precision - 1 - operations.maximum(operations.exponent(size), limits.emin))
+
+
+def _range(size: Any, limits: Limits) -> Any:
     """0 rounds to zero, 1 to a subnormal, 2 to a normal number, 3 to infinity."""
     return (size > limits.half_least) * 1 + (size >= limits.normal) * 1 + (size >= limits.overflow) * 1
-
-
-def _exponent(xp: Any, x: Any) -> Any:
-    """floor(log2 x) of positive float64, -1023 for zero and subnormals."""
-    return (x.view(xp.int64) >> 52) - 1023
-
-
-def _power_of_two(xp: Any, exponent: Any) -> Any:
-    return ((exponent + 1023) << 52).view(xp.float64)

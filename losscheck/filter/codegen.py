@@ -1,26 +1,27 @@
-"""Compiled code for the bulk filter: a formula traced into one loop, judged and counted without leaving the cache.
+"""The compiled loop of the bulk filter: formulas and classification traced into one function that stays in the cache.
 
-The rules of carried.py are run once on expressions instead of arrays; what comes out is the source of a function that
-numba compiles. Exponential and logarithm are polynomials, because only those vectorise; their truncation errors are far
-below the bound that carried.py grants them.
+The rules of running_error.py and classify.py are run once on expressions instead of arrays; what comes out is the source of
+a loop that numba compiles. Exponential and logarithm are polynomials, because only those vectorise; their truncation errors
+are far below the bound that running_error.py grants them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from losscheck.core.dtypes import Format
-from losscheck.core.effect import Scale, effect_rules
 from losscheck.core.loss import Formula
+from losscheck.filter.arrays import apply
+from losscheck.filter.operations import repeated_product
 from losscheck.filter.running_error import NoFilterError, RunningErrorArithmetic
 
-__all__ = ["compile_filter", "trace", "trace_effect"]
+__all__ = ["Code", "Expression", "ExpressionOperations", "compile_loop", "trace"]
 
 
 class Code:
-    """The statements of one function; equal expressions are computed once."""
+    """The statements of one loop body; equal expressions are computed once."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -34,7 +35,9 @@ class Code:
 
 
 class Expression:
-    """A float64 or truth value in the compiled loop."""
+    """A float64, an integer or a truth value in the compiled loop."""
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, code: Code, name: str) -> None:
         self.code, self.name = code, name
@@ -44,6 +47,9 @@ class Expression:
             return NotImplemented
         a, b = (_text(other), self.name) if swapped else (self.name, _text(other))
         return self.code.name(f"{a} {sign} {b}")
+
+    def __abs__(self) -> Expression:
+        return self.code.name(f"abs({self.name})")
 
     def __neg__(self) -> Expression:
         return self.code.name(f"-{self.name}")
@@ -66,24 +72,45 @@ class Expression:
     def __truediv__(self, other: Any) -> Expression:
         return self._binary("/", other)
 
+    def __rsub__(self, other: Any) -> Expression:
+        return self._binary("-", other, swapped=True)
+
     def __rtruediv__(self, other: Any) -> Expression:
         return self._binary("/", other, swapped=True)
 
     def __gt__(self, other: Any) -> Expression:
         return self._binary(">", other)
 
-    def __le__(self, other: Any) -> Expression:
-        return self._binary("<=", other)
+    def __ge__(self, other: Any) -> Expression:
+        return self._binary(">=", other)
 
     def __lt__(self, other: Any) -> Expression:
         return self._binary("<", other)
 
-    def __ge__(self, other: Any) -> Expression:
-        return self._binary(">=", other)
+    def __le__(self, other: Any) -> Expression:
+        return self._binary("<=", other)
+
+    def __eq__(self, other: Any) -> Expression:  # type: ignore[override]
+        return self._binary("==", other)
+
+    def __ne__(self, other: Any) -> Expression:  # type: ignore[override]
+        return self._binary("!=", other)
+
+    def __and__(self, other: Expression) -> Expression:
+        return self._binary("&", other)
+
+    def __or__(self, other: Expression) -> Expression:
+        return self._binary("|", other)
+
+    def __xor__(self, other: Expression) -> Expression:
+        return self._binary("!=", other)
+
+    def __invert__(self) -> Expression:
+        return self.code.name(f"not {self.name}")
 
 
 class ExpressionOperations:
-    """The operations of carried.py as statements."""
+    """The operations of running_error.py as statements."""
 
     def __init__(self, code: Code) -> None:
         self.code = code
@@ -119,50 +146,41 @@ class ExpressionOperations:
         return self.code.name(f"log1p_unit({x.name})")
 
     def power(self, x: Any, exponent: float) -> Any:
-        from losscheck.filter.operations import repeated_product
-
         product = repeated_product(x, exponent)
         return self.code.name(f"pow({x.name}, {exponent!r})") if product is None else product
 
+    def exponent(self, x: Any) -> Any:
+        return self.code.name(f"exponent({x.name})")
 
-def trace(formula: Formula, target: float, params: Mapping[str, float], dtype: Format, differentiate: bool = False) -> str:
-    """The source of ``filter_values(x) -> (value, bound)`` for one float64 logit.
+    def power_of_two(self, exponent: Any) -> Any:
+        return self.code.name(f"power_of_two({exponent.name})")
+
+
+def trace(
+    code: Code, formula: Formula, logit: Expression, target: float, params: Mapping[str, float], dtype: Format, differentiate: bool = False
+) -> tuple[Expression, Expression]:
+    """Value and relative error bound of a formula at one float64 logit, as statements of ``code``.
 
     Raises:
         NoFilterError: when the formula does something that the filter has no rule for.
     """
-    from losscheck.filter.arrays import apply
-
-    code = Code()
     m = RunningErrorArithmetic(ExpressionOperations(code), dtype)
-    result = apply(m, formula, Expression(code, "x"), target, params, differentiate)
-    body = "".join(f"    {line}\n" for line in code.lines)
-    return f"def filter_values(x):\n{body}    return {_text(result.value)}, {_text(result.bound)}\n"
+    result = apply(m, formula, logit, target, params, differentiate)
+    value, bound = (x if isinstance(x, Expression) else code.name(_text(x)) for x in (result.value, result.bound))
+    return value, bound
 
 
-def trace_effect(scale: Scale, *, loss: bool = True, grad: bool = True) -> str:
-    """The source of ``effect_code(loss, exact_loss, grad, exact_grad, failed) -> code``, the rules of core/effect.py for float64.
-
-    A quantity that was not asked for is an argument that nothing reads.
-    """
-    code = Code()
-    names = ("loss", "exact_loss", "grad", "exact_grad", "failed")
-    value, exact, slope, exact_slope, failed = (Expression(code, name) for name in names)
-    result = effect_rules(
-        ExpressionOperations(code),
-        value if loss else None,
-        exact if loss else None,
-        slope if grad else None,
-        exact_slope if grad else None,
-        failed,
-        scale,
-    )
-    body = "".join(f"    {line}\n" for line in code.lines)
-    return f"def effect_code({', '.join(names)}):\n{body}    return {_text(result)}\n"
+def source_of(code: Code, inputs: Sequence[str], outputs: Mapping[str, str]) -> str:
+    """The function ``loop(inputs..., outputs...)`` over arrays: every input one name of the body, every output one expression."""
+    lines = [f"{name} = float64({name}_at[i])" for name in inputs] + code.lines
+    lines += [f"{name}_at[i] = {expression}" for name, expression in outputs.items()]
+    arrays = ", ".join(f"{name}_at" for name in (*inputs, *outputs))
+    body = "".join(f"        {line}\n" for line in lines)
+    return f"def loop({arrays}):\n    for i in range({inputs[0]}_at.size):\n{body}"
 
 
-def compile_filter(source: str) -> Callable[..., Any]:
-    """The compiled ``judge`` of :mod:`losscheck.filter.kernels` for a traced formula.
+def compile_loop(code: Code, inputs: Sequence[str], outputs: Mapping[str, str], contract: bool = True) -> Callable[..., None]:
+    """The compiled function of :func:`source_of`; with ``contract`` a product and a sum may be rounded as one.
 
     Raises:
         ImportError: when numba is not installed.
@@ -170,14 +188,15 @@ def compile_filter(source: str) -> Callable[..., Any]:
     from losscheck.filter import kernels
 
     scope: dict[str, Any] = dict(kernels.SCOPE)
-    exec(compile(source, "<traced formula>", "exec"), scope)
-    return kernels.judged(scope["filter_values"])
+    exec(compile(source_of(code, inputs, outputs), "<traced formula>", "exec"), scope)
+    return kernels.compiled(scope["loop"], contract)
 
 
 def _text(x: Any) -> str:
     if isinstance(x, Expression):
         return x.name
-    if isinstance(x, int | float):
-        x = float(x)
+    if isinstance(x, int):
+        return f"({x})"
+    if isinstance(x, float):
         return ("INF" if x > 0 else "(-INF)") if math.isinf(x) else f"({x!r})"
     raise NoFilterError(f"a formula mixes in a {type(x).__name__}")

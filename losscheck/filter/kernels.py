@@ -1,7 +1,7 @@
 """The compiled part of the bulk engine. Imported only when millions of points are asked for: numba takes a second.
 
-One call does a block: first a loop that vectorises (filter, ulp, outcome), then loops over what it left in the cache
-(counts, histogram, runs). It says of one value what array_judge.py says of arrays; tests hold the two together.
+One call does a block: first a traced loop that vectorises (filter, ulp, outcome; see codegen.py), then loops over what it
+left in the cache (counts, histogram, runs).
 """
 
 from __future__ import annotations
@@ -15,14 +15,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from losscheck.core.outcome import Outcome
-from losscheck.filter.classify import CODE, NOT_FINITE
-
-__all__ = ["SCOPE", "Block", "judged"]
-
-NAN, INF, WRONG, LOST = (CODE[each] for each in (Outcome.NAN, Outcome.INF, Outcome.WRONG_SIGN, Outcome.LOST))
-MISSED, FLUSHED, INACCURATE = (CODE[each] for each in (Outcome.MISSED_INF, Outcome.FLUSHED, Outcome.INACCURATE))
-UNDECIDED, OK = CODE[Outcome.UNDECIDED], CODE[Outcome.OK]
+__all__ = ["SCOPE", "Block", "compiled"]
 
 
 @intrinsic
@@ -97,78 +90,43 @@ def log1p_unit(x):
     return 2.0 * (s + s * (q * p))
 
 
-SCOPE = {
-    "exp_clamped": exp_clamped,
-    "expm1_clamped": expm1_clamped,
-    "log1p_unit": log1p_unit,
-    "exp": math.exp,
-    "log": math.log,
-    "log1p": math.log1p,
-    "pow": math.pow,
-    "INF": math.inf,
-}
-
-
 @njit(inline="always")
 def exponent(x):
     return (bits_of(x) >> 52) - 1023
 
 
 @njit(inline="always")
-def unit(e, precision, emin):
-    return float_of((precision - 1 - (e if e > emin else emin) + 1023) << 52)
-
-
-@njit(inline="always")
-def zone(size, half_least, normal, overflow):
-    return (1 if size > half_least else 0) + (1 if size >= normal else 0) + (1 if size >= overflow else 0)
-
-
-@njit(inline="always")
-def bucket(ulp):
-    b = exponent(ulp) + 2
-    b = b if b > 0 else 0
-    return b if b < NOT_FINITE - 1 else NOT_FINITE - 1
+def power_of_two(e):
+    return float_of((e + 1023) << 52)
 
 
 @njit(inline="always")
 def narrowed(ulp):
-    """|ulp| as a float32 of the same bucket: cut off, not rounded; NaN and what array_judge calls infinite as infinity."""
+    """|ulp| as a float32 of the same bucket: cut off, not rounded; NaN and what classify.py calls unknown as infinity."""
     finite = ulp if ulp < 3.4028234663852886e38 else (3.4028234663852886e38 if ulp < 1.0715086071862673e301 else math.inf)
     return float_of(bits_of(finite) & -536870912)
 
 
-@njit(inline="always")
-def outcome(value, exact, bound, precision, emin, half_least, normal, overflow, max_ulp):
-    """The code and the signed ulp of one value; the same decisions as array_judge.judge_arrays."""
-    size = abs(exact)
-    low, high = size * (1 - bound), size * (1 + bound)
-    unit_low, unit_high = unit(exponent(low), precision, emin), unit(exponent(high), precision, emin)
-    difference = value - exact
-    error = abs(difference)
-    slack = size * bound + error * 2.220446049250313e-16
-    most = (error + slack) * unit_low
-    rest = error - slack
-    least = (rest if rest > 0 else 0.0) * unit_high
-    zone_low, zone_high = zone(low, half_least, normal, overflow), zone(high, half_least, normal, overflow)
-    opposite = (value < 0) != (exact < 0)
-    is_inf = abs(value) == math.inf
-    right_inf = zone_low == 3
-    ok = most <= max_ulp
-    code = OK if ok else INACCURATE
-    code = FLUSHED if (value == 0) & (zone_low == 1) else code
-    code = LOST if (value == 0) & (zone_low == 2) else code
-    code = MISSED if right_inf else code
-    infinite = OK if right_inf & (not opposite) else INF
-    code = infinite if is_inf else code
-    code = WRONG if opposite & (value != 0) & (zone_high != 0) else code
-    graded = (not is_inf) & (not right_inf)
-    unclear = (zone_low != zone_high) | (not high < 1.0715086071862673e301)
-    unclear = unclear | (graded & ((ok != (least <= max_ulp)) | (bucket(most) != bucket(least))))
-    code = UNDECIDED if unclear else code
-    code = NAN if (value != value) & (size < 1.0715086071862673e301) else code
-    ulp = 0.0 if right_inf & is_inf & (not opposite) else difference * unit_high
-    return code, ulp
+SCOPE = {
+    "exp_clamped": exp_clamped,
+    "expm1_clamped": expm1_clamped,
+    "log1p_unit": log1p_unit,
+    "exponent": exponent,
+    "power_of_two": power_of_two,
+    "narrowed": narrowed,
+    "exp": math.exp,
+    "log": math.log,
+    "log1p": math.log1p,
+    "pow": math.pow,
+    "float64": np.float64,
+    "INF": math.inf,
+}
+
+
+def compiled(loop: Callable[..., None], contract: bool) -> Callable[..., None]:
+    """A traced loop, compiled."""
+    function: Callable[..., None] = njit(error_model="numpy", fastmath={"contract"} if contract else False, nogil=True)(loop)
+    return function
 
 
 class Block:
@@ -181,21 +139,6 @@ class Block:
         self.histogram = np.zeros((4, buckets), np.int64)  # four in turn: one would wait for its own last store
         self.run_start = np.empty(size + 1, np.int64)
         self.run_code = np.empty(size + 1, np.int8)
-
-
-def judged(filter_values: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled ``judge(x, value, code, size, limits...)`` with the traced formula inlined."""
-    inlined = njit(inline="always", error_model="numpy", fastmath={"contract"})(filter_values)
-
-    @njit(error_model="numpy", fastmath={"contract"}, nogil=True)
-    def judge(x, value, code, size, precision, emin, half_least, normal, overflow, max_ulp):
-        narrow = size.view(np.float32)
-        for i in range(x.size):
-            exact, bound = inlined(np.float64(x[i]))
-            code[i], ulp = outcome(np.float64(value[i]), exact, bound, precision, emin, half_least, normal, overflow, max_ulp)
-            narrow[i] = narrowed(abs(ulp))
-
-    return judge
 
 
 @njit(nogil=True)

@@ -18,16 +18,22 @@ class ArrayOperations:
             a = self.xp.full_like(condition, a, dtype=self.xp.float64)  # of two floats torch would make float32
         return self.xp.where(condition, a, b)
 
+    def exponent(self, x: Any) -> Any:
+        return (x.view(self.xp.int64) >> 52) - 1023
+
+    def power_of_two(self, exponent: Any) -> Any:
+        return ((exponent + 1023) << 52).view(self.xp.float64)
+
     def absolute(self, x: Any) -> Any:
         return abs(x)
 
     def minimum(self, a: Any, b: Any) -> Any:
-        a, b = (b, a) if isinstance(a, float) else (a, b)
-        return self.xp.clip(a, None, b) if isinstance(b, float) else self.xp.minimum(a, b)
+        a, b = (b, a) if isinstance(a, int | float) else (a, b)
+        return self.xp.clip(a, None, b) if isinstance(b, int | float) else self.xp.minimum(a, b)
 
     def maximum(self, a: Any, b: Any) -> Any:
-        a, b = (b, a) if isinstance(a, float) else (a, b)
-        return self.xp.clip(a, b, None) if isinstance(b, float) else self.xp.maximum(a, b)
+        a, b = (b, a) if isinstance(a, int | float) else (a, b)
+        return self.xp.clip(a, b, None) if isinstance(b, int | float) else self.xp.maximum(a, b)
 
     def exp(self, x: Any) -> Any:
         return self.xp.exp(x)

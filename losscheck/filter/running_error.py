@@ -1,11 +1,11 @@
 """Float64 with a running bound of its relative error: the arithmetic of the bulk filter.
 
 A number is a float64 value v with a bound r: the true value lies in v (1 +- r). Values and bounds are numpy arrays, torch
-tensors, plain floats (constants), or expressions that become compiled code (fused.py): the rules below are written once.
+tensors, plain floats (constants), or expressions that become compiled code (codegen.py): the rules below are written once.
 
 Rules (U = 2^-53, rounded up throughout): a product has r = ra + rb + ra rb + U; a sum of one sign the larger of the two
 bounds + U; any other sum (|a| ra + |b| rb) / |a + b| + U. Elementary functions are granted ELEMENTARY, which
-tests/test_carried.py checks against the exact oracle. Exponentials are held at exp(-CLAMP) with r = 1, so that nothing
+tests/test_running_error.py checks against the exact oracle. Exponentials are held at exp(-CLAMP) with r = 1, so that nothing
 underflows to a wrong zero: the true value is then between 0 and twice what is held.
 """
 
@@ -51,6 +51,11 @@ class Operations(Protocol):
         ...
 
     def power(self, x: Any, exponent: float) -> Any: ...
+    def exponent(self, x: Any) -> Any:
+        """floor(log2 x) of positive float64, -1023 for zero and subnormals; 1024 for infinity and NaN"""
+        ...
+
+    def power_of_two(self, exponent: Any) -> Any: ...
 
 
 class Bounded:
@@ -96,12 +101,12 @@ class Bounded:
     def __mul__(self, other: Any) -> Any:
         if (b := self.m.operand(other)) is None:
             return NotImplemented
-        for one in (self, b):
-            if one.constant and one.value == 0:
-                return one  # also for an infinite factor: 0 * inf = 0 where the weight is exactly 0
-        for one, rest in ((self, b), (b, self)):
-            if one.constant and abs(one.value) == 1 and _zero(one.bound):
-                return rest if one.value > 0 else -rest
+        for factor in (self, b):
+            if factor.constant and factor.value == 0:
+                return factor  # also for an infinite factor: 0 * inf = 0 where the weight is exactly 0
+        for factor, rest in ((self, b), (b, self)):
+            if factor.constant and abs(factor.value) == 1 and _zero(factor.bound):
+                return rest if factor.value > 0 else -rest
         return Bounded(self.m, self.value * b.value, _both(self.bound, b.bound) + U, self.sign * b.sign)
 
     def __truediv__(self, other: Any) -> Any:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from losscheck.callables.selection import select
+from losscheck.callables.selection import Selection
 from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, format_named
+from losscheck.core.effect import EffectFinding
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, Subject
-from losscheck.filter.classify import CODE, CODES
+from losscheck.core.request import Dumped, Request, Subject
+from losscheck.filter.classify import CODE, CODES, UNDECIDED
 from losscheck.filter.pairs import filter_pairs, part
-from losscheck.measure.batch_call import BLOCK, BatchCaller, RefusedError
-from losscheck.measure.batch_resolve import UNASKED, Budget, Claim, Oracle, disagreements, settle
-from losscheck.measure.batch_summary import Farthest, Hit, Tally
+from losscheck.measure.batch_call import BLOCK, BatchCaller, Computed, RefusedError
 from losscheck.measure.call import no_gradient
 from losscheck.measure.compare import subjects
-from losscheck.measure.exact_side import Judge, definition_of, formula_of
+from losscheck.measure.effect_stream import Effects
+from losscheck.measure.point_rows import PointRows
 from losscheck.measure.reduced import Wholes
+from losscheck.measure.reference import Budget, Claim, Judged, Reference, definition_of, formula_of
+from losscheck.measure.summary import Case, Summary, summarise
 from losscheck.points.batch import Elements, elements_of, index_of
 from losscheck.points.listed import Points
 from losscheck.points.load import Dump
@@ -35,19 +37,20 @@ DEVIATING = 1e-9  # own / definition - 1 beyond which an element counts as devia
 
 
 def judge_dump(
-    question: Request, dump: Dump, files: tuple[str, ...], progress: Callable[[int], None] = lambda elements: None, block: int = BLOCK
+    question: Request, selection: Selection, dump: Dump, progress: Callable[[int], None] = lambda elements: None, block: int = BLOCK
 ) -> tuple[list[TensorBatch], list[TensorRow]]:
     """The batch in every dtype asked, and a row for each implementation and quantity. ``progress`` is told of elements done.
 
     Raises:
         UserError: for a selection that matches nothing, and parameters outside a loss's domain.
     """
+    assert isinstance(question.points, Dumped)
     batches, rows = [], []
     for dtype in map(format_named, question.dtypes):
-        elements = elements_of(dump, dtype, files)
+        elements = elements_of(dump, dtype, question.points.files)
         batches.append(elements.summary)
-        for loss in question.losses:
-            run = _Run(replace(question, shape=elements.shape), loss, elements)
+        for loss in selection.losses:
+            run = _Run(question.at(shape=elements.shape), selection, loss, elements)
             for start in range(0, len(run.places), block):
                 run.block(run.places[start : start + block])
                 progress(min(block, len(run.places) - start) * len(run.callers))
@@ -55,15 +58,15 @@ def judge_dump(
     return batches, rows
 
 
-def work(question: Request, dump: Dump) -> int:
+def work(question: Request, selection: Selection, dump: Dump) -> int:
     """How much progress there is to tell of: elements times implementations."""
-    return len(dump.logits) * len(question.dtypes) * sum(len(list(_subjects(question, loss))) for loss in question.losses)
+    return len(dump.logits) * len(question.dtypes) * sum(len(_subjects(question, selection, loss)) for loss in selection.losses)
 
 
-def _subjects(question: Request, loss: Loss) -> list[Subject]:
+def _subjects(question: Request, selection: Selection, loss: Loss) -> list[Subject]:
     """All that the loss has here; the definition by another route, which is slow, only where it is asked for by its name."""
-    chosen = [one for one in select(question.losses, question.impl, question.backends, question.call_spec) if one.loss == loss.name]
-    fast = [one for one in chosen if one.backends != ("mpmath",)]
+    chosen = selection.of(loss)
+    fast = [implementation for implementation in chosen if implementation.backends != ("mpmath",)]
     named = "mpmath" in (*question.impl, *question.backends)
     return list(subjects(question, chosen if named or not fast else fast, extras=False))
 
@@ -71,22 +74,22 @@ def _subjects(question: Request, loss: Loss) -> list[Subject]:
 class _Run:
     """One loss over one batch."""
 
-    def __init__(self, question: Request, loss: Loss, elements: Elements) -> None:
+    def __init__(self, question: Request, selection: Selection, loss: Loss, elements: Elements) -> None:
         import numpy as np
 
         self.question, self.loss, self.elements, self.dtype = question, loss, elements, elements.dtype
         self.params = loss.resolve_own(question.params, elements.dtype)
         self.places = np.arange(len(elements)) if elements.inside is None else np.flatnonzero(elements.inside)
-        self.oracles = {dtype: Oracle(self.params, dtype, question.oracle, question.max_ulp) for dtype in FORMATS.values()}
-        self.oracle = self.oracles[self.dtype]
-        self.wholes = Wholes(question, loss, elements, self.params, self.oracle)
-        self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, loss)]
+        self.references = {dtype: Reference(self.params, dtype, question.oracle, question.max_ulp) for dtype in FORMATS.values()}
+        self.wholes = Wholes(question, loss, elements, self.params, self.references[self.dtype])
+        self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, selection, loss)]
         self.reasons = {caller.subject: refusal.reason if (refusal := caller.why_not()) else "" for caller in self.callers}
         self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
         # The dtypes that came out, in which the elements are judged.
         self.dtypes = {(caller.subject, quantity): self.dtype for caller in self.callers for quantity in question.quantities}
         keys = [(caller.subject, quantity) for caller in self.callers for quantity in question.quantities]
-        self.tallies = {key: Tally() for key in keys}
+        self.summaries = {key: Summary(by_severity=True) for key in keys}
+        self.effects: dict[Subject, Summary] = {}
         self.budgets = {key: Budget(len(self.places)) for key in keys}
         self.farthest: dict[tuple[Claim, str], Farthest] = {}
         self.stride = max(1, len(self.places) // CHECKED)
@@ -96,7 +99,7 @@ class _Run:
         """Judge the elements at some places of the flattened batch."""
         import numpy as np
 
-        logits, targets = (each[places].astype(np.float64) for each in (self.elements.logits, self.elements.targets))
+        logits, targets = (values[places].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
         block, parted = (places, logits, targets), part(targets)
         filtered: dict[Claim, tuple[Any, Any]] = {}
 
@@ -105,7 +108,7 @@ class _Run:
                 filtered[claim] = filter_pairs(claim[0], logits, targets, parted, self.params, self.dtype, claim[1])
             return filtered[claim]
 
-        chosen = range(-self.done % self.stride, len(places), self.stride)
+        chosen = slice(-self.done % self.stride, len(places), self.stride)
         for caller in self.callers:
             if not self.reasons[caller.subject]:
                 try:
@@ -135,36 +138,81 @@ class _Run:
     def _judge_some(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         kept = self.only[caller.subject][block[0]]
         if kept.any():
-            places, logits, targets = (each[kept] for each in block)
+            places, logits, targets = (values[kept] for values in block)
             self._judge(
                 caller,
                 (places, logits, targets),
                 lambda claim: (seen(claim)[0][kept], seen(claim)[1][kept]),
-                range(0, len(places), self.stride),
+                slice(0, len(places), self.stride),
             )
 
-    def _judge(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: range) -> None:
+    def _judge(self, caller: BatchCaller, block: tuple[Any, Any, Any], seen: Callable[[Claim], tuple[Any, Any]], chosen: slice) -> None:
+        import numpy as np
+
         places, logits, targets = block
-        computed = caller.elements(logits, targets)
-        loss, gradient, subject = computed.loss, computed.gradient, caller.subject
-        for quantity, values in (("loss", loss), ("grad", gradient)):
+        computed, subject = caller.elements(logits, targets), caller.subject
+        codes: dict[str, Any] = {}
+        for quantity, values in (("loss", computed.loss), ("grad", computed.gradient)):
             key = (subject, quantity)
-            if key not in self.tallies or values is None:
+            if key not in self.summaries or values is None:
                 continue
             refused, dtype = computed.refused[quantity], computed.dtypes[quantity]
-            self.dtypes[key], oracle, kept = dtype, self.oracles[dtype], ~refused
-            if refused.any():
-                chosen = range(0)
+            self.dtypes[key], reference, kept = dtype, self.references[dtype], ~refused
             claim = formula_of(self.loss, subject.implementation, quantity)
             value, bound = seen(claim)
-            settled = settle(oracle, claim, logits[kept], targets[kept], values[kept], (value[kept], bound[kept]), self.budgets[key])
-            tally = self.tallies[key]
-            tally.add(settled, places[kept], [None if each is None else each[kept] for each in (loss, gradient)])
-            tally.refuse(CODE[Outcome.UNAVAILABLE], int(refused.sum()))
-            checked, wrong = disagreements(oracle, claim, logits, targets, values, settled, chosen)
-            tally.checked, tally.wrong = tally.checked + checked, tally.wrong + wrong
+            judged = reference.classify(np, values[kept], (value[kept], bound[kept]))
+            points = logits[kept], targets[kept], values[kept]
+            reference.settle(np, judged, claim, *points, self.budgets[key])
+            both = [None if returned is None else returned[kept] for returned in (computed.loss, computed.gradient)]
+            summary = summarise(np, judged, places[kept], both, by_severity=True)
+            summary.counts[CODE[Outcome.UNAVAILABLE]] += int(refused.sum())
+            if not refused.any():
+                some = Judged(judged.codes[chosen], judged.ulps[chosen])
+                xs, zs, ys = (column[chosen] for column in points)
+                summary.checked, summary.wrong = reference.check(claim, xs, zs, ys, some)
+            self.summaries[key] = self.summaries[key].merge(summary)
+            codes[quantity] = np.full(len(logits), UNDECIDED)
+            codes[quantity][kept] = judged.codes
+        self._judge_effects(caller, block, computed, codes, seen)
         if self.wholes.asked and subject not in self.only:
-            self.wholes.add_computed(subject, places, loss)
+            self.wholes.add_computed(subject, places, computed.loss)
+
+    def _judge_effects(
+        self, caller: BatchCaller, block: tuple[Any, Any, Any], computed: Computed, codes: dict[str, Any], seen: Callable[[Claim], Any]
+    ) -> None:
+        """Loss and gradient of the elements that have what was asked, judged together."""
+        import numpy as np
+
+        if not codes:
+            return
+        kept = ~np.logical_or.reduce([computed.refused[quantity] for quantity in codes])
+        places, logits, targets = (column[kept] for column in block)
+        returned = {"loss": computed.loss, "grad": computed.gradient}
+        values = {quantity: returned[quantity][kept] for quantity in codes}
+        effects = self._effects_of(caller.subject, list(codes))
+        exact = {}
+        for quantity in codes:
+            value, bound = seen(effects.definition(quantity))
+            exact[quantity] = value[kept], bound[kept]
+        outcomes = {quantity: Judged(code[kept], None) for quantity, code in codes.items()}
+        judged = effects.judge(np, logits, targets, values, outcomes, exact)
+        summary = summarise(np, judged, places, [values.get("loss"), values.get("grad")], kept=(), by_severity=True)
+        self.effects[caller.subject] = self.effects.get(caller.subject, Summary(by_severity=True)).merge(summary)
+
+    def _effects_of(self, subject: Subject, quantities: Sequence[str]) -> Effects:
+        references = {quantity: self.references[self.dtypes[subject, quantity]] for quantity in quantities}
+        return Effects(self.loss, subject.implementation, references)
+
+    def _effect(self, subject: Subject) -> EffectFinding | None:
+        """The effect of the worst element; None where no element has a finite logit and a result."""
+        summary = self.effects.get(subject)
+        if summary is None or not summary.worst:
+            return None
+        case = summary.worst[0]
+        returned = {"loss": (case.loss, summary.loss_error), "grad": (case.grad, summary.grad_error)}
+        errors = {quantity: error for quantity, (value, error) in returned.items() if value is not None}
+        logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
+        return self._effects_of(subject, list(errors)).finding(case, logit, target, errors) if math.isfinite(logit) else None
 
     def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         import numpy as np
@@ -181,10 +229,10 @@ class _Run:
 
     def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:
         done = set()
-        for claim, one in sums:
-            name, _ = self.wholes.weights(one)
+        for claim, implementation in sums:
+            name, _ = self.wholes.weights(implementation)
             if (claim, name) not in done and not self.wholes.small:
-                self.wholes.add_exact(claim, one, block, seen(claim))
+                self.wholes.add_exact(claim, implementation, block, seen(claim))
             done.add((claim, name))
 
     # Rows ---------------------------------------------------------------------------------------------------------
@@ -193,8 +241,7 @@ class _Run:
         return [self._row(caller, quantity) for caller in self.callers for quantity in self.question.quantities]
 
     def _row(self, caller: BatchCaller, quantity: str) -> TensorRow:
-        subject = caller.subject
-        dtype = self.dtypes[subject, quantity]
+        subject, dtype = caller.subject, self.dtypes[caller.subject, quantity]
         row = TensorRow(
             loss=self.loss.name,
             implementation=subject.implementation.name,
@@ -208,51 +255,68 @@ class _Run:
         )
         if reason := self.reasons[subject]:
             return replace(row, reason=reason)
-        tally = self.tallies[subject, quantity]
-        if not sum(tally.counts):
-            return replace(row, reason=no_gradient(subject).reason)
-        counts = {CODES[code]: n for code, n in enumerate(tally.counts[:UNASKED]) if n}
-        if unasked := tally.counts[UNASKED]:
-            counts[Outcome.UNDECIDED] = counts.get(Outcome.UNDECIDED, 0) + unasked
-        worst = sorted((self._element(subject, quantity, hit) for hit in tally.worst), key=_badness)
+        summary = self.summaries[subject, quantity]
+        if not sum(summary.counts):
+            return replace(row, reason=caller.no_gradient or no_gradient(subject).reason)
+        counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
+        worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
         far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())
         return replace(
             row,
             judged=sum(counts.values()),
             sampled=subject in self.only and sum(counts.values()) < len(self.places),
             counts=counts,
-            max_ulp=tally.top,
-            first=tuple(self._element(subject, quantity, tally.first[code]) for code in sorted(tally.first)),
+            max_ulp=summary.top,
+            effect=self._effect(subject),
+            first=tuple(self._element(subject, quantity, summary.first[code]) for code in sorted(summary.first)),
             worst=tuple(worst[:SHOWN]),
             deviating=far.count,
             deviation=self._farthest(caller, quantity, far.place) if far.count else None,
-            settled=tally.settled,
-            unasked=unasked,
-            checked=tally.checked,
-            wrong=tally.wrong,
+            settled=summary.settled,
+            unasked=summary.unasked,
+            checked=summary.checked,
+            wrong=summary.wrong,
             whole=self._whole(caller) if quantity == "loss" and self.wholes.asked else None,
             reason=caller.reason,
         )
 
-    def _element(self, subject: Subject, quantity: str, hit: Hit) -> Element:
-        value = hit.loss if quantity == "loss" else hit.gradient
+    def _element(self, subject: Subject, quantity: str, case: Case) -> Element:
+        value = case.loss if quantity == "loss" else case.grad
         assert value is not None
-        logit, target = (float(each[hit.place]) for each in (self.elements.logits, self.elements.targets))
-        judge = Judge(replace(self.question, reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
-        point = judge.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
-        return Element(index_of(hit.place, self.elements.shape), point, hit.loss, hit.gradient)
+        logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
+        points = PointRows(self.question.at(reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
+        point = points.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
+        return Element(index_of(case.position, self.elements.shape), point, case.loss, case.grad)
 
     def _farthest(self, caller: BatchCaller, quantity: str, place: int) -> Element:
         import numpy as np
 
-        logits, targets = (each[place : place + 1].astype(np.float64) for each in (self.elements.logits, self.elements.targets))
+        logits, targets = (values[place : place + 1].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
         computed = caller.elements(logits, targets)
-        gradient = None if computed.gradient is None else float(computed.gradient[0])
-        return self._element(caller.subject, quantity, Hit(place, 0, 0.0, float(computed.loss[0]), gradient))
+        returned = (None if values is None else float(values[0]) for values in (computed.loss, computed.gradient))
+        return self._element(caller.subject, quantity, Case(place, UNDECIDED, 0.0, *returned))
 
     def _whole(self, caller: BatchCaller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
+
+
+@dataclass
+class Farthest:
+    """How many elements deviate, and where the most."""
+
+    count: int = 0
+    size: float = 0.0
+    place: int = -1
+
+    def add(self, size: Any, places: Any) -> None:
+        """|own / definition - 1| of a block, 0 where it is not known to deviate."""
+        import numpy as np
+
+        self.count += int((size > 0).sum())
+        n = int(np.argmax(size)) if len(size) else 0
+        if len(size) and size[n] > self.size:
+            self.size, self.place = float(size[n]), int(places[n])
 
 
 def _badness(element: Element) -> tuple[int, float, tuple[int, ...]]:

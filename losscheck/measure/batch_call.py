@@ -12,8 +12,8 @@ from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.batch_resolve import distinct
 from losscheck.measure.call import Caller, Piece, why_not
+from losscheck.measure.reference import distinct
 
 __all__ = ["BLOCK", "BatchCaller", "Computed", "RefusedError"]
 
@@ -43,12 +43,12 @@ class Computed:
 
 
 class BatchCaller:
-    """One subject on the blocks of a batch; it remembers whether it has answered, and the first reason why it did not."""
+    """One subject on the blocks of a batch; it remembers whether it has answered, the first reason why not, and why it has no gradients."""
 
     def __init__(self, question: Request, loss: Loss, subject: Subject, params: dict[str, float], dtype: Format) -> None:
         self.question, self.loss, self.subject, self.params, self.dtype = question, loss, subject, params, dtype
         self.caller = Caller(loss, subject, params, dtype, gradient="grad" in question.quantities, digits=question.digits)
-        self.reason = ""
+        self.reason = self.no_gradient = ""
         self.answered = False
 
     def why_not(self) -> Unavailable | None:
@@ -79,9 +79,15 @@ class BatchCaller:
         try:
             output = self.caller(logits, targets)
         except Exception as error:
-            self.reason = self.reason or self.caller.refusal(error).reason
-            if not self.answered and not self._answers_some(logits, targets):
-                raise RefusedError(self.reason) from None
+            reason = self.caller.refusal(error).reason
+            if not self.answered and not self._answers_some(self.caller, logits, targets):
+                if not self._answers_some(alone := self.caller.loss_alone(), logits, targets):
+                    self.reason = self.reason or reason
+                    raise RefusedError(self.reason) from None
+                # Every gradient is refused and no loss: the losses are judged all the same.
+                self.caller, self.no_gradient = alone, reason
+                return self.elements(logits, targets)
+            self.reason = self.reason or reason
             # Equal elements are refused alike: a thousand NaN logits are one question.
             pairs, where = distinct(np.stack([logits, targets], axis=1))
             computed = _assembled(list(self.caller.pieces(pairs[:, 0], pairs[:, 1])), self.dtype).at(where)
@@ -104,15 +110,15 @@ class BatchCaller:
             return f"it returned {len(output.loss)} numbers for one batch"
         return float(output.loss[0]), output.loss_dtype
 
-    def _answers_some(self, logits: Any, targets: Any) -> bool:
+    def _answers_some(self, caller: Caller, logits: Any, targets: Any) -> bool:
         """Is there an answer for any of some elements, each asked alone?"""
         import numpy as np
 
         for n in np.unique(np.linspace(0, len(logits) - 1, PROBES).astype(int)):
             try:
-                self.caller(logits[n : n + 1], targets[n : n + 1])
+                caller(logits[n : n + 1], targets[n : n + 1])
             except Exception as error:
-                self.caller.refusal(error)
+                caller.refusal(error)
                 continue
             return True
         return False

@@ -7,25 +7,23 @@ import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from losscheck.core.call_spec import CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.files import write_atomically
-from losscheck.core.request import SweepQuestion
+from losscheck.core.request import Request
 from losscheck.core.version import __version__
 from losscheck.measure import task as task_module
 from losscheck.measure.claims import contradictions, covered, shard_range, whole_number
+from losscheck.measure.plan import tasks_of
 from losscheck.measure.summary import Summary
-from losscheck.measure.sweep import LAYOUTS, tasks_of
 from losscheck.measure.task import Finding, Task
-from losscheck.points.grid import SPACINGS
 
 __all__ = ["Checkpoint", "State", "load_state", "merge_states", "save_state", "shard_range"]
 
-FORMAT = 2
+FORMAT = 3
 MOST_BYTES = 2**29  # of a state file; a sweep of everything in float16 with half its floats failing has a tenth
 GIVE = "give the file that --resume or --shard wrote"
 AGAIN = "it was changed since it was written: sweep that part again, into another file"
@@ -36,7 +34,7 @@ SECONDS = 5.0  # between two checkpoints; a kill loses at most that and the chun
 class State:
     """A question, the shard of it that is worked on (1 of 1 for all), and a finding for each of its tasks."""
 
-    question: SweepQuestion
+    question: Request
     findings: list[Finding]
     shard: tuple[int, int] = (1, 1)
     version: str = __version__
@@ -71,12 +69,7 @@ def save_state(state: State, path: Path) -> None:
     data = {
         "losscheck_state": FORMAT,
         "version": state.version,
-        # In hex, because a limit may be infinite.
-        "question": {
-            **asdict(state.question),
-            "max_ulp": float(state.question.max_ulp).hex(),
-            "call_spec": state.question.call_spec.to_json(),
-        },
+        "question": state.question.to_json(),
         "shard": list(state.shard),
         "complete": state.complete,
         "chunk": task_module.CHUNK,
@@ -181,24 +174,7 @@ def _state(data: dict[str, Any]) -> State:
     if type(data["complete"]) is not bool:
         raise ValueError("it is neither complete nor unfinished")
     findings = [_finding(entry) for entry in data["findings"]]
-    return State(_question(data["question"]), findings, (number, of), data["version"], data["complete"])
-
-
-def _question(data: dict[str, Any]) -> SweepQuestion:
-    """The question, each value of the type that it is declared with."""
-    from pydantic import TypeAdapter
-
-    types = get_type_hints(SweepQuestion)
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    values["max_ulp"] = float.fromhex(values["max_ulp"])
-    values["call_spec"] = CallSpec.from_json(values.get("call_spec", {}))
-    for name, value in values.items():
-        if name != "call_spec":
-            TypeAdapter(types[name]).validate_python(value, strict=True)
-    question = SweepQuestion(**values)
-    if not {*question.quantities} <= {"loss", "grad"} or question.layout not in LAYOUTS or question.spacing not in SPACINGS:
-        raise ValueError("its question names quantities, a layout or a spacing that there are not")
-    return question
+    return State(Request.from_json(data["question"]), findings, (number, of), data["version"], data["complete"])
 
 
 def _finding(data: dict[str, Any]) -> Finding:

@@ -6,11 +6,13 @@ each of them once: so every figure that another one decides is worked out anew a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from losscheck.filter.classify import FAILING
 from losscheck.measure import task as task_module
-from losscheck.measure.summary import FAILING, WORST, Summary
+from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
+from losscheck.measure.summary import WORST, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["Covered", "contradictions", "covered", "shard_range", "whole_number"]
@@ -51,9 +53,9 @@ def contradictions(task: Task, finding: Finding, shard: tuple[int, int], *, comp
         return
     yield from _nan_counts(task, finding, chunks, complete=complete)
     span = covered(task, shard, finding.done)
-    if unknown := set(finding.summaries) - set(task.quantities):
+    if unknown := set(finding.summaries) - {*task.quantities, EFFECT}:
         yield f"it has results of {', '.join(sorted(unknown))}, which was not asked"
-    for quantity in task.quantities:
+    for quantity in (*task.quantities, EFFECT):
         summary = finding.summaries.get(quantity)
         points = span[2] if span else 0
         if summary is None:
@@ -64,7 +66,10 @@ def contradictions(task: Task, finding: Finding, shard: tuple[int, int], *, comp
         if not whole_number(summary.points) or summary.points > points or (summary.points < points and not finding.reason):
             yield f"it has {summary.points} points of the {quantity}, and its chunks hold {points}"
         elif span:
-            yield from (f"{what} of the {quantity}" for what in _of_summary(task, summary, *span[:2]))
+            yield from (
+                f"{what} of the {quantity}"
+                for what in _of_summary(task, summary, *span[:2], EFFECT_KEPT if quantity == EFFECT else FAILING)
+            )
 
 
 def _nan_counts(task: Task, finding: Finding, chunks: range, *, complete: bool) -> Iterator[str]:
@@ -80,7 +85,7 @@ def _nan_counts(task: Task, finding: Finding, chunks: range, *, complete: bool) 
         yield f"{finding.nan_wrong} of {finding.nan_points} NaN logits are wrong"
 
 
-def _of_summary(task: Task, summary: Summary, first: int, last: int) -> Iterator[str]:
+def _of_summary(task: Task, summary: Summary, first: int, last: int, kept: Collection[int]) -> Iterator[str]:
     blank = Summary()
     for name in ("counts", "histogram", "profile_ulp", "profile_code"):
         if len(getattr(summary, name)) != len(getattr(blank, name)):
@@ -94,25 +99,25 @@ def _of_summary(task: Task, summary: Summary, first: int, last: int) -> Iterator
             yield f"the {name} add up to {total} and not to the {summary.points} points"
     if not summary.wrong <= summary.checked <= summary.points or summary.settled > summary.points:
         yield f"{summary.wrong} of {summary.checked} checked points are wrong, and {summary.settled} of {summary.points} settled"
-    if len(summary.worst) > WORST or not all(type(worst.ordinal) is int and first <= worst.ordinal <= last for worst in summary.worst):
+    if len(summary.worst) > WORST or not all(first <= case.position <= last for case in summary.worst):
         yield "the worst points lie outside its chunks"
-    yield from _of_bands(task, summary, first, last)
+    yield from _of_segments(task, summary, first, last, kept)
 
 
-def _of_bands(task: Task, summary: Summary, first: int, last: int) -> Iterator[str]:
-    if not set(summary.bands) <= FAILING:
+def _of_segments(task: Task, summary: Summary, first: int, last: int, kept: Collection[int]) -> Iterator[str]:
+    if not set(summary.segments) <= set(kept):
         yield "there are regions of an outcome that is none"
         return
-    for code in sorted(FAILING):
-        bands, end = summary.bands.get(code, []), first - 1
-        for band in bands:
-            if not (type(band.first) is type(band.last) is int and whole_number(band.points) and end < band.first <= band.last <= last):
+    for code in sorted(kept):
+        segments, end = summary.segments[code].tolist() if code in summary.segments else [], first - 1
+        for start, stop, points in segments:
+            if not end < start <= stop <= last:
                 yield f"the regions of outcome {code} overlap or lie outside its chunks"
                 return
-            if not 1 <= band.points <= band.last - band.first + 1:
-                yield f"a region of outcome {code} holds {band.points} of {band.last - band.first + 1} floats"
-            end = band.last
-        inside = sum(band.points for band in bands)
+            if not 1 <= points <= stop - start + 1:
+                yield f"a region of outcome {code} holds {points} of {stop - start + 1} floats"
+            end = stop
+        inside = sum(points for _, _, points in segments)
         # The regions of a sample are bisected: they hold more floats than the sample.
         if inside != summary.counts[code] if task.grid.exhaustive else inside < summary.counts[code]:
             yield f"the regions of outcome {code} hold {inside} points, and {summary.counts[code]} are counted"

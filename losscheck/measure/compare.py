@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from losscheck.backends import BACKENDS, ON_CUDA, backend_named
 from losscheck.backends.extras import EXTRAS, missing
-from losscheck.callables.selection import select
-from losscheck.core import registry
+from losscheck.callables.selection import Selection, select
 from losscheck.core.dtypes import format_named
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
-from losscheck.core.request import Request, Subject
+from losscheck.core.request import Listed, Request, Subject, listed
 from losscheck.core.results import Difference, PointRow
 from losscheck.measure.call import Caller, Piece, no_gradient, why_not
 from losscheck.measure.effects import with_effects
-from losscheck.measure.exact_side import Answer, Judge
+from losscheck.measure.point_rows import Answer, PointRows
 from losscheck.points.listed import check_domain, pair
 
-__all__ = ["compare", "differences", "evaluate", "left_out", "nothing_runs", "subjects"]
+__all__ = ["compare", "differences", "evaluate", "nothing_runs", "subjects"]
 
-# An answer for every quantity and index (see Judge).
+# An answer for every quantity and index (see PointRows).
 Answers = dict[tuple[str, int | None], Answer]
 
 
-def compare(question: Request) -> list[PointRow]:
-    """Every selected implementation at every point, beside the exact value.
+def compare(question: Request, selection: Selection | None = None) -> list[PointRow]:
+    """Every selected implementation at every listed point, beside the exact value.
 
     Raises:
         UserError: for a selection that matches nothing, and points or parameters outside a loss's domain.
     """
-    selected = select(question.losses, question.impl, question.backends, question.call_spec)
+    assert isinstance(question.points, Listed)
+    selection = selection or select(question)
     rows: list[PointRow] = []
-    for loss in question.losses:
+    for loss in selection.losses:
         for dtype in map(format_named, question.dtypes):
-            points = pair(question.logits, question.targets, dtype)
+            points = pair(question.points.logits, question.points.targets, dtype)
             check_domain(points, loss)
             params = loss.resolve_own(question.params, dtype)
-            judge = Judge(question, loss, dtype, points, params)
-            for subject in subjects(question, [one for one in selected if one.loss == loss.name]):
-                answers = _answers(judge, subject)
-                judged = [judge.row(subject, *key, answers[key]) for key in judge.asked()]
+            point_rows = PointRows(question, loss, dtype, points, params)
+            for subject in subjects(question, selection.of(loss)):
+                answers = _answers(point_rows, subject)
+                judged = [point_rows.row(subject, *key, answers[key]) for key in point_rows.asked()]
                 rows += with_effects(judged, loss, question.oracle) if question.reduction == "none" else judged
     return rows
 
@@ -53,16 +54,8 @@ def evaluate(
     Raises:
         UserError: as :func:`compare`.
     """
-    question = Request(
-        losses=(registry.loss_named(loss),),
-        logits=(logit,),
-        targets=(target,),
-        impl=(impl,),
-        dtypes=(dtype,),
-        quantities=(quantity,),
-        **more,  # type: ignore[arg-type]
-    )
-    return compare(question)[0]
+    asked: dict[str, Any] = {"impl": (impl,), "dtypes": (dtype,), "quantities": (quantity,), **more}
+    return compare(listed((loss,), (logit,), (target,), **asked))[0]
 
 
 def differences(rows: Iterable[PointRow]) -> list[Difference]:
@@ -92,19 +85,20 @@ def subjects(question: Request, implementations: Sequence[Implementation], *, ex
 
     Without ``extras``, TensorFlow and JAX run what is named and runs nowhere else.
     """
-    for one in implementations:
-        for backend in _backends(question, one, extras):
+    for implementation in implementations:
+        for backend in _backends(question, implementation, extras):
+            modes = [mode for mode in question.modes if mode in backend_named(backend).modes]
             for device in question.devices:
                 if device == "cpu" or backend in ON_CUDA:
-                    yield from (Subject(one, backend, device, mode) for mode in question.modes if mode in backend_named(backend).modes)
+                    yield from (Subject(implementation, backend, device, mode) for mode in modes)
 
 
-def _backends(question: Request, one: Implementation, extras: bool) -> list[str]:
+def _backends(question: Request, implementation: Implementation, extras: bool) -> list[str]:
     """Where an implementation is run. What is not installed is a row of its own only when it was asked for by name."""
-    able = [name for name in BACKENDS if name in one.backends]
+    able = [name for name in BACKENDS if name in implementation.backends]
     if question.backends:
         return [name for name in able if name in question.backends]
-    ready = [name for name in able if not missing(one, name) and (extras or name not in EXTRAS)]
+    ready = [name for name in able if not missing(implementation, name) and (extras or name not in EXTRAS)]
     return ready or (able if question.impl else [])
 
 
@@ -117,34 +111,26 @@ def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
     )
 
 
-def left_out(question: Request) -> dict[str, list[str]]:
-    """Extra to the implementations that nobody named and that would run if it were installed."""
-    found: dict[str, list[str]] = {}
-    if not question.impl and not question.backends:
-        for one in registry.registered(question.losses, (), ()):
-            if all(missing(one, name) for name in one.backends):
-                found.setdefault(one.backends[0], []).append(one.name)
-    return found
-
-
-def _answers(judge: Judge, subject: Subject) -> Answers:
+def _answers(point_rows: PointRows, subject: Subject) -> Answers:
     """An answer for everything that is asked of a subject."""
-    asked = judge.asked()
-    if refusal := why_not(judge.loss, subject, judge.params):
+    asked = point_rows.asked()
+    if refusal := why_not(point_rows.loss, subject, point_rows.params):
         return dict.fromkeys(asked, refusal)
-    question = judge.question
-    caller = Caller(judge.loss, subject, judge.params, judge.dtype, gradient="grad" in question.quantities, digits=question.digits)
+    question = point_rows.question
+    gradient = "grad" in question.quantities
+    caller = Caller(point_rows.loss, subject, point_rows.params, point_rows.dtype, gradient=gradient, digits=question.digits)
     answers: Answers = {}
-    for piece in caller.pieces(judge.points.logits, judge.points.targets) if question.reduction == "none" else [_whole(judge, caller)]:
+    elementwise, points = question.reduction == "none", point_rows.points
+    for piece in caller.pieces(points.logits, points.targets) if elementwise else [_whole(point_rows, caller)]:
         for quantity, index in asked:
             if index is None or piece.start <= index < piece.stop:
                 answers[quantity, index] = _answer(piece, quantity, (index or 0) - piece.start)
     return answers
 
 
-def _whole(judge: Judge, caller: Caller) -> Piece:
+def _whole(point_rows: PointRows, caller: Caller) -> Piece:
     """The reduced loss of all points, and the gradient of it to each."""
-    points, question = judge.points, judge.question
+    points, question = point_rows.points, point_rows.question
     try:
         output = caller.whole(points.logits, points.targets, question.reduction, question.shape)
     except Exception as error:

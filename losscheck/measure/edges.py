@@ -1,41 +1,74 @@
-"""A sampled sweep of one row: outcomes at the sample, and the exact float where each of them begins and ends."""
+"""The engine of a sampled sweep: outcomes at the sample, and the exact float where each of them begins and ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.measure.examine import Examiner
-from losscheck.measure.scan import summarise
-from losscheck.measure.summary import Summary
-from losscheck.points.grid import Grid, decode_ordinals
+from losscheck.filter.classify import FAILING
+from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
+from losscheck.measure.engine import CHECKED, Engine, check, judge_all, summarise_stream
+from losscheck.measure.reference import Judged
+from losscheck.measure.summary import Summary, segments_of
+from losscheck.points.grid import decode_ordinals
 
-__all__ = ["scan_sample"]
+__all__ = ["SampleEngine"]
 
 
-def scan_sample(call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid) -> dict[str, Summary]:
-    """The summaries of the sample, with the bands that bisection finds around its failures."""
-    import numpy as np
+class SampleEngine(Engine):
+    """Judges the sample, and moves the ends of its segments to the exact floats by bisection."""
 
-    assert grid.sample is not None
-    ordinals = np.array(grid.sample, dtype=object if grid.dtype.bits == 64 else np.int64)
-    evaluate = _Evaluator(call, examiners, grid)
-    logits, results = evaluate.values(ordinals)
-    found, codes, edges = {}, {}, []
-    for quantity, examiner in examiners.items():
-        found[quantity], codes[quantity] = summarise(examiner, ordinals, logits, results[quantity], grid.cell_starts)
-        edges += _edges(quantity, codes[quantity], grid.sample)
-    _bisect(edges, evaluate.codes)
-    for quantity, summary in found.items():
-        summary.bands = {}
-        _add_bands(summary, codes[quantity], grid.sample, [each for each in edges if each.quantity == quantity])
-    return found
+    def scan(self, first: int, last: int) -> dict[str, Summary]:
+        """The summaries of the whole sample, wherever a stretch begins and ends."""
+        import numpy as np
+
+        sample = self.grid.sample
+        assert sample is not None
+        ordinals = np.array(sample, np.int64)
+        logits, results = self.values(ordinals)
+        self.begin()
+        edges = []
+        checked = np.unique(np.linspace(0, len(sample) - 1, CHECKED).astype(np.int64))
+        found = judge_all(np, self.streams, self.effects, logits, results)
+        for quantity, judged in found.items():
+            summary = self.totals[quantity] = summarise_stream(np, quantity, judged, ordinals, results, self.cells)
+            if quantity in self.streams:
+                some = Judged(judged.codes[checked], judged.ulps[checked])
+                check(summary, self.streams[quantity], logits[checked], results[quantity][checked], some)
+            edges += _edges(quantity, judged.codes, sample)
+        _bisect(edges, self.codes)
+        for quantity, summary in self.totals.items():
+            mine = [edge for edge in edges if edge.quantity == quantity]
+            summary.segments = _segments(found[quantity].codes, sample, mine, EFFECT_KEPT if quantity == EFFECT else FAILING)
+        return self.end()
+
+    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any]]:
+        """Logits and results at any ordinals."""
+        import numpy as np
+
+        logits = decode_ordinals(self.grid.dtype, ordinals)
+        return logits.astype(np.float64), self.results(self.call(logits))
+
+    def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
+        """The code at one ordinal for each edge; the implementation is called once for all."""
+        import numpy as np
+
+        logits, results = self.values(np.array(ordinals, np.int64))
+        found = np.zeros(len(edges), np.int64)
+        for quantity in self.totals:
+            mine = np.flatnonzero([edge.quantity == quantity for edge in edges])
+            if len(mine):
+                streams = self.streams if quantity == EFFECT else {quantity: self.streams[quantity]}
+                some = {name: results[name][mine] for name in streams}
+                judged = judge_all(np, streams, self.effects if quantity == EFFECT else None, logits[mine], some)
+                found[mine] = judged[quantity].codes
+        return found.tolist()
 
 
 @dataclass
 class _Edge:
-    """Where an outcome ends: a float inside it, one outside of it, and between them what is not known yet."""
+    """Where a code ends: a float inside it, one outside of it, and between them what is not known yet."""
 
     quantity: str
     code: int
@@ -47,36 +80,8 @@ class _Edge:
         return abs(self.outside - self.inside) > 1
 
 
-class _Evaluator:
-    """Values and outcomes at any ordinals."""
-
-    def __init__(self, call: Callable[[Any], tuple[Any, Any]], examiners: Mapping[str, Examiner], grid: Grid) -> None:
-        self.call, self.examiners, self.grid = call, examiners, grid
-
-    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any]]:
-        import numpy as np
-
-        logits = decode_ordinals(self.grid.dtype, ordinals)
-        results = zip(("loss", "grad"), self.call(logits), strict=True)
-        return logits.astype(np.float64), {quantity: values.astype(np.float64) for quantity, values in results if values is not None}
-
-    def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
-        """The outcome at one ordinal for each edge; the implementation is called once for all."""
-        import numpy as np
-
-        logits, results = self.values(np.array(ordinals, dtype=object if self.grid.dtype.bits == 64 else np.int64))
-        found = [0] * len(edges)
-        for quantity, examiner in self.examiners.items():
-            mine = [n for n, edge in enumerate(edges) if edge.quantity == quantity]
-            if mine:
-                codes, _, _ = examiner.examine(logits[mine], results[quantity][mine])
-                for n, code in zip(mine, codes, strict=True):
-                    found[n] = int(code)
-        return found
-
-
 def _edges(quantity: str, codes: Any, sample: tuple[int, ...]) -> list[_Edge]:
-    """Between unlike neighbours of the sample two edges: where the first outcome ends and where the second begins."""
+    """Between unlike neighbours of the sample two edges: where the first code ends and where the second begins."""
     edges = []
     for n in range(1, len(sample)):
         if codes[n] != codes[n - 1]:
@@ -86,7 +91,7 @@ def _edges(quantity: str, codes: Any, sample: tuple[int, ...]) -> list[_Edge]:
 
 
 def _bisect(edges: list[_Edge], code_at: Callable[[list[_Edge], list[int]], list[int]]) -> None:
-    """Move each edge to the float where its outcome ends, all of them together: a step is one call of the implementation."""
+    """Move each edge to the float where its code ends, all of them together: a step is one call of the implementation."""
     while unfinished := [edge for edge in edges if edge.open]:
         middles = [(edge.inside + edge.outside) // 2 for edge in unfinished]
         for edge, middle, code in zip(unfinished, middles, code_at(unfinished, middles), strict=True):
@@ -96,10 +101,12 @@ def _bisect(edges: list[_Edge], code_at: Callable[[list[_Edge], list[int]], list
                 edge.outside = middle
 
 
-def _add_bands(summary: Summary, codes: Any, sample: tuple[int, ...], edges: list[_Edge]) -> None:
-    """Runs of the sample as bands, their ends moved to where bisection found them."""
+def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge], kept: Collection[int]) -> dict[int, Any]:
+    """Runs of the sample as segments, their ends moved to where bisection found them."""
+    import numpy as np
+
     starts = [0, *(n for n in range(1, len(sample)) if codes[n] != codes[n - 1])]
-    firsts = [sample[0], *(edge.inside for edge in edges[1::2])]
-    lasts = [*(edge.inside for edge in edges[0::2]), sample[-1]]
-    for n, first, last in zip(starts, firsts, lasts, strict=True):
-        summary.add_runs(int(codes[n]), [(first, last)])
+    code_of = codes[starts]
+    firsts = np.array([sample[0], *(edge.inside for edge in edges[1::2])])
+    lasts = np.array([*(edge.inside for edge in edges[0::2]), sample[-1]])
+    return {int(code): segments_of(firsts[code_of == code], lasts[code_of == code]) for code in np.unique(code_of) if code in kept}

@@ -13,14 +13,14 @@ from typing import Any
 
 from losscheck.core.batch_rows import Whole
 from losscheck.core.dtypes import FLOAT64, Format
-from losscheck.core.error import classify, deviation, ulp_error
+from losscheck.core.error import deviation
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.reductions import exact_weights
 from losscheck.core.request import Request
-from losscheck.measure.batch_resolve import MOST_ASKED, Claim, Oracle
-from losscheck.measure.exact_side import Judge, definition_of, formula_of
+from losscheck.measure.point_rows import PointRows
+from losscheck.measure.reference import MOST_ASKED, Claim, Reference, definition_of, formula_of
 from losscheck.measure.sums import Total
 from losscheck.points.batch import Elements
 from losscheck.points.listed import Points
@@ -43,36 +43,36 @@ class Weights:
         return values if self.each is None else values * self.each[places]
 
 
-def weights_of(loss: Loss, one: Implementation | None, reduction: str, elements: Elements, params: dict[str, float]) -> Weights:
+def weights_of(loss: Loss, implementation: Implementation | None, reduction: str, elements: Elements, params: dict[str, float]) -> Weights:
     """As :func:`losscheck.core.reductions.exact_weights`, for arrays."""
     import numpy as np
 
-    whole = one.published if one and reduction == "published" else None
+    whole = implementation.published if implementation and reduction == "published" else None
     if whole is None or isinstance(whole.weights, str):
         name = whole.weights if whole is not None and isinstance(whole.weights, str) else loss.reduction
         name = reduction if reduction != "published" else name
         positives = max(elements.summary.positives, 1)
         if name in (known := {"sum": Fraction(1), "mean": Fraction(1, len(elements)), "normalised": Fraction(1, positives)}):
             return Weights(known[name])
-    found = exact_weights(loss, one, reduction, elements.targets.tolist(), elements.shape or (1,), params)
-    # A weight is one object for many elements: each object is converted once.
-    known_by_id = {id(each): float(each) for each in {id(each): each for each in found}.values()}
-    return Weights(None, np.fromiter((known_by_id[id(each)] for each in found), np.float64, len(found)))
+    found = exact_weights(loss, implementation, reduction, elements.targets.tolist(), elements.shape or (1,), params)
+    # A weight is one object for many elements, which is converted once.
+    known_by_id = {id(weight): float(weight) for weight in {id(weight): weight for weight in found}.values()}
+    return Weights(None, np.fromiter((known_by_id[id(weight)] for weight in found), np.float64, len(found)))
 
 
 @dataclass
 class Wholes:
-    """The sums that the blocks of a batch add up to, for every implementation of one loss."""
+    """The sums that the blocks of a batch add up to, for every implementation of implementation loss."""
 
     question: Request
     loss: Loss
     elements: Elements
     params: dict[str, float]
-    oracle: Oracle
+    reference: Reference
     exacts: dict[tuple[Any, str], Total] = field(default_factory=dict)
     computed: dict[Any, Total] = field(default_factory=dict)
     _weights: dict[str, Weights] = field(default_factory=dict)
-    _judge: Judge | None = None
+    _points: PointRows | None = None
 
     @property
     def asked(self) -> bool:
@@ -83,27 +83,29 @@ class Wholes:
         """Does the oracle take the sums?"""
         return len(self.elements) <= (SMALL if self.elements.dtype.bits < 64 else SMALL_FLOAT64)
 
-    def weights(self, one: Implementation | None) -> tuple[str, Weights]:
+    def weights(self, implementation: Implementation | None) -> tuple[str, Weights]:
         """The weights of an implementation's whole, None for the definition's, and their key."""
-        own = one is not None and self.question.reduction == "published" and one.published is not None
-        key = one.name if own and one is not None else ""
+        own = implementation is not None and self.question.reduction == "published" and implementation.published is not None
+        key = implementation.name if own and implementation is not None else ""
         if key not in self._weights:
-            self._weights[key] = weights_of(self.loss, one, self.question.reduction, self.elements, self.params)
+            self._weights[key] = weights_of(self.loss, implementation, self.question.reduction, self.elements, self.params)
         return key, self._weights[key]
 
-    def claim(self, one: Implementation) -> Claim:
+    def claim(self, implementation: Implementation) -> Claim:
         """The formula whose weighted sum the whole claims to be."""
-        if self.question.reduction == "published" and one.published and one.published.formula:
-            return one.published.formula, False
-        return formula_of(self.loss, one, "loss")
+        if self.question.reduction == "published" and implementation.published and implementation.published.formula:
+            return Claim(implementation.published.formula, False)
+        return formula_of(self.loss, implementation, "loss")
 
-    def add_exact(self, claim: Claim, one: Implementation | None, block: tuple[Any, Any, Any], filtered: tuple[Any, Any]) -> None:
+    def add_exact(
+        self, claim: Claim, implementation: Implementation | None, block: tuple[Any, Any, Any], filtered: tuple[Any, Any]
+    ) -> None:
         """A block (places, logits, targets) as the filter sees it; its doubtful elements as the oracle does."""
         import numpy as np
 
         if self.small:
             return
-        name, weights = self.weights(one)
+        name, weights = self.weights(implementation)
         total = self.exacts.setdefault((claim, name), Total())
         places, logits, targets = block
         value, bound = filtered
@@ -116,7 +118,7 @@ class Wholes:
         total.asked += len(asked)
         for n in asked:
             share = Fraction(1) if weights.each is None else Fraction(float(weights.each[places[n]]))
-            total.add_exact(self.oracle.exact(claim, float(logits[n]), float(targets[n])), share)
+            total.add_exact(self.reference.at(claim, float(logits[n]), float(targets[n])), share)
         # Beyond that the enclosure is only as wide as the filter leaves it, where it knows anything.
         rest = doubtful[len(asked) :]
         known = rest[bound[rest] < 0.5]
@@ -130,17 +132,18 @@ class Wholes:
 
     def whole(self, subject: Any, computed: tuple[float, Format] | str) -> Whole:
         """The reduced loss that an implementation returned with its dtype, or its reason for none, beside the exact ones."""
-        one = subject.implementation
-        blank = Whole(self.question.reduction, Outcome.UNAVAILABLE, note=one.published.note if self._published(one) else "")
+        implementation = subject.implementation
+        blank = Whole(
+            self.question.reduction, Outcome.UNAVAILABLE, note=implementation.published.note if self._published(implementation) else ""
+        )
         if isinstance(computed, str):
             return replace(blank, reason=computed)
         value, dtype = computed
         blank = replace(blank, value=value)
         if count := self.elements.summary.outside.count:
             return replace(blank, reason=f"its targets outside [0, 1] ({count}) have no exact loss")
-        exact, pinned, definition = self._exacts(one, dtype)
-        ulp = ulp_error(value, exact, dtype)
-        outcome = classify(value, exact, ulp, dtype, self.question.max_ulp)
+        exact, pinned, definition = self._exacts(implementation, dtype)
+        outcome, ulp = Reference(self.params, dtype, self.question.oracle, self.question.max_ulp).judge(value, exact)
         parts = self._parts(subject, value, exact, dtype)
         if not pinned and outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.LOST, Outcome.FLUSHED):
             outcome = _despite_radius(outcome, ulp, exact, dtype, self.question.max_ulp)
@@ -151,34 +154,38 @@ class Wholes:
             return replace(found, **{**parts, "element_ulp": None})
         return replace(found, ulp=ulp, **parts)
 
-    def _published(self, one: Implementation) -> bool:
-        return self.question.reduction == "published" and one.published is not None
+    def _published(self, implementation: Implementation) -> bool:
+        return self.question.reduction == "published" and implementation.published is not None
 
-    def _exacts(self, one: Implementation, dtype: Format) -> tuple[Exact, bool, Exact]:
+    def _exacts(self, implementation: Implementation, dtype: Format) -> tuple[Exact, bool, Exact]:
         if self.elements.summary.nan.count:
             unknown = Exact(Kind.NAN, math.nan)
             return unknown, True, unknown
         if self.small:
-            if self._judge is None:
+            if self._points is None:
                 points = Points(tuple(self.elements.logits.tolist()), tuple(self.elements.targets.tolist()))
-                self._judge = Judge(self.question, self.loss, self.elements.dtype, points, self.params)
-            exact, definition = self._judge.pair(one, "loss", None, dtype)
+                self._points = PointRows(self.question, self.loss, self.elements.dtype, points, self.params)
+            exact, definition = self._points.pair(implementation, "loss", None, dtype)
             return exact, True, definition
-        exact, pinned = self._sum(self.claim(one), one, dtype)
+        exact, pinned = self._sum(self.claim(implementation), implementation, dtype)
         definition, _ = self._sum(definition_of(self.loss, "loss"), None, dtype)
         return exact, pinned, exact if definition == exact else definition
 
-    def _sum(self, claim: Claim, one: Implementation | None, dtype: Format) -> tuple[Exact, bool]:
-        name, weights = self.weights(one)
+    def _sum(self, claim: Claim, implementation: Implementation | None, dtype: Format) -> tuple[Exact, bool]:
+        name, weights = self.weights(implementation)
         total = self.exacts[claim, name]
         return (total if weights.uniform is None else total.times(weights.uniform)).exact(dtype)
 
     def _parts(self, subject: Any, value: float, exact: Exact, dtype: Format) -> dict[str, Any]:
         """Of the error, what the elements brought and what their reduction added."""
-        one = subject.implementation
-        if (self._published(one) and one.published.formula) or subject not in self.computed or exact.kind is not Kind.FINITE:
+        implementation = subject.implementation
+        if (
+            (self._published(implementation) and implementation.published.formula)
+            or subject not in self.computed
+            or exact.kind is not Kind.FINITE
+        ):
             return {}
-        _, weights = self.weights(one)
+        _, weights = self.weights(implementation)
         total = self.computed[subject]
         total = total if weights.uniform is None else total.times(weights.uniform)
         found = total.value

@@ -1,68 +1,70 @@
-"""The result of many points as a summary that merges: blocks, processes, shards and machines all use this one merge."""
+"""The result of many points as a summary that merges: blocks, processes, shards, machines and batches all use this one merge."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from losscheck.core.outcome import FAILURES
-from losscheck.filter.classify import BUCKETS, CODES
+from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, buckets
+from losscheck.measure.reference import UNASKED, Judged, on_host
 from losscheck.points.grid import CELLS
 
-__all__ = ["FAILING", "MOST_BANDS", "WORST", "Band", "Summary", "Worst"]
+__all__ = ["MOST_SEGMENTS", "WORST", "Case", "Summary", "joined", "largest", "segments_of", "summarise"]
 
 WORST = 10
-# Bands kept for each outcome: more than half the floats of a 16-bit dtype, whose regions are therefore always complete.
-MOST_BANDS = 33000
-FAILING = frozenset(n for n, outcome in enumerate(CODES) if outcome in FAILURES)
-
-
-@dataclass
-class Band:
-    """Floats of one outcome from ordinal ``first`` to ``last``; ``points`` of them, all when it is a whole region."""
-
-    first: int
-    last: int
-    points: int
+# Segments kept for each class: more than half the floats of a 16-bit dtype, whose regions are therefore always complete.
+MOST_SEGMENTS = 33000
 
 
 @dataclass(frozen=True)
-class Worst:
-    """A bad case: its ordinal, what came out, and its ulp (as the filter saw it)."""
+class Case:
+    """A point by its position (the ordinal of a float, the place of an element), its class's code, its ulp as the filter saw
+    it, and what came out; None for what was not asked."""
 
-    ordinal: int
-    value: float
+    position: int
+    code: int
     ulp: float
+    loss: float | None = None
+    grad: float | None = None
 
     @property
-    def key(self) -> tuple[float, int]:
-        """Sorts the worst first, ties by position: the same list whatever the order of merging."""
-        size = abs(self.ulp)
-        return (-math.inf if math.isnan(size) else -size, self.ordinal)
+    def size(self) -> float:
+        """|ulp|, NaN as infinite."""
+        return math.inf if math.isnan(self.ulp) else abs(self.ulp)
 
 
 @dataclass
 class Summary:
-    """Counts of a stretch of ordinals; ``merge`` takes the stretch that follows it.
+    """Counts of a stretch of positions; ``merge`` takes the stretch that follows it.
 
     Attributes:
-        counts: points by outcome code; histogram: points by bucket of |ulp|.
-        bands: for each failing code its bands, in order.
-        gap: bands closer than this many floats were joined, because there were more than MOST_BANDS of them.
-        worst: the WORST cases by |ulp|.
+        counts: points by code; unasked: ``undecided`` ones among them that the oracle was not asked about.
+        histogram: points by bucket of |ulp|; top: the largest |ulp|.
+        segments: for each failing code its segments in order, rows of the position of their first and last point and the
+            number of points in between that have the code.
+        gap: segments closer than this many floats were joined, because there were more than MOST_SEGMENTS of them.
+        first: the first case of each failing code.
+        worst: the WORST cases by |ulp|, or by_severity by code first; ties by position.
         profile_ulp, profile_code: for each of CELLS cells of the range the largest |ulp| and the severest code.
+        loss_error, grad_error: of effects, the largest |value - definition|.
         settled: points that the exact oracle had to settle.
         checked, wrong: points of the stratified sample, and how many of them the filter had misjudged.
     """
 
     points: int = 0
     counts: list[int] = field(default_factory=lambda: [0] * len(CODES))
+    unasked: int = 0
     histogram: list[int] = field(default_factory=lambda: [0] * BUCKETS)
-    bands: dict[int, list[Band]] = field(default_factory=dict)
+    top: float = 0.0
+    segments: dict[int, Any] = field(default_factory=dict)
     gap: int = 0
-    worst: list[Worst] = field(default_factory=list)
+    first: dict[int, Case] = field(default_factory=dict)
+    worst: list[Case] = field(default_factory=list)
+    by_severity: bool = False
+    loss_error: float = 0.0
+    grad_error: float = 0.0
     profile_ulp: list[float] = field(default_factory=lambda: [-1.0] * CELLS)
     profile_code: list[int] = field(default_factory=lambda: [len(CODES)] * CELLS)
     settled: int = 0
@@ -72,63 +74,193 @@ class Summary:
     def merge(self, after: Summary) -> Summary:
         """This stretch and the one after it. Associative."""
         merged = Summary(
-            points=self.points + after.points,
+            **{name: getattr(self, name) + getattr(after, name) for name in ("points", "unasked", "settled", "checked", "wrong")},
             counts=_added(self.counts, after.counts),
             histogram=_added(self.histogram, after.histogram),
+            top=max(self.top, after.top),
             gap=max(self.gap, after.gap),
-            worst=sorted(self.worst + after.worst, key=lambda each: each.key)[:WORST],
-            profile_ulp=[max(a, b) for a, b in zip(self.profile_ulp, after.profile_ulp, strict=True)],
-            profile_code=[min(a, b) for a, b in zip(self.profile_code, after.profile_code, strict=True)],
-            settled=self.settled + after.settled,
-            checked=self.checked + after.checked,
-            wrong=self.wrong + after.wrong,
+            loss_error=max(self.loss_error, after.loss_error),
+            grad_error=max(self.grad_error, after.grad_error),
+            first=after.first | self.first,
+            by_severity=self.by_severity or after.by_severity,
+            profile_ulp=list(map(max, self.profile_ulp, after.profile_ulp)),
+            profile_code=list(map(min, self.profile_code, after.profile_code)),
         )
-        for code in sorted(set(self.bands) | set(after.bands)):
-            merged.bands[code] = _joined(self.bands.get(code, []) + after.bands.get(code, []), merged.gap)
-        while any(len(bands) > MOST_BANDS for bands in merged.bands.values()):
-            merged.gap = max(1, 2 * merged.gap)
-            merged.bands = {code: _joined(bands, merged.gap) for code, bands in merged.bands.items()}
+        merged.worst = merged.the_worst([*self.worst, *after.worst])
+        merged.add_segments([self.segments, after.segments])
         return merged
 
-    def add_runs(self, code: int, runs: Iterable[tuple[int, int]]) -> None:
-        """Runs (first, last) of a code, in order."""
-        if code in FAILING:
-            self.bands.setdefault(code, []).extend(Band(first, last, last - first + 1) for first, last in runs)
+    def the_worst(self, cases: Sequence[Case]) -> list[Case]:
+        """The WORST of some cases, worst first: the same list whatever the order of merging."""
+        return sorted(cases, key=lambda case: (case.code if self.by_severity else 0, -case.size, case.position))[:WORST]
+
+    def add_segments(self, following: Sequence[dict[int, Any]]) -> None:
+        """Add segments that follow those that are here, and join close ones while there are more than can be kept."""
+        import numpy as np
+
+        every: dict[int, list[Any]] = {code: [segments] for code, segments in self.segments.items()}
+        for parts in following:
+            for code, segments in parts.items():
+                every.setdefault(code, []).append(segments)
+        self.segments = {code: joined(np.concatenate(every[code]), self.gap) for code in sorted(every)}
+        while any(len(segments) > MOST_SEGMENTS for segments in self.segments.values()):
+            self.gap = max(1, 2 * self.gap)
+            self.segments = {code: joined(segments, self.gap) for code, segments in self.segments.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, for a state file."""
         return {
             **{name: getattr(self, name) for name in _PLAIN},
-            "bands": {str(code): [[b.first, b.last, b.points] for b in bands] for code, bands in self.bands.items()},
-            "worst": [[each.ordinal, each.value.hex(), each.ulp.hex()] for each in self.worst],
-            "profile_ulp": [each.hex() for each in self.profile_ulp],
+            **{name: getattr(self, name).hex() for name in _FLOATS},
+            "segments": {str(code): segments.tolist() for code, segments in self.segments.items()},
+            "first": [_case_to_json(case) for case in self.first.values()],
+            "worst": [_case_to_json(case) for case in self.worst],
+            "profile_ulp": [ulp.hex() for ulp in self.profile_ulp],
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Summary:
         """The inverse of :meth:`to_json`; KeyError, TypeError or ValueError for anything else."""
+        plain: dict[str, Any] = {name: data[name] for name in _PLAIN} | {name: float.fromhex(data[name]) for name in _FLOATS}
         return cls(
-            **{name: data[name] for name in _PLAIN},
-            bands={int(code): [Band(*each) for each in bands] for code, bands in data["bands"].items()},
-            worst=[Worst(ordinal, float.fromhex(value), float.fromhex(ulp)) for ordinal, value, ulp in data["worst"]],
-            profile_ulp=[float.fromhex(each) for each in data["profile_ulp"]],
+            **plain,
+            segments={int(code): _segments_from_json(segments) for code, segments in data["segments"].items()},
+            first={case[1]: _case_from_json(case) for case in data["first"]},
+            worst=[_case_from_json(case) for case in data["worst"]],
+            profile_ulp=[float.fromhex(ulp) for ulp in data["profile_ulp"]],
         )
 
 
-_PLAIN = ("points", "counts", "histogram", "gap", "profile_code", "settled", "checked", "wrong")
+_FLOATS = ("top", "loss_error", "grad_error")
+_PLAIN = ("points", "counts", "unasked", "histogram", "gap", "by_severity", "profile_code", "settled", "checked", "wrong")
 
 
 def _added(a: Sequence[int], b: Sequence[int]) -> list[int]:
     return [x + y for x, y in zip(a, b, strict=True)]
 
 
-def _joined(bands: list[Band], gap: int) -> list[Band]:
-    """Neighbouring bands, and those with at most ``gap`` floats between them, as one."""
-    result: list[Band] = []
-    for band in bands:
-        if result and band.first - result[-1].last <= gap + 1:
-            last = result[-1]
-            result[-1] = Band(last.first, band.last, last.points + band.points)
-        else:
-            result.append(band)
-    return result
+def _case_to_json(case: Case) -> list[Any]:
+    return [case.position, case.code, case.ulp.hex(), *(None if value is None else value.hex() for value in (case.loss, case.grad))]
+
+
+def _case_from_json(data: list[Any]) -> Case:
+    position, code, ulp, *values = data
+    if type(position) is not int or type(code) is not int:
+        raise ValueError("a case at what is no whole number")
+    return Case(position, code, float.fromhex(ulp), *(None if value is None else float.fromhex(value) for value in values))
+
+
+def _segments_from_json(rows: list[list[int]]) -> Any:
+    import numpy as np
+
+    if not all(type(number) is int for row in rows for number in row):
+        raise ValueError("a segment of what are no whole numbers")
+    wide = any(abs(number) >= 2**62 for row in rows for number in row)
+    return np.array(rows, object if wide else np.int64).reshape(-1, 3)
+
+
+def segments_of(first: Any, last: Any) -> Any:
+    """Whole segments from arrays of their ends."""
+    import numpy as np
+
+    if len(first) and (first[0] < -(2**62) or last[-1] >= 2**62):
+        first, last = first.astype(object), last.astype(object)  # the lengths of float64's overflow int64
+    return np.stack([first, last, last - first + 1], axis=1)
+
+
+def joined(segments: Any, gap: int) -> Any:
+    """Neighbouring segments, and those with at most ``gap`` floats between them, as one."""
+    import numpy as np
+
+    first, last, points = segments.T
+    starts = np.flatnonzero(np.append(True, first[1:] - last[:-1] > gap + 1))
+    if len(starts) == len(segments):
+        return segments
+    ends = np.append(starts[1:], len(segments)) - 1
+    return np.stack([first[starts], last[ends], np.add.reduceat(points, starts)], axis=1)
+
+
+def summarise(
+    xp: Any,
+    judged: Judged,
+    positions: Any,
+    results: Sequence[Any],
+    *,
+    cells: Any = None,
+    kept: Collection[int] = FAILING,
+    by_severity: bool = False,
+) -> Summary:
+    """The summary of some points, by numpy or torch.
+
+    Args:
+        judged: their codes and signed ulp; positions: where they are, rising (integers).
+        results: the losses and the gradients returned, None for not asked.
+        cells: the first position of each cell of the profile, and one past the end; without it there is no profile, no
+            histogram and no segments.
+        kept: the codes whose segments and first cases are wanted.
+    """
+    codes, summary = judged.codes, Summary(points=len(judged.codes), settled=judged.settled, by_severity=by_severity)
+    if not len(codes):
+        return summary
+    size = xp.where(xp.isnan(judged.ulps), math.inf, abs(judged.ulps))
+    size = xp.where(codes == UNASKED, -1.0, size)
+    counts = xp.bincount(codes, minlength=UNASKED + 1).tolist()
+    summary.unasked = counts.pop()
+    summary.counts = counts
+    summary.top = max(0.0, float(size.max()))
+    summary.loss_error, summary.grad_error = (judged.errors.get(quantity, 0.0) for quantity in ("loss", "grad"))
+
+    def cases(where: Any) -> list[Case]:
+        columns = [positions, codes, judged.ulps, *results]
+        taken = [[None] * len(where) if column is None else column[where].tolist() for column in columns]
+        return [Case(*row) for row in zip(*taken, strict=True)]
+
+    present = [code for code, count in enumerate(counts) if count]
+    summary.first = {code: cases(xp.where(codes == code)[0][:1])[0] for code in present if code in kept}
+    if not by_severity:
+        summary.worst = summary.the_worst(cases(largest(xp, size, WORST)))
+    for code in present if by_severity else ():
+        if len(summary.worst) < WORST:
+            mine = xp.where((codes == code) & (size >= 0))[0]
+            summary.worst = summary.the_worst([*summary.worst, *cases(mine[largest(xp, size[mine], WORST)])])
+    summary.counts[UNDECIDED] += summary.unasked
+    if cells is not None:
+        summary.histogram = xp.bincount(buckets(xp, judged.ulps), minlength=BUCKETS).tolist()
+        summary.segments = _segments(xp, codes, positions, kept)
+        _add_profile(xp, summary, size, codes, positions, cells)
+    return summary
+
+
+def largest(xp: Any, size: Any, most: int) -> Any:
+    """The positions of the ``most`` greatest, ties by position."""
+    if len(size) <= most:
+        return xp.where(size == size)[0]
+    rank = len(size) - most
+    threshold = xp.topk(size, most).values[-1] if xp.__name__ == "torch" else xp.partition(size, rank)[rank]
+    above = xp.where(size > threshold)[0]
+    # Ties are many (a whole band of lost values).
+    return xp.concatenate([above, xp.where(size == threshold)[0][: most - len(above)]])
+
+
+def _segments(xp: Any, codes: Any, positions: Any, kept: Collection[int]) -> dict[int, Any]:
+    """Runs of one code; only their ends leave a device."""
+    import numpy as np
+
+    changes = xp.where(codes[1:] != codes[:-1])[0]
+    before, after = on_host(positions[changes]), on_host(positions[changes + 1])
+    ends = on_host(positions[[0, -1]])
+    first, last = np.append(ends[:1], after), np.append(before, ends[1:])
+    code_of = np.append(on_host(codes[:1]), on_host(codes[changes + 1]))
+    return {int(code): segments_of(first[code_of == code], last[code_of == code]) for code in np.unique(code_of) if code in kept}
+
+
+def _add_profile(xp: Any, summary: Summary, size: Any, codes: Any, positions: Any, cells: Any) -> None:
+    cell, count = xp.searchsorted(cells, positions, side="right") - 1, len(cells) - 1
+    if xp.__name__ == "torch":
+        ulp_of = size.new_full((count,), -1.0).scatter_reduce(0, cell, size, "amax")
+        code_of = codes.new_full((count,), len(CODES)).scatter_reduce(0, cell, codes, "amin")
+    else:
+        ulp_of, code_of = xp.full(count, -1.0), xp.full(count, len(CODES))
+        xp.maximum.at(ulp_of, cell, size)
+        xp.minimum.at(code_of, cell, codes)
+    summary.profile_ulp, summary.profile_code = ulp_of.tolist(), code_of.tolist()

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from losscheck.core.error import absolute_error, classify, deviation, relative_error, ulp_error
-from losscheck.core.exact import Exact
+from losscheck.core.effect import EffectFinding
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
 from losscheck.filter.classify import CODES, bucket_name
-from losscheck.measure.exact_side import definition_of
-from losscheck.measure.examine import Examiner
-from losscheck.measure.scanners import call_of, examiner_of, judged_dtype
-from losscheck.measure.summary import Summary, Worst
+from losscheck.measure.effect_stream import EFFECT
+from losscheck.measure.engines import References, call_of, effects_of
+from losscheck.measure.point_rows import point_row
+from losscheck.measure.reference import Reference, definition_of, formula_of
+from losscheck.measure.summary import Case, Summary
 from losscheck.measure.task import Finding, Task
-from losscheck.oracle.refine import Term, exact_value
 
 __all__ = ["bit_differences", "rows_of"]
 
 
 def rows_of(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[SweepRow]:
     """The rows of a finished sweep, in the order of the tasks."""
-    return [_row(task, finding, quantity) for task, finding in zip(tasks, findings, strict=True) for quantity in task.quantities]
+    references = References()
+    return [
+        _row(task, finding, quantity, references) for task, finding in zip(tasks, findings, strict=True) for quantity in task.quantities
+    ]
 
 
-def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
+def _row(task: Task, finding: Finding, quantity: str, references: References) -> SweepRow:
     base: dict[str, Any] = {
         "loss": task.loss.name,
         "implementation": task.subject.implementation.name,
@@ -37,7 +40,7 @@ def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
         "layout": task.layout,
         "params": task.params,
         "target": task.target,
-        "low": task.grid.low,
+        "low": task.grid.low + 0.0,  # a range from 0 begins at -0, and is not called so
         "high": task.grid.high,
         "points": task.grid.points,
         "exhaustive": task.grid.exhaustive,
@@ -46,9 +49,11 @@ def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
     summary = finding.summaries.get(quantity)
     if finding.reason or summary is None:
         return SweepRow(**base, reason=finding.reason or "nothing was scanned")
-    if (dtype := judged_dtype(task, quantity)) is not task.grid.dtype:
-        base |= {"dtype": dtype.name, "logit_dtype": task.grid.dtype.name}
-    worst = tuple(_point(task, quantity, each) for each in summary.worst)
+    reference = references.of(task, quantity)
+    if reference.dtype is not task.grid.dtype:
+        base |= {"dtype": reference.dtype.name, "logit_dtype": task.grid.dtype.name}
+    base["effect"] = _effect(task, finding.summaries.get(EFFECT), references)
+    worst = tuple(_point(task, quantity, reference, case) for case in summary.worst)
     return SweepRow(
         **base,
         counts={CODES[code]: n for code, n in enumerate(summary.counts) if n},
@@ -65,53 +70,50 @@ def _row(task: Task, finding: Finding, quantity: str) -> SweepRow:
     )
 
 
-def _point(task: Task, quantity: str, worst: Worst) -> PointRow:
+def _effect(task: Task, summary: Summary | None, references: References) -> EffectFinding | None:
+    """The effect of the worst point, and the regions of that effect."""
+    if summary is None or not summary.worst:
+        return None
+    case, value = summary.worst[0], task.grid.dtype.from_ordinal
+    errors = {"loss": summary.loss_error, "grad": summary.grad_error}
+    asked = {quantity: errors[quantity] for quantity in task.quantities}
+    found = effects_of(task, references).finding(case, value(case.position), task.target, asked)
+    if case.code not in summary.segments:
+        return found
+    ends = [(value(first), value(last)) for first, last, _ in summary.segments[case.code].tolist()]
+    width = task.grid.high - task.grid.low
+    share = min(1.0, sum(last - first for first, last in ends) / width) if 0 < width < math.inf else None
+    return replace(found, first=ends[0][0], last=ends[-1][1], share=share)
+
+
+def _point(task: Task, quantity: str, reference: Reference, case: Case) -> PointRow:
     """A worst case as a row of compare: the filter's ulp replaced by the oracle's."""
-    logit = task.grid.dtype.from_ordinal(worst.ordinal)
-    examiner = examiner_of(task, quantity)
-    dtype = examiner.dtype
-    exact = examiner.exact(logit)
-    definition = _definition(task, quantity, logit, examiner, exact)
-    ulp = ulp_error(worst.value, exact, dtype)
-    return PointRow(
-        loss=task.loss.name,
-        implementation=task.subject.implementation.name,
-        backend=task.subject.backend,
-        device=task.subject.device,
-        dtype=dtype.name,
-        quantity=quantity,
-        params=task.params,
-        logits=(logit,),
-        targets=(task.target,),
-        outcome=classify(worst.value, exact, ulp, dtype, task.question.max_ulp),
-        value=worst.value,
-        exact=exact,
-        definition=definition,
-        ulp=ulp,
-        absolute_error=absolute_error(worst.value, exact),
-        relative_error=relative_error(worst.value, exact),
-        deviation=deviation(exact, definition),
-        note=task.subject.implementation.note,
-        mode=task.subject.mode,
-        logit_dtype="" if dtype is task.grid.dtype else task.grid.dtype.name,
+    logit = task.grid.dtype.from_ordinal(case.position)
+    claims = formula_of(task.loss, task.subject.implementation, quantity), definition_of(task.loss, quantity)
+    exact, definition = (reference.at(claim, logit, task.target, printable=True) for claim in claims)
+    value = case.grad if quantity == "grad" else case.loss
+    assert value is not None
+    return point_row(
+        task.loss,
+        task.subject,
+        quantity,
+        reference,
+        (logit,),
+        (task.target,),
+        value,
+        exact,
+        definition,
+        logit_dtype="" if reference.dtype is task.grid.dtype else task.grid.dtype.name,
     )
-
-
-def _definition(task: Task, quantity: str, logit: float, examiner: Examiner, exact: Exact) -> Exact:
-    formula, differentiate = definition_of(task.loss, quantity)
-    if (formula, differentiate) == (examiner.formula, examiner.differentiate):
-        return exact
-    term = Term(logit, task.target)
-    return exact_value(formula, [term], task.params, examiner.dtype, oracle=task.question.oracle, differentiate=differentiate)
 
 
 def _regions(task: Task, summary: Summary) -> tuple[Region, ...]:
     """Severest first, and within an outcome from low to high logits."""
     value = task.grid.dtype.from_ordinal
     return tuple(
-        Region(CODES[code], value(band.first), value(band.last), band.last - band.first + 1, band.points)
-        for code in sorted(summary.bands)
-        for band in summary.bands[code]
+        Region(CODES[code], value(first), value(last), last - first + 1, points)
+        for code in sorted(summary.segments)
+        for first, last, points in summary.segments[code].tolist()
     )
 
 
@@ -128,8 +130,8 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
     first: dict[tuple[Any, ...], Task] = {}
     found = []
     for task, finding in zip(tasks, findings, strict=True):
-        one = task.subject.implementation
-        key = (task.loss.name, one.name, task.subject.backend, task.grid.dtype.name, task.target)
+        name = task.subject.implementation.name
+        key = (task.loss.name, name, task.subject.backend, task.grid.dtype.name, task.target)
         if finding.reason or first.setdefault(key, task) is task:
             continue
         logits = task.grid.some_logits(2**16)
@@ -139,7 +141,7 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
                 continue
             differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
             where = f"{_where(task)} against {_where(first[key])}"
-            shown = f"{one.name} {task.grid.dtype.name} target {task.grid.dtype.shortest(task.target)} {quantity}"
+            shown = f"{name} {task.grid.dtype.name} target {task.grid.dtype.shortest(task.target)} {quantity}"
             what = f"{shown}: {where}"
             if not differ.any():
                 found.append(BitDifference(what, len(logits), 0))

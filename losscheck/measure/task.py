@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from losscheck.core.absence import Unavailable
 from losscheck.core.loss import Loss
-from losscheck.core.request import Subject, SweepQuestion
+from losscheck.core.request import Request, Subject
 from losscheck.measure.call import no_gradient, why_not
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import Grid
@@ -26,7 +26,7 @@ class Task:
     grid: Grid
     target: float
     layout: str
-    question: SweepQuestion
+    question: Request
 
     @property
     def quantities(self) -> tuple[str, ...]:

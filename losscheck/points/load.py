@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from losscheck.points.npy import BFLOAT16, read_npy, read_npz
 from losscheck.points.safetensors import read_safetensors
 from losscheck.points.torch_file import read_torch
 
-__all__ = ["Dump", "load", "parse_names"]
+__all__ = ["Dump", "load", "of_memory", "parse_names"]
 
 ROLES = ("logits", "targets")
 _READERS: dict[str, Callable[[Path], Contents]] = {
@@ -73,6 +73,33 @@ def load(paths: Sequence[str], names: dict[str, str]) -> Dump:
         logits, targets = _both(paths[0], contents[0], names)
     else:
         logits, targets = (_only(path, tensors, names.get(role)) for path, tensors, role in zip(paths, contents, ROLES, strict=True))
+    return _batch(logits, targets)
+
+
+def of_memory(tensors: Mapping[str, Any], names: dict[str, str]) -> Dump:
+    """The batch of tensors or arrays in memory, of any framework.
+
+    Raises:
+        UserError: as :func:`load`.
+    """
+    for role in ROLES:
+        if (name := names.get(role, role)) not in tensors:
+            raise UserError(f"there are no {role} {name!r} among the tensors", nearest(name, tensors))
+    logits, targets = (_raw(tensors[names.get(role, role)]) for role in ROLES)
+    return _batch(logits, targets)
+
+
+def _raw(tensor: Any) -> Raw:
+    """A tensor in memory as one of a file; bfloat16, which numpy has not, is read as float32."""
+    import numpy as np
+
+    array = tensor.detach().cpu() if hasattr(tensor, "detach") else np.asarray(tensor)
+    kind = str(array.dtype).removeprefix("torch.")
+    return Raw(kind, tuple(array.shape), lambda: np.asarray(array.float() if hasattr(array, "float") and kind == "bfloat16" else array))
+
+
+def _batch(logits: Raw, targets: Raw) -> Dump:
+    """Both tensors, checked and as float arrays."""
     _check_shapes(logits, targets)
     if logits.kind not in FORMATS:
         # Whole numbers are no logits either: they come from an argmax or a mask.

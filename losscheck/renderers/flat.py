@@ -157,6 +157,7 @@ def flat_tensor(row: TensorRow) -> dict[str, Any]:
     return {
         **_names(row),
         "params": _params(row),
+        "logit_dtype": row.given_dtype,
         "elements": row.judged,
         "sampled": row.sampled,
         "counts": {outcome.value: count for outcome, count in row.counts.items()},

@@ -106,7 +106,7 @@ def _block(block: Block) -> str:
 
 def _picture(report: Report) -> str:
     if importlib.util.find_spec("matplotlib") is None:
-        return "<p>The plot is left out: <code>pip install 'losscheck[plot]'</code> draws it.</p>"
+        return "<p>The plot is left out: <code>pip install matplotlib</code> draws it.</p>"
     from losscheck.renderers import plot
 
     return plot.svg(report)

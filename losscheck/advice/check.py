@@ -67,8 +67,9 @@ def check(
         recognition = _recognised(spec, loss, call_spec)
         given = {**recognition.params, **(params or {})}
         asked.append((_asked((recognition.loss.name,), (spec,), dtypes, device, recognition.call_spec, given), recognition))
-    judged = [(row, request, recognition) for request, recognition in asked for row in ranked(_swept(request, progress))]
-    rows = [_told(row, recognition) for row, _, recognition in judged]
+    rows = [_told(row, recognition) for request, recognition in asked for row in ranked(_swept(request, progress))]
+    if what:
+        rows = _advised(rows, [request for request, _ in asked])
     definitions: dict[str, str] = {}
     remarks: list[str] = []
     for request, _ in asked:
@@ -116,6 +117,23 @@ def _told(row: RankedRow, recognition: Recognition | None) -> RankedRow:
     sure = recognition.confidence is Confidence.AGREES
     deviation = recognition.deviation.sentence if not sure else ""
     return replace(row, recognised=recognition.words, sure=sure, note=deviation or row.note)
+
+
+def _advised(rows: Sequence[RankedRow], asked: Sequence[Asked]) -> list[RankedRow]:
+    """Why and what to write, for each implementation that harms, in the first dtype in which it does."""
+    from losscheck.advice.why import advice_on
+
+    known = {(each.loss, each.name): each for request in asked for each in request.selection.implementations}
+    soft = {loss.name: not loss.hard_targets for request in asked for loss in request.selection.losses}
+    advised: set[tuple[str, str]] = set()
+    result = []
+    for row in rows:
+        key = (row.loss, row.implementation)
+        if row.harmful and key not in advised and "torch" in row.backends:
+            advised.add(key)
+            row = replace(row, advice=advice_on(row, known[key], soft=soft[row.loss]))
+        result.append(row)
+    return result
 
 
 def _in_order(rows: Sequence[RankedRow]) -> list[RankedRow]:

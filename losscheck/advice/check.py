@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from losscheck.advice.ranking import ranked
+from losscheck.callables.adapt import Adapted
 from losscheck.callables.loading import is_spec
 from losscheck.callables.recognise import Confidence, Recognition, recognise
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
@@ -24,6 +25,7 @@ __all__ = ["Checked", "check"]
 
 SAMPLE = 300  # logits of a float32 range besides the landmarks; regions have exact ends whatever it is
 RANGE = ("-100", "100")
+ONE_BY_ONE = "judged in float32 alone, because every logit takes a call of its own; --dtype bfloat16 takes a minute"
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,22 @@ def check(
     specs = [name for name in what if is_spec(name)]
     names = [name for name in what if not is_spec(name)]
     asked: list[tuple[Asked, Recognition | None]] = []
+    remarks: list[str] = []
     if names or not specs:
         asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
     for spec in specs:
         recognition = _recognised(spec, loss, call_spec)
         given = {**recognition.params, **(params or {})}
-        asked.append((_asked((recognition.loss.name,), (spec,), dtypes, device, recognition.call_spec, given), recognition))
+        request = _asked((recognition.loss.name,), (spec,), dtypes[:1], device, recognition.call_spec, given)
+        if not dtype and _loops(request):
+            remarks.append(f"{spec}: {ONE_BY_ONE}")
+        else:
+            request = replace(request, request=replace(request.request, dtypes=dtypes))
+        asked.append((request, recognition))
     rows = [_told(row, recognition) for request, recognition in asked for row in ranked(_swept(request, progress))]
     if what:
         rows = _advised(rows, [request for request, _ in asked])
     definitions: dict[str, str] = {}
-    remarks: list[str] = []
     for request, _ in asked:
         definitions |= request.selection.definitions()
         remarks += request.remarks()
@@ -101,6 +108,18 @@ def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec) -> Recognit
         f"{spec} agrees with no loss that is known here{nearest}",
         "say which it is to be with --loss, or give its own exact formula: losscheck sweep --impl ... --formula file.py:function",
     )
+
+
+def _loops(asked: Asked) -> bool:
+    """Does every logit of a callable take a call of its own? Every float of a 16-bit dtype would be a hundred thousand of them."""
+    import importlib
+
+    for implementation in asked.selection.implementations:
+        if isinstance(implementation.function, Adapted):
+            xp = importlib.import_module(implementation.backends[0])
+            if implementation.function.loops(xp, xp.zeros(1, dtype=xp.float32)):
+                return True
+    return False
 
 
 def _swept(asked: Asked, progress: Callable[[int], Any] | None) -> list[SweepRow]:

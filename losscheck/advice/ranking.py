@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from losscheck.core.effect import EffectFinding
+from losscheck.core.effect import Effect, EffectFinding
+from losscheck.core.outcome import Outcome
 from losscheck.core.ranking import RankedRow
 from losscheck.core.results import SweepRow
 
 __all__ = ["ranked"]
+
+NOT_FINITE = (Outcome.NAN, Outcome.INF)
+TOUCHING = 0.5  # of two regions of different kinds that lie this close a reader sees one
 
 
 def ranked(sweeps: Iterable[SweepRow]) -> list[RankedRow]:
@@ -45,10 +49,23 @@ def _row(rows: Sequence[SweepRow]) -> RankedRow:
         low=first.low,
         high=first.high,
         findings=tuple(worst_first),
+        spans=_spans(rows, worst_first[0]) if worst_first and worst_first[0].effect is Effect.POISONS else (),
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.severity)),
         max_ulp=max((math.inf if math.isnan(row.max_ulp) else row.max_ulp for row in rows), default=0.0),
         note=next((point.note for row in rows for point in row.worst if point.note), ""),
     )
+
+
+def _spans(rows: Sequence[SweepRow], worst: EffectFinding) -> tuple[tuple[float, float], ...]:
+    """The runs of logits at which loss or gradient is NaN or infinite, at the target that is worst; what touches is one."""
+    regions = [region for row in rows if row.target == worst.target for region in row.regions if region.outcome in NOT_FINITE]
+    spans: list[tuple[float, float]] = []
+    for region in sorted(regions, key=lambda region: region.first):
+        if spans and region.first <= math.nextafter(spans[-1][1], math.inf) + TOUCHING:
+            spans[-1] = spans[-1][0], max(spans[-1][1], region.last)
+        else:
+            spans.append((region.first, region.last))
+    return tuple(spans)
 
 
 def _badness(finding: EffectFinding) -> tuple[int, float]:

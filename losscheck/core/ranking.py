@@ -40,6 +40,7 @@ class RankedRow(Row):
         backends: on which it was judged with this very result.
         targets: all that were swept.  low, high: the range.
         findings: the effect at each target, the worst first.
+        spans: where NaN and infinities came out at the worst target, from low to high; only of what poisons.
         outcomes: which occurred, the severest first.
         max_ulp: the largest |ulp| of loss and gradient; infinite when a result was NaN or infinite.
         recognised: what a callable was recognised as, in words; empty for a registered implementation.
@@ -52,6 +53,7 @@ class RankedRow(Row):
     low: float
     high: float
     findings: tuple[EffectFinding, ...] = ()
+    spans: tuple[tuple[float, float], ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     max_ulp: float = 0.0
     recognised: str = ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 
-__all__ = ["effect_sentence", "rough", "where_text"]
+__all__ = ["effect_sentence", "rough", "spans_text", "where_text"]
 
 MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
@@ -30,7 +31,7 @@ def where_text(finding: EffectFinding, low: float, high: float, dtype: str) -> s
     if first is None or last is None:
         return "" if finding.logit is None else f"logit {shortest(finding.logit)}{target}"
     if first == last:
-        return f"logit {shortest(first)}{target}"
+        return f"logit {shortest(abs(first) if first == 0 else first)}{target}"
     if first <= low and last >= high:
         return f"everywhere{target}" if (finding.share or 0.0) > 0.99 else f"logits {rough(first)} to {rough(last)}, in parts{target}"
     if last >= high:
@@ -40,10 +41,24 @@ def where_text(finding: EffectFinding, low: float, high: float, dtype: str) -> s
     return f"logits {_end(first)} to {_end(last)}{target}"
 
 
-def effect_sentence(finding: EffectFinding, low: float, high: float, dtype: str, max_ulp: float = 0.0) -> str:
+def spans_text(spans: Sequence[tuple[float, float]], low: float, high: float) -> str:
+    """'logits below -88.72 and above 16.64'"""
+    parts = []
+    for first, last in spans:
+        below, above = first <= low, last >= high
+        parts.append("everywhere" if below and above else f"below {_end(last)}" if below else f"above {_end(first)}" if above else "")
+        parts[-1] = parts[-1] or (_end(first) if first == last else f"{_end(first)} to {_end(last)}")
+    shown = parts[:2] if len(parts) <= 2 else [parts[0], f"in {len(parts) - 1} more runs"]
+    return "" if not parts else " and ".join(shown) if parts == ["everywhere"] else f"logits {' and '.join(shown)}"
+
+
+def effect_sentence(
+    finding: EffectFinding, low: float, high: float, dtype: str, max_ulp: float = 0.0, spans: Sequence[tuple[float, float]] = ()
+) -> str:
     """One line: 'gradient 0 where 1 is right, logits above 16.64, target 0'.
 
-    Of ``tails`` and ``sound``, how far off the worst is; ``max_ulp``: the largest error of a sound one.
+    Of ``tails`` and ``sound``, how far off the worst is; ``max_ulp``: the largest error of a sound one; ``spans``: where,
+    when it is in several runs.
     """
     if finding.effect is Effect.SOUND:
         return f"every result within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else "every result is right"
@@ -52,7 +67,10 @@ def effect_sentence(finding: EffectFinding, low: float, high: float, dtype: str,
     name = "gradient" if finding.quantity == "grad" else "loss"
     what = f"{name} {rough(finding.value)} where {rough(finding.exact)} is right"
     blame = ", by its own formula" if finding.truth is Truth.DEVIATION else ""
-    return ", ".join(filter(None, (what, where_text(finding, low, high, dtype)))) + blame
+    where = where_text(finding, low, high, dtype)
+    if spans and finding.target is not None:
+        where = f"{spans_text(spans, low, high)}, target {FORMATS[dtype].shortest(finding.target)}"
+    return ", ".join(filter(None, (what, where))) + blame
 
 
 def _tails(finding: EffectFinding) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from losscheck.core.dtypes import FORMATS
-from losscheck.core.effect import Effect
+from losscheck.core.effect import Effect, Truth
 from losscheck.core.ranking import Advice, RankedRow
 from losscheck.core.report import Report
 from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
@@ -40,9 +40,10 @@ def _loss(report: Report, rows: Sequence[RankedRow]) -> Iterator[Block]:
     for row in shown:
         if row.recognised:
             yield Paragraph(f"{row.implementation} is {row.recognised}{'' if row.sure else f': {row.note}' if row.note else ', nearly'}")
+    names = _short_names([row.implementation for row in shown])
     lines: list[Line] = []
     for place, row in enumerate(shown, start=1):
-        lines.append(_line(str(place), row, row.implementation))
+        lines.append(_line(str(place) if len(shown) > 1 else "", row, names[row.implementation]))
         elsewhere = (other for other in rows if _same_subject(row, other) and other.given_dtype != main)
         lines += [_line("", other, f"  in {other.given_dtype}") for other in elsewhere if report.verbose or _worse(other, row)]
     yield Table(COLUMNS, tuple(lines), headed=False)
@@ -53,6 +54,12 @@ def _loss(report: Report, rows: Sequence[RankedRow]) -> Iterator[Block]:
         yield Listing(tuple(_every_target(rows)), title="At every target")
     if advised := _advised(shown):
         yield Paragraph(advised)
+
+
+def _short_names(names: Sequence[str]) -> dict[str, str]:
+    """A callable by its own name, where no other has it: its file stands above the ranking."""
+    short = {name: name.rpartition(":")[2] for name in names}
+    return {name: own if list(short.values()).count(own) == 1 else name for name, own in short.items()}
 
 
 def _line(place: str, row: RankedRow, name: str) -> Line:
@@ -71,7 +78,8 @@ def _words(row: RankedRow) -> str:
     sentences: dict[Effect, str] = {}
     for finding in row.findings:
         if finding.effect.harmful or finding is row.effect:
-            sentences.setdefault(finding.effect, effect_sentence(finding, row.low, row.high, row.given_dtype, row.max_ulp))
+            spans = row.spans if finding is row.effect else ()
+            sentences.setdefault(finding.effect, effect_sentence(finding, row.low, row.high, row.given_dtype, row.max_ulp, spans))
     first, *others = sentences.items()
     return "; ".join([first[1], *(f"{effect.value}: {words}" for effect, words in others[:1])])
 
@@ -98,7 +106,9 @@ def _advice(row: RankedRow, advice: Advice) -> Iterator[Block]:
         yield Listing((Sentence(f"{advice.why}{place}", severity),), title=f"why {row.implementation}")
     if advice.write:
         ulp = f", judged: {_ulp(advice.after)} instead of {_ulp(advice.before)}" if advice.after and advice.before else ""
+        deviates = row.effect is not None and row.effect.truth is Truth.DEVIATION and row.note
         meaning = "; it changes the meaning: a guard is left out" if advice.changes_meaning else ""
+        meaning = "; what deviates from the definition stays" if deviates and not advice.changes_meaning else meaning
         yield Listing(tuple(Sentence(line) for line in advice.write), title=f"write{ulp}{meaning}")
 
 

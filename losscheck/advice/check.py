@@ -11,12 +11,14 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.loading import is_spec
 from losscheck.callables.recognise import Confidence, Recognition, recognise
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
+from losscheck.core.dtypes import FORMATS
 from losscheck.core.errors import UserError
 from losscheck.core.ranking import RankedRow
 from losscheck.core.registry import loss_named
-from losscheck.core.request import Range
+from losscheck.core.request import Listed, Range
 from losscheck.core.results import SweepRow
 from losscheck.measure.ask import Asked, ask
+from losscheck.measure.compare import compare
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding
@@ -75,7 +77,9 @@ def check(
         else:
             request = replace(request, request=replace(request.request, dtypes=dtypes))
         asked.append((request, recognition))
-    rows = [_told(row, recognition) for request, recognition in asked for row in ranked(_swept(request, progress))]
+    rows = [
+        _told(_nearest_to_zero(row, request), recognition) for request, recognition in asked for row in ranked(_swept(request, progress))
+    ]
     if what:
         rows = _advised(rows, [request for request, _ in asked])
     definitions: dict[str, str] = {}
@@ -127,6 +131,30 @@ def _swept(asked: Asked, progress: Callable[[int], Any] | None) -> list[SweepRow
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings, progress=progress or (lambda points: None))
     return rows_of(tasks, findings)
+
+
+def _nearest_to_zero(row: RankedRow, asked: Asked) -> RankedRow:
+    """A row that poisons, shown where it begins to: at the logit nearest to 0 that gives no number, and not at the far end."""
+    worst = row.effect
+    if not row.spans or worst is None or worst.target is None:
+        return row
+    logit = min((end for span in row.spans for end in span), key=abs)
+    dtype = FORMATS[row.given_dtype]
+    point = Listed((dtype.shortest(logit),), (dtype.shortest(worst.target),))
+    request = replace(
+        asked.request,
+        points=point,
+        losses=(row.loss,),
+        impl=(row.implementation,),
+        backends=(row.backend,),
+        dtypes=(row.given_dtype,),
+        quantities=("loss", "grad"),
+    )
+    effects = [found.effect for found in compare(request) if found.effect is not None]
+    if not effects or effects[0].effect is not worst.effect:
+        return row
+    there = replace(worst, quantity=effects[0].quantity, value=effects[0].value, exact=effects[0].exact, logit=logit)
+    return replace(row, effect=there, findings=(there, *row.findings[1:]))
 
 
 def _told(row: RankedRow, recognition: Recognition | None) -> RankedRow:

@@ -86,4 +86,4 @@ def _tails(finding: EffectFinding) -> str:
 
 def _end(logit: float) -> str:
     """The end of a region to four digits: exact ends are with -v and in JSON."""
-    return f"{logit:.4g}"
+    return "0" if logit == 0 else f"{logit:.4g}"

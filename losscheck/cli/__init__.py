@@ -20,6 +20,7 @@ __all__ = ["main"]
 _COMMANDS = {
     "compare": "Every implementation at the given logits, beside the exact value.",
     "sweep": "A range of logits, sampled or every float: where each implementation breaks.",
+    "trace": "Which sub-expression of a PyTorch loss did it, and the line to write instead.",
     "merge": "The report of a sweep whose shards ran apart.",
     "gate": "YAML cases against budgets and baselines: exit 0 holds, 1 broken, 2 could not judge.",
     "explain": "What a word of the outputs means, an example that runs, what to write instead.",

@@ -15,7 +15,7 @@ from losscheck.core.report import Inventory, Report
 
 __all__ = ["FORMATS", "GATE_FORMATS", "SERVES", "SUFFIXES", "Style", "formats_for", "render", "why_not"]
 
-_EVERYTHING = ("compare", "tensors", "sweep", "gate", "list", "doctor")
+_EVERYTHING = ("compare", "tensors", "sweep", "gate", "trace", "list", "doctor")
 _ROWS = ("compare", "tensors", "sweep", "gate")
 
 # Which format shows what: `tensors` is compare of a dumped batch, and merge shows a sweep.

@@ -11,15 +11,11 @@ from typing import Any
 from losscheck.oracle.extended import UNKNOWN, UndecidedError
 from losscheck.tracing.ops import ExactOp, Layout
 
-__all__ = ["Call", "Plan", "Unplanned", "bind", "plan_of"]
+__all__ = ["Call", "Plan", "bind", "plan_of"]
 
 # (elements made, elements taken)
 Call = tuple[Sequence[int], Sequence[int]]
 MEAN = 1  # PyTorch's code for reduction="mean"; 0 is "none", 2 is "sum"
-
-
-class Unplanned(Exception):  # noqa: N818
-    """This call of an op is none that its exact definition covers."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +60,7 @@ def plan_of(op: ExactOp, arguments: dict[str, Any], ids: dict[str, Any], made: A
         made: the elements of the result, in its shape.
         constant: makes a Python number an element.
 
-    Raises:
-        Unplanned: when the definition does not cover this call.
+    A call that the definition does not cover raises whatever that leads to; the recorder takes its values as computed.
     """
     if op.layout is Layout.POINTWISE:
         return _pointwise(op, arguments, ids, made, constant)
@@ -156,7 +151,7 @@ def _whole(op: ExactOp, arguments: dict[str, Any], ids: dict[str, Any], made: An
     for name in op.parameters:
         value: Any = arguments.get(name)
         key = "x" if name == "self" else name
-        if name in ids and (value.is_floating_point() or value.is_complex()):
+        if name in ids and value.is_floating_point():
             shapes[key] = tuple(ids[name].shape)
             taken += ids[name].reshape(-1).tolist()
         elif name in ids:

@@ -47,7 +47,7 @@ def trace(
 
     form = format_named(dtype_name(dtype) if dtype is not None else _dtype_of(logit))
     call_spec = call_spec_of(calling)
-    values = {name: FLOAT64.parse(value, f"parameter {name}") for name, value in (params or {}).items()}
+    values = {name: FLOAT64.parse(str(value), f"parameter {name}") for name, value in (params or {}).items()}
     (spec,) = specs_of(what)
     of = traceable(spec, form, loss=loss, params=values, call_spec=call_spec)
     logits, targets = _points(logit, target, form)

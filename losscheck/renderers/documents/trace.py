@@ -58,6 +58,7 @@ def _point(facts: Facts) -> str:
 
 def _answer(facts: Facts) -> Iterator[str]:
     """Three lines that stand alone."""
+    kinds = [note["kind"] for note in facts["notes"]]
     raised = next((note for note in facts["notes"] if note["kind"] in ("raised", "backward_raised")), None)
     if facts["causes"]:
         yield f"cause: {_word(facts['causes'][0])}"
@@ -68,6 +69,9 @@ def _answer(facts: Facts) -> Iterator[str]:
     elif facts["deviations"]:
         yield f"cause: {_word(facts['deviations'][0])}, as it is written; nothing is lost by rounding"
         yield f"place: {_where(facts['deviations'][0]['place'])}"
+    elif "no_gradient" in kinds:
+        yield "cause: no gradient reaches the logits"
+        yield f"place: {_where(facts['ops'][-1]['place'] if facts['ops'] else None)}"
     else:
         yield "cause: none, nothing fails here"
         yield "place: -"
@@ -100,6 +104,8 @@ def _cure(facts: Facts) -> str:
         return f"{_figures(cure)}{_to_write(cure)}"
     if meaning:
         return f"by leaving a guard out: {_figures(meaning)}{_to_write(meaning)}"
+    if not facts["quantities"]:
+        return "none, as nothing came out that could be judged"
     failing = any(quantity["outcome"] != "ok" for quantity in facts["quantities"])
     return "none was found that measures better" if failing else "none is needed"
 

@@ -62,7 +62,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What there is and what works here: the facts of `losscheck list` and `losscheck doctor`."""
+    """What there is and what works here: the facts of `losscheck list`, `losscheck doctor` and `losscheck trace`."""
 
     command: str
     facts: Mapping[str, Any]

@@ -15,7 +15,7 @@ from losscheck.core.report import Inventory, Report
 
 __all__ = ["FORMATS", "GATE_FORMATS", "SERVES", "SUFFIXES", "Style", "formats_for", "render", "why_not"]
 
-_EVERYTHING = ("check", "compare", "tensors", "sweep", "gate", "list", "doctor")
+_EVERYTHING = ("check", "compare", "tensors", "sweep", "gate", "trace", "list", "doctor")
 _ROWS = ("check", "compare", "tensors", "sweep", "gate")
 
 # Which format shows what: `tensors` is compare of a dumped batch, and merge shows a sweep.

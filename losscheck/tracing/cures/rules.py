@@ -17,6 +17,7 @@ __all__ = ["BASE", "EXTRA", "HARD", "MEANING", "RULES", "Rule"]
 
 Rule = Callable[[Term], "Term | None"]
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+GUARD = 0.05  # a bound further inside [0, 1] is no guard against its ends
 
 
 def name_sigmoid(q: Term) -> Term | None:
@@ -274,8 +275,15 @@ def negated_where(q: Term) -> Term | None:
 
 
 def without_clamp(q: Term) -> Term | None:
-    """clamp(y, ...) -> y: another meaning"""
-    return q.args[0] if q.op in ("clamp", "clamp_min", "clamp_max") else None
+    """clamp(p, 1e-4, 1 - 1e-4) -> p: another meaning. Of max(x, 0) the bound is the meaning, and it stays."""
+    if q.op not in ("clamp", "clamp_min", "clamp_max") or not all(_is_guard(bound) for bound in q.args[1:]):
+        return None
+    return q.args[0]
+
+
+def _is_guard(bound: Term) -> bool:
+    """A number just inside the ends of [0, 1], which keeps a probability from them."""
+    return bound.op == "constant" and (0 < bound.value <= GUARD or 1 - GUARD <= bound.value < 1)
 
 
 def without_eps(q: Term) -> Term | None:

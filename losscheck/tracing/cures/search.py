@@ -17,6 +17,8 @@ __all__ = ["Cure", "Step", "apply", "find_cure", "without_guards"]
 
 ROUNDS = 4
 WORTHWHILE = 0.25
+# What changes the meaning has to be right at least: a few digits of a float32 at its worst point.
+GOOD = 256.0
 # A longer term has to earn its length: a bit lost at one point of the grid is worth a hundred ops.
 LENGTH = 0.01
 PROOF_LOGITS = (-97.0, -60.5, -17.25, -9.0, -2.5, -1e-3, 0.0, 0.5, 3.75, 11.0, 24.5, 88.0)
@@ -153,7 +155,7 @@ def without_guards(root: Term, dtype: str, targets: Sequence[float], *, soft: bo
     grid = Grid.of(dtype, targets, grid_logits())
     truth = truth_on(grid, bare)
     before, measured = measure(grid, root, truth), measure(grid, after, truth)
-    if before is None or measured is None or measured.score >= before.score:
+    if before is None or measured is None or measured.score > WORTHWHILE * before.score or not max(measured.worst()) <= GOOD:
         return None
     steps: tuple[Step, ...] = (rules.MEANING, *(cured.steps if cured else ()))
     return Cure(root, after, steps, before, measured, hard=bool(cured and cured.hard), meaning=True)

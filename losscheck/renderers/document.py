@@ -12,6 +12,7 @@ from typing import Any
 
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
+from losscheck.core.results import Row
 from losscheck.renderers.severity import Severity
 
 __all__ = [
@@ -83,10 +84,11 @@ class Strip:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table."""
+    """A row of a table. ``rows``: what it tells of, for formats that can choose."""
 
     cells: tuple[Cell | Strip, ...]
     severity: Severity = Severity.FINE
+    rows: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A finding."""
+    """A finding. ``rows``: what it tells of, for formats that can choose."""
 
     text: str
     severity: Severity = Severity.FINE
+    rows: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Picture:
-    """The picture of a sweep, for formats that can show one."""
+    """The curves of a sweep, for formats that can show them."""
 
     report: Report
 

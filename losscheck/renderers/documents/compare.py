@@ -64,7 +64,7 @@ def _block(rows: list[PointRow]) -> list[Block]:
         cells = [name, value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp)]
         cells += [deviation_text(row.deviation)] if deviates else []
         outcome = Cell(row.outcome.value, severity_of(row.outcome), signed=True)
-        lines.append(Line((*(Cell(text, severity) for text in cells), outcome), severity))
+        lines.append(Line((*(Cell(text, severity) for text in cells), outcome), severity, (row,)))
     heading = Heading(quantity_name(rows[0]), f"at {point_text(rows[0], hexadecimal=True)}", level=2)
     return [heading, Table((*columns, Column("outcome", Kind.WORD)), tuple(lines))]
 
@@ -98,9 +98,9 @@ def findings(report: Report) -> list[Sentence]:
     deviating = _first_of_each(row for row in report.rows if row.deviation)
     deviating.sort(key=lambda row: -abs(row.deviation or 0.0))
     missing = _first_of_each(row for row in report.rows if row.outcome in (Outcome.UNAVAILABLE, Outcome.UNDECIDED))
-    sentences = _limited([Sentence(_failure(row), severity_of(row.outcome)) for row in _first_of_each(failed)], "kinds of failure")
-    sentences += _limited([Sentence(_deviation(row), Severity.SLIGHT) for row in deviating], "deviating implementations")
-    sentences += _limited([Sentence(_missing(row), Severity.UNKNOWN) for row in missing], "that could not be judged")
+    sentences = _limited([Sentence(_failure(row), severity_of(row.outcome), (row,)) for row in _first_of_each(failed)], "kinds of failure")
+    sentences += _limited([Sentence(_deviation(row), Severity.SLIGHT, (row,)) for row in deviating], "deviating implementations")
+    sentences += _limited([Sentence(_missing(row), Severity.UNKNOWN, (row,)) for row in missing], "that could not be judged")
     if not failed:
         judged = sum(row.outcome is Outcome.OK for row in report.rows)
         sentences.insert(0, Sentence(f"All {judged} judged results are within {report.max_ulp:g} ulp of their own formula."))

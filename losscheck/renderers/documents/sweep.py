@@ -24,7 +24,6 @@ from losscheck.renderers.document import (
     Paragraph,
     Picture,
     Sentence,
-    Strip,
     Table,
 )
 from losscheck.renderers.figures import end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
@@ -65,7 +64,7 @@ def _tables(report: Report) -> list[tuple[tuple[str, str, str, str], list[SweepR
 
 def _table(rows: list[SweepRow], name: Names) -> Table:
     """Every row: each backend and target."""
-    return Table(_columns(rows), tuple(_line(row, name(row), strip_of(row)) for row in rows))
+    return Table(_columns(rows), tuple(_line([row], name(row)) for row in rows))
 
 
 def _summary(rows: list[SweepRow], name: Names) -> Table:
@@ -74,8 +73,7 @@ def _summary(rows: list[SweepRow], name: Names) -> Table:
     for backends in _by_implementation(rows):
         alike = len({tuple(map(_found, group)) for group in backends}) == 1
         for group in backends[:1] if alike else backends:
-            worst = min(group, key=_badness)
-            lines.append(_line(worst, name(worst, backend=not alike), strip_of(*group)))
+            lines.append(_line(group, name(group[0], backend=not alike)))
     return Table(_columns(rows), tuple(lines))
 
 
@@ -110,7 +108,9 @@ def _columns(rows: list[SweepRow]) -> tuple[Column, ...]:
     )
 
 
-def _line(row: SweepRow, name: str, strip: Strip) -> Line:
+def _line(rows: list[SweepRow], name: str) -> Line:
+    """The figures of the worst row, the strip of them all."""
+    row, strip = min(rows, key=_badness), strip_of(*rows)
     severity = severity_of(row.outcome)
     share = row.failures / row.points if row.points else 0.0
     cells = (
@@ -121,7 +121,7 @@ def _line(row: SweepRow, name: str, strip: Strip) -> Line:
         Cell(row.outcome.value, severity, signed=True),
         Cell(row.reason, severity) if row.reason else strip,
     )
-    return Line(cells, severity)
+    return Line(cells, severity, tuple(rows))
 
 
 def _target(row: SweepRow) -> str:
@@ -150,7 +150,7 @@ def _worst(report: Report, name: Names) -> Appendix:
             severity = severity_of(point.outcome)
             texts = [row.loss, name(row), row.dtype, quantity_name(row), _target(row), end_text(point.logits[0], row.given_dtype)]
             texts += [value_text(point), exact_text(point.exact, point.dtype), ulp_text(point.ulp)]
-            lines.append(Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity))
+            lines.append(Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity, (row,)))
     return Appendix("Worst cases", Table(tuple(columns), tuple(lines)))
 
 
@@ -161,7 +161,7 @@ def _regions(report: Report) -> Listing:
     """Regions of one trend are told as one; with -v each is told."""
     told = [(row, trend) for row in report.sweeps for trend in (_each(row) if report.verbose else trends(row.regions))]
     worst = nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
-    items = tuple(Sentence(_region(row, trend), severity_of(trend.outcome)) for row, trend in worst)
+    items = tuple(Sentence(_region(row, trend), severity_of(trend.outcome), (row,)) for row, trend in worst)
     title = "Failures, severest and largest first" if told else "No failure was found."
     return Listing(items, title, None if report.verbose else _MOST_REGIONS, len(told), "regions: --format json lists them all.")
 

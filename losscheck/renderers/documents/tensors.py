@@ -93,9 +93,9 @@ def _outcomes(rows: list[TensorRow], name: Names) -> Table:
         severity = severity_of(row.outcome)
         texts = (name(row), quantity_name(row), str(row.failures) if row.counts else "-", ulp_size(row.max_ulp) if row.counts else "-")
         cells = (*(Cell(text, severity) for text in texts), Cell(row.outcome.value, severity, signed=True), Cell(_also(row), severity))
-        lines.append(Line(cells, severity))
+        lines.append(Line(cells, severity, (row,)))
     if not any(_also(row) for row in rows):
-        columns, lines = columns[:-1], [Line(line.cells[:-1], line.severity) for line in lines]
+        columns, lines = columns[:-1], [Line(line.cells[:-1], line.severity, line.rows) for line in lines]
     return Table(tuple(columns), tuple(lines))
 
 
@@ -112,7 +112,7 @@ def _failing(report: Report, name: Names) -> list[Sentence]:
     """Failing elements by severity: of each row and outcome the first, and the worst where that is another."""
     pairs = [(row, first) for row in report.tensors for first in row.first]
     pairs.sort(key=lambda pair: pair[1].point.outcome.severity)
-    return [Sentence(_element(row, first, name), severity_of(first.point.outcome)) for row, first in pairs]
+    return [Sentence(_element(row, first, name), severity_of(first.point.outcome), (row,)) for row, first in pairs]
 
 
 def _element(row: TensorRow, first: Element, name: Names) -> str:

@@ -1,0 +1,115 @@
+"""How the implementations of a report stand: one standing each, worst effect first. The verdict of a page and of a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from losscheck.core.effect import Effect
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.core.results import CountedRow, PointRow, Row, SweepRow
+from losscheck.renderers.effects import effect_word, finding_text, worst_finding
+from losscheck.renderers.figures import params_text
+from losscheck.renderers.names import Names
+from losscheck.renderers.severity import Severity, severity_of
+
+__all__ = ["Standing", "answer", "standings"]
+
+_NAMED = 4  # in one sentence
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One implementation, on the backends that stand alike.
+
+    Attributes:
+        heading: loss, dtype and parameters, which it shares with those it is compared with.
+        effect: the worst of its rows; None where none was judged.
+        outcome: the severest of its rows.
+        words: what shows it.
+    """
+
+    heading: str
+    name: str
+    effect: Effect | None
+    outcome: Outcome
+    words: str
+    rows: tuple[Row, ...]
+
+    @property
+    def severity(self) -> Severity:
+        return severity_of(self.effect or self.outcome)
+
+    @property
+    def word(self) -> str:
+        """The effect, or the outcome where effects were not judged."""
+        return effect_word(self.effect) if self.effect else self.outcome.value
+
+
+def standings(report: Report) -> list[Standing]:
+    """By heading in the order of first appearance, and within one the worst effect first, then what covers most logits."""
+    rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors)
+    name = Names(rows)
+    subjects: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        layout = row.layout if isinstance(row, SweepRow) else ""
+        subjects.setdefault((heading_of(row), row.implementation, row.device, layout, row.mode, row.backend), []).append(row)
+    alike: dict[tuple[object, ...], list[Row]] = {}
+    for (*key, _), group in subjects.items():
+        worst = worst_finding([row.effect for row in group if row.effect])
+        # What is harmless alike is alike, though the digits of its error differ.
+        words = _words(group) if worst is None or worst.effect.harmful else ""
+        alike.setdefault((*key, worst and worst.effect, words), []).extend(group)
+    several = {key[:5] for key in alike if sum(other[:5] == key[:5] for other in alike) > 1}
+    found = [_standing(key[:5] in several, group, name) for key, group in alike.items()]
+    order = list(dict.fromkeys(standing.heading for standing in found))
+    return sorted(found, key=lambda standing: (order.index(standing.heading), *_badness(standing)))
+
+
+def answer(found: Sequence[Standing]) -> str:
+    """One sentence: the best of them, and how many harm training; empty where no effect was judged."""
+    judged = [standing for standing in found if standing.effect]
+    if not judged:
+        return ""
+    best = min((standing.effect for standing in judged if standing.effect), key=lambda effect: -effect.severity)
+    names = list(dict.fromkeys(standing.name for standing in judged if standing.effect is best))
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    harm = sum(standing.effect is not None and standing.effect.harmful for standing in judged)
+    return f"Best here: {shown} ({best.value}). {harm or 'None'} of {len(judged)} {'harms' if harm == 1 else 'harm'} training."
+
+
+def heading_of(row: Row) -> str:
+    """'bce, float32, pos_weight=1'"""
+    dtype = f"{row.dtype} from {row.logit_dtype} logits" if row.logit_dtype else row.dtype
+    params = params_text(row.params, row.given_dtype).replace("  ", ", ")
+    return ", ".join(part for part in (row.loss, dtype, params) if part)
+
+
+def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standing:
+    worst = worst_finding([row.effect for row in group if row.effect])
+    outcome = min((_outcome(row) for row in group), key=lambda outcome: outcome.severity)
+    backends = list(dict.fromkeys(row.backend for row in group))
+    shown = name(group[0], backend=tell_backends and len(backends) == 1)
+    if tell_backends and len(backends) > 1:
+        shown += f" ({', '.join(backends)})"
+    return Standing(heading_of(group[0]), shown, worst and worst.effect, outcome, _words(group), tuple(group))
+
+
+def _outcome(row: Row) -> Outcome:
+    assert isinstance(row, PointRow | CountedRow)
+    return row.outcome
+
+
+def _words(group: Sequence[Row]) -> str:
+    ranges = [(row.low, row.high) for row in group if isinstance(row, SweepRow)]
+    low, high = ranges[0] if ranges else (math.nan, math.nan)
+    reason = next((row.reason for row in group if row.reason), "")
+    return finding_text([row.effect for row in group if row.effect], low, high) or reason
+
+
+def _badness(standing: Standing) -> tuple[int, float, int]:
+    worst = worst_finding([row.effect for row in standing.rows if row.effect])
+    effect = worst.effect.severity if worst else len(Effect)
+    return effect, -(worst.share or 0.0) if worst else 0.0, standing.outcome.severity

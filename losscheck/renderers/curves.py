@@ -6,6 +6,7 @@ read, and as lines below the picture that a style sheet shows while the mark is 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ def _path(frame: _Frame, piece: Sequence[tuple[float, float]]) -> str:
     corners = [place for n, place in enumerate(places) if not _straight(places, n)]
     if len(corners) == 1:
         corners.append((corners[0][0] + 2, corners[0][1]))
-    steps = [f"{b[0] - a[0]}{b[1] - a[1]:+d}" for a, b in zip(corners, corners[1:], strict=False)]
+    steps = [f"{b[0] - a[0]}{b[1] - a[1]:+d}" for a, b in itertools.pairwise(corners)]
     return f"M{corners[0][0]} {corners[0][1]}l{' '.join(steps)}"
 
 

@@ -110,12 +110,13 @@ def _standing(number: int, standing: Standing, filters: Filters) -> str:
 def _legend(found: list[Standing]) -> str:
     """What the words mean: the effects that occur."""
     present = {standing.effect for standing in found}
-    words = "".join(
-        f'<dt class="word {severity_of(effect).name.lower()}">{severity_of(effect).sign()} {effect.value}</dt><dd>{escape(effect.words)}</dd>'
-        for effect in Effect
-        if effect in present
-    )
+    words = "".join(map(_explained, (effect for effect in Effect if effect in present)))
     return f"<details><summary>What the words mean</summary><dl>{words}</dl></details>" if words else ""
+
+
+def _explained(effect: Effect) -> str:
+    severity = severity_of(effect)
+    return f'<dt class="word {severity.name.lower()}">{severity.sign()} {effect.value}</dt><dd>{escape(effect.words)}</dd>'
 
 
 def _curves(report: Report, found: list[Standing], filters: Filters) -> Iterator[str]:

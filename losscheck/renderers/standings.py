@@ -94,7 +94,7 @@ def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standin
     shown = name(group[0], backend=tell_backends and len(backends) == 1)
     if tell_backends and len(backends) > 1:
         shown += f" ({', '.join(backends)})"
-    return Standing(heading_of(group[0]), shown, worst and worst.effect, outcome, _words(group), tuple(group))
+    return Standing(heading_of(group[0]), shown, worst.effect if worst else None, outcome, _words(group), tuple(group))
 
 
 def _outcome(row: Row) -> Outcome:

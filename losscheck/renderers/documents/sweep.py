@@ -72,8 +72,7 @@ def _summary(rows: list[SweepRow], name: Names) -> Table:
     lines = []
     for backends in _by_implementation(rows):
         alike = len({tuple(map(_found, group)) for group in backends}) == 1
-        for group in backends[:1] if alike else backends:
-            lines.append(_line(group, name(group[0], backend=not alike)))
+        lines += [_line(group, name(group[0], backend=not alike)) for group in (backends[:1] if alike else backends)]
     return Table(_columns(rows), tuple(lines))
 
 

@@ -39,11 +39,10 @@ SHOWN += [(job, "table", screen) for job in REPORTS for screen in STYLES]
 
 
 @pytest.mark.parametrize(("job", "format_name", "screen"), SHOWN, ids=lambda part: part)
-def test_what_is_printed_is_what_was_looked_at(job, format_name, screen, monkeypatch):
+def test_what_is_printed_is_what_was_looked_at(job, format_name, screen):
     """To the character, escapes included."""
-    monkeypatch.setattr("losscheck.renderers.plot.svg", lambda report: "<svg></svg>")  # matplotlib's own business
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     text = render(format_name, REPORTS[job](), STYLES.get(screen, Style()))
+    text = re.sub("<style>.*?</style>", "<style></style>", text, flags=re.DOTALL)  # what it does is tested in a browser
     path = SNAPSHOTS / f"{job}{f'-{screen}' if screen else ''}.{format_name}"
     if os.environ.get(UPDATE):
         path.parent.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ def cards(found: Sequence[Standing], filters: Filters, limit: float) -> Iterator
     """HTML, a section a piece, in the order of the standings; nothing for those that have no curve."""
     heading = ""
     for number, standing in enumerate(found):
-        rows = [row for row in standing.rows if isinstance(row, SweepRow) and row.profile]
+        rows = standing.drawable
         if not rows:
             continue
         if standing.heading != heading:

@@ -101,10 +101,8 @@ def _verdict(found: list[Standing]) -> Iterator[str]:
 
 def _standing(number: int, standing: Standing, filters: Filters) -> str:
     name = escape(standing.name)
-    return (
-        f'<li class="{filters.css(standing.rows)}">{signed(standing)}<a href="#card-{number}">{name}</a>'
-        f"<span>{escape(standing.words)}</span></li>"
-    )
+    told = f'<a href="#card-{number}">{name}</a>' if standing.drawable else f"<strong>{name}</strong>"
+    return f'<li class="{filters.css(standing.rows)}">{signed(standing)}{told}<span>{escape(standing.words)}</span></li>'
 
 
 def _legend(found: list[Standing]) -> str:

@@ -71,7 +71,7 @@ def panels(report: Report) -> list[list[tuple[str, SweepRow]]]:
     """
     groups: dict[tuple[object, ...], dict[str, list[SweepRow]]] = {}
     for standing in standings(report):
-        for row in (row for row in standing.rows if isinstance(row, SweepRow) and row.profile):
+        for row in standing.drawable:
             group = groups.setdefault((standing.heading, row.quantity, row.low, row.high), {})
             group.setdefault(standing.name, []).append(row)
     return [panel for group in groups.values() for panel in _split(group)]

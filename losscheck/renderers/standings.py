@@ -43,6 +43,11 @@ class Standing:
         return severity_of(self.effect or self.outcome)
 
     @property
+    def drawable(self) -> list[SweepRow]:
+        """Its rows that have a curve."""
+        return [row for row in self.rows if isinstance(row, SweepRow) and row.profile]
+
+    @property
     def word(self) -> str:
         """The effect, or the outcome where effects were not judged."""
         return effect_word(self.effect) if self.effect else self.outcome.value

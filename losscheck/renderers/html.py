@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from losscheck.core.effect import Effect
+from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Inventory, Report
 from losscheck.renderers import Style
 from losscheck.renderers.blocks import block_html, sentence_html
@@ -90,7 +91,8 @@ def _verdict(found: list[Standing]) -> Iterator[str]:
     if text := answer(found):
         yield f'<p class="answer">{escape(text)}</p>'
     filters = Filters(found)
-    headings = list(dict.fromkeys(standing.heading for standing in found))
+    told = [standing for standing in found if not any(isinstance(row, RankedRow) for row in standing.rows)]  # check ranks by itself
+    headings = list(dict.fromkeys(standing.heading for standing in told))
     for heading in headings:
         if len(headings) > 1:
             yield f"<h2>{escape(heading)}</h2>"

@@ -9,7 +9,6 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.renderers.curves import Curve, Mark
-from losscheck.renderers.effects import effect_word
 from losscheck.renderers.figures import end_text, exact_text, point_text, ulp_text, value_text
 from losscheck.renderers.trends import Trend, trends
 
@@ -75,7 +74,7 @@ def _others(row: SweepRow, phase: float) -> Iterator[Mark]:
 
 def _mark(row: SweepRow, logit: float, ulp: float, outcome: Outcome, place: str, error: str, stop: bool = False) -> Mark:
     told = error if outcome.value in error else f"{error}, {outcome.value}"
-    effect = f"; effect of target {_target(row)}: {effect_word(row.effect.effect)}" if row.effect else ""
+    effect = f"; effect of target {_target(row)}: {row.effect.effect.value}" if row.effect else ""
     return Mark(logit, ulp, outcome.failed, (place, told + effect), stop)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from losscheck.core.effect import Effect
+from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.outcome import Outcome
+from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Report
 from losscheck.core.results import CountedRow, PointRow, Row, SweepRow
-from losscheck.renderers.effects import effect_word, finding_text, worst_finding
+from losscheck.renderers.effects import effect_sentence
 from losscheck.renderers.figures import params_text
 from losscheck.renderers.names import Names
 from losscheck.renderers.severity import Severity, severity_of
@@ -50,12 +51,12 @@ class Standing:
     @property
     def word(self) -> str:
         """The effect, or the outcome where effects were not judged."""
-        return effect_word(self.effect) if self.effect else self.outcome.value
+        return self.effect.value if self.effect else self.outcome.value
 
 
 def standings(report: Report) -> list[Standing]:
     """By heading in the order of first appearance, and within one the worst effect first, then what covers most logits."""
-    rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors)
+    rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors, *report.ranking)
     name = Names(rows)
     subjects: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -63,7 +64,7 @@ def standings(report: Report) -> list[Standing]:
         subjects.setdefault((heading_of(row), row.implementation, row.device, layout, row.mode, row.backend), []).append(row)
     alike: dict[tuple[object, ...], list[Row]] = {}
     for (*key, _), group in subjects.items():
-        worst = worst_finding([row.effect for row in group if row.effect])
+        worst = _worst(group)
         # What is harmless alike is alike, though the digits of its error differ.
         words = _words(group) if worst is None or worst.effect.harmful else ""
         alike.setdefault((*key, worst and worst.effect, words), []).extend(group)
@@ -93,7 +94,7 @@ def heading_of(row: Row) -> str:
 
 
 def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standing:
-    worst = worst_finding([row.effect for row in group if row.effect])
+    worst = _worst(group)
     outcome = min((_outcome(row) for row in group), key=lambda outcome: outcome.severity)
     backends = list(dict.fromkeys(row.backend for row in group))
     shown = name(group[0], backend=tell_backends and len(backends) == 1)
@@ -103,18 +104,37 @@ def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standin
 
 
 def _outcome(row: Row) -> Outcome:
-    assert isinstance(row, PointRow | CountedRow)
+    assert isinstance(row, PointRow | CountedRow | RankedRow)
     return row.outcome
 
 
+def _worst(rows: Sequence[Row]) -> EffectFinding | None:
+    """The severest effect; of several findings that have it the one that covers most logits, with the largest errors of all."""
+    findings = [row.effect for row in rows if row.effect]
+    worst = min(findings, key=lambda finding: (finding.effect.severity, -(finding.share or 0.0)), default=None)
+    if worst is None:
+        return None
+    loss = [finding.loss_error for finding in findings if finding.loss_error is not None]
+    grad = [finding.grad_error for finding in findings if finding.grad_error is not None]
+    return replace(worst, loss_error=max(loss, default=None), grad_error=max(grad, default=None))
+
+
 def _words(group: Sequence[Row]) -> str:
-    ranges = [(row.low, row.high) for row in group if isinstance(row, SweepRow)]
+    worst = _worst(group)
+    if worst is None:
+        return next((row.reason for row in group if row.reason), "")
+    ranges = [(row.low, row.high) for row in group if isinstance(row, SweepRow | RankedRow)]
     low, high = ranges[0] if ranges else (math.nan, math.nan)
-    reason = next((row.reason for row in group if row.reason), "")
-    return finding_text([row.effect for row in group if row.effect], low, high) or reason
+    return effect_sentence(worst, low, high, group[0].given_dtype, max(map(_max_ulp, group)))
+
+
+def _max_ulp(row: Row) -> float:
+    if isinstance(row, PointRow):
+        return abs(row.ulp or 0.0)
+    return row.max_ulp if isinstance(row, CountedRow | RankedRow) else 0.0
 
 
 def _badness(standing: Standing) -> tuple[int, float, int]:
-    worst = worst_finding([row.effect for row in standing.rows if row.effect])
+    worst = _worst(standing.rows)
     effect = worst.effect.severity if worst else len(Effect)
     return effect, -(worst.share or 0.0) if worst else 0.0, standing.outcome.severity

@@ -40,7 +40,7 @@ def fragment(report: Report) -> str:
     """The verdict and the curves alone, for the output of a notebook: an element with its own style."""
     found = standings(report)
     filters = Filters(found)
-    pieces = [f"<style>{_style(filters)}</style>", *_verdict(found), filters.html(), *cards(found, filters, report.max_ulp)]
+    pieces = [f"<style>{_style(filters)}</style>", *_verdict(found, filters), filters.html(), *cards(found, filters, report.max_ulp)]
     if not found:
         pieces += [block_html(block, filters) for block in document_of(report).blocks]
     return f'<div class="{ROOT}">{"".join(pieces)}</div>'
@@ -69,28 +69,29 @@ def _header(document: Document, report: Report | Inventory, found: list[Standing
 
 
 def _main(document: Document, report: Report | Inventory, found: list[Standing], filters: Filters) -> Iterator[str]:
+    ranked = isinstance(report, Report) and bool(report.ranking)
+    choices = [_legend(found), filters.html()]
     yield "<main>"
     if document.conclusion:
         yield f'<p class="answer">{sentence_html(document.conclusion)}</p>'
-    yield from _verdict(found)
-    yield _legend(found)
-    yield filters.html()
+    yield from _verdict(found, filters)
+    yield from () if ranked else choices
     for block in document.blocks:
         if isinstance(block, Picture):
             yield from _curves(block.report, found, filters)
         else:
             yield block_html(block, filters)
+    yield from choices if ranked else ()  # its blocks are the verdict, which nothing may push off the first screen
     yield "</main>"
 
 
-def _verdict(found: list[Standing]) -> Iterator[str]:
+def _verdict(found: list[Standing], filters: Filters) -> Iterator[str]:
     """The answer in a sentence, then a line for each implementation, worst first."""
     if not found:
         return
     yield '<section aria-label="Verdict">'
     if text := answer(found):
         yield f'<p class="answer">{escape(text)}</p>'
-    filters = Filters(found)
     told = [standing for standing in found if not any(isinstance(row, RankedRow) for row in standing.rows)]  # check ranks by itself
     headings = list(dict.fromkeys(standing.heading for standing in told))
     for heading in headings:

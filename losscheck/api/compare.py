@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Implementations, Listener, Some, common, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import Rules, rules_of
-from losscheck.core.report import Report
 from losscheck.core.request import Dumped, Listed
 
 if TYPE_CHECKING:

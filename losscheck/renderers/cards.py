@@ -16,8 +16,11 @@ from losscheck.renderers.standings import Standing
 __all__ = ["cards", "signed"]
 
 
-def cards(found: Sequence[Standing], filters: Filters, limit: float) -> Iterator[str]:
-    """HTML, a section a piece, in the order of the standings; nothing for those that have no curve."""
+def cards(found: Sequence[Standing], filters: Filters, limit: float, anchor: str) -> Iterator[str]:
+    """HTML, a section a piece, in the order of the standings; nothing for those that have no curve.
+
+    ``anchor`` begins every id, so that several reports of one notebook keep theirs apart.
+    """
     heading = ""
     for number, standing in enumerate(found):
         rows = standing.drawable
@@ -27,10 +30,10 @@ def cards(found: Sequence[Standing], filters: Filters, limit: float) -> Iterator
             heading = standing.heading
             yield f"<h3>{escape(heading)}</h3>"
         pictures = "".join(_panel(standing.name, panel, filters, limit) for panel in _panels(rows))
-        skip = f'<a class="skip" href="#after-{number}">Skip the points of {escape(standing.name)}</a>'
+        skip = f'<a class="skip" href="#{anchor}{number}-end">Skip the points of {escape(standing.name)}</a>'
         yield (
-            f'<article class="card {filters.css(standing.rows)}" id="card-{number}"><h4>{escape(standing.name)} {signed(standing)}</h4>'
-            f'<p>{escape(standing.words)}</p>{skip}<div class="panels">{pictures}</div><span id="after-{number}"></span></article>'
+            f'<article class="card {filters.css(standing.rows)}" id="{anchor}{number}"><h4>{escape(standing.name)} {signed(standing)}</h4>'
+            f'<p>{escape(standing.words)}</p>{skip}<div class="panels">{pictures}</div><span id="{anchor}{number}-end"></span></article>'
         )
 
 

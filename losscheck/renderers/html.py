@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from importlib.resources import files
@@ -20,6 +21,9 @@ from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.standings import Standing, answer, standings
 
 __all__ = ["fragment", "render"]
+
+_ANCHOR = "card-"  # begins the ids of a page
+_OUTPUTS = itertools.count(1)  # several outputs share the page of one notebook: each has ids of its own
 
 
 def render(report: Report | Inventory, style: Style) -> str:
@@ -40,8 +44,10 @@ def fragment(report: Report) -> str:
     """The verdict and the curves alone, for the output of a notebook: an element with its own style."""
     found = standings(report)
     filters = Filters(found)
-    pieces = [f"<style>{_style(filters)}</style>", *_verdict(found, filters), filters.html(), *cards(found, filters, report.max_ulp)]
-    if not found:
+    anchor = f"{_ANCHOR}{next(_OUTPUTS)}-"
+    pieces = [f"<style>{_style(filters)}</style>", *_verdict(found, filters, anchor), filters.html()]
+    pieces += cards(found, filters, report.max_ulp, anchor)
+    if report.ranking or not found:
         pieces += [block_html(block, filters) for block in document_of(report).blocks]
     return f'<div class="{ROOT}">{"".join(pieces)}</div>'
 
@@ -74,7 +80,7 @@ def _main(document: Document, report: Report | Inventory, found: list[Standing],
     yield "<main>"
     if document.conclusion:
         yield f'<p class="answer">{sentence_html(document.conclusion)}</p>'
-    yield from _verdict(found, filters)
+    yield from _verdict(found, filters, _ANCHOR)
     yield from () if ranked else choices
     for block in document.blocks:
         if isinstance(block, Picture):
@@ -85,7 +91,7 @@ def _main(document: Document, report: Report | Inventory, found: list[Standing],
     yield "</main>"
 
 
-def _verdict(found: list[Standing], filters: Filters) -> Iterator[str]:
+def _verdict(found: list[Standing], filters: Filters, anchor: str) -> Iterator[str]:
     """The answer in a sentence, then a line for each implementation, worst first."""
     if not found:
         return
@@ -97,14 +103,14 @@ def _verdict(found: list[Standing], filters: Filters) -> Iterator[str]:
     for heading in headings:
         if len(headings) > 1:
             yield f"<h2>{escape(heading)}</h2>"
-        lines = [_standing(number, standing, filters) for number, standing in enumerate(found) if standing.heading == heading]
+        lines = [_standing(f"{anchor}{number}", standing, filters) for number, standing in enumerate(found) if standing.heading == heading]
         yield f'<ol class="ranking">{"".join(lines)}</ol>'
     yield "</section>"
 
 
-def _standing(number: int, standing: Standing, filters: Filters) -> str:
+def _standing(anchor: str, standing: Standing, filters: Filters) -> str:
     name = escape(standing.name)
-    told = f'<a href="#card-{number}">{name}</a>' if standing.drawable else f"<strong>{name}</strong>"
+    told = f'<a href="#{anchor}">{name}</a>' if standing.drawable else f"<strong>{name}</strong>"
     return f'<li class="{filters.css(standing.rows)}">{signed(standing)}{told}<span>{escape(standing.words)}</span></li>'
 
 
@@ -121,7 +127,7 @@ def _explained(effect: Effect) -> str:
 
 
 def _curves(report: Report, found: list[Standing], filters: Filters) -> Iterator[str]:
-    pieces = list(cards(found, filters, report.max_ulp))
+    pieces = list(cards(found, filters, report.max_ulp, _ANCHOR))
     if not pieces:
         return
     yield '<section aria-labelledby="curves"><h2 id="curves">Error over the logit</h2>'

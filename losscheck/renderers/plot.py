@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,10 +52,18 @@ def figure(report: Report) -> Any:
     """The picture as a figure of matplotlib."""
     from matplotlib.figure import Figure
 
+    class Shown(Figure):
+        """Notebooks show a figure that no pyplot knows by this method alone."""
+
+        def _repr_png_(self) -> bytes:
+            out = io.BytesIO()
+            self.savefig(out, format="png", dpi=100)
+            return out.getvalue()
+
     drawn = panels(report)
     columns = min(_COLUMNS, len(drawn)) or 1
     lines = -(-len(drawn) // columns) or 1
-    made = Figure(figsize=(6.4 * columns, 3.9 * lines), layout="constrained")
+    made = Shown(figsize=(6.4 * columns, 3.9 * lines), layout="constrained")
     axes = made.subplots(lines, columns, squeeze=False)
     for axis in axes.flat[len(drawn) :]:
         axis.set_visible(False)

@@ -76,13 +76,17 @@ def standings(report: Report) -> list[Standing]:
 
 def answer(found: Sequence[Standing]) -> str:
     """One sentence: the best of them, and how many harm training; empty where no effect was judged."""
-    judged = [standing for standing in found if standing.effect]
+    judged = [(standing.name, standing.effect) for standing in found if standing.effect]
     if not judged:
         return ""
-    best = min((standing.effect for standing in judged if standing.effect), key=lambda effect: -effect.severity)
-    names = list(dict.fromkeys(standing.name for standing in judged if standing.effect is best))
+    best = max((effect for _, effect in judged), key=lambda effect: effect.severity)
+    names = list(dict.fromkeys(name for name, effect in judged if effect is best))
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    harm = sum(standing.effect is not None and standing.effect.harmful for standing in judged)
+    harm = sum(effect.harmful for _, effect in judged)
+    if len(judged) == 1:
+        return f"{shown} {'harms training' if harm else 'is harmless'}: {best.value}."
+    if harm == len(judged):
+        return f"All {harm} harm training; the mildest: {shown} ({best.value})."
     return f"Best here: {shown} ({best.value}). {harm or 'None'} of {len(judged)} {'harms' if harm == 1 else 'harm'} training."
 
 

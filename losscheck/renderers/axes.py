@@ -11,6 +11,7 @@ from losscheck.core.dtypes import FORMATS
 __all__ = ["LogitAxis", "UlpTick", "ulp_ticks"]
 
 _PARTS = 8  # at most so many steps of a scale
+_SHORTEST = 1e-300  # round steps of a shorter range are no float64
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class LogitAxis:
             return [(logit, f"{logit:g}") for logit in dict.fromkeys(chosen) if self.low <= logit <= self.high]
         if self.low == self.high:
             return [(self.low, f"{self.low:g}")]
+        if self.high - self.low < _SHORTEST:
+            return [(logit, f"{logit:g}") for logit in (self.low, self.high)]
         power = 10.0 ** math.floor(math.log10((self.high - self.low) / _PARTS))
         step = next(power * factor for factor in (1, 2, 5, 10) if (self.high - self.low) / (power * factor) <= _PARTS)
         numbers = range(math.ceil(self.low / step), math.floor(self.high / step) + 1)

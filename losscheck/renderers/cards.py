@@ -40,7 +40,7 @@ def cards(found: Sequence[Standing], filters: Filters, limit: float, anchor: str
 def signed(standing: Standing) -> str:
     """The word of its effect with its sign, which is no colour alone."""
     severity = standing.severity
-    return f'<span class="word {severity.name.lower()}">{severity.sign()} {escape(standing.word)}</span>'
+    return f'<span class="word {severity.name.lower()}">{severity.sign().strip()} {escape(standing.word)}</span>'
 
 
 def _panels(rows: Sequence[SweepRow]) -> list[list[SweepRow]]:

@@ -7,6 +7,7 @@ from losscheck.renderers.document import (
     Appendix,
     Block,
     Cell,
+    Code,
     Column,
     Entry,
     Heading,
@@ -47,6 +48,8 @@ def block_html(block: Block, filters: Filters) -> str:
             return title + (f"<ul>{items}</ul>" if items else "")
         case Entry():
             return _entry(block)
+        case Code():
+            return "<pre><code>" + "\n".join(block.lines(escape)) + "</code></pre>"
         case Appendix(title=title, table=table):
             return f"<details><summary>{escape(title)}</summary>{_table(table, filters)}</details>" if table.lines else ""
         case Picture():

@@ -117,7 +117,7 @@ def test_a_page_fits_and_can_be_read(opened, tmp_path, name, width, scheme):
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     answer = page.locator(".answer").first
-    assert answer.bounding_box()["y"] < 400 and "Best here" in answer.inner_text()
+    assert answer.bounding_box()["y"] < 400 and re.search("training|harmless", answer.inner_text())
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CONTRASTS, LEAST_CONTRAST) == []

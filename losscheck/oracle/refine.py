@@ -66,8 +66,10 @@ def exact_value(
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
         ends = m.enclosure(value)
-        exact = _decide(ends, dtype, bits)
-        sided = exact is not None and _in_one_binade(ends, dtype)
+        units = _ulp_exponents(ends, dtype) if ends else (0, 1)
+        exact = _decide(ends, units, dtype, bits) if ends else None
+        # Is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes.
+        sided = exact is not None and units[0] == units[1]
         if exact is not None:
             if sided and (not printable or _narrow(exact)):
                 return exact
@@ -156,37 +158,33 @@ def _evaluator(formula: Formula, terms: list[Term], params: Mapping[str, float],
     return total
 
 
-def _decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
+def _decide(enclosure: tuple[Dyadic, Dyadic], units: tuple[int, int], dtype: Format, bits: int) -> Exact | None:
     """The exact value, if the enclosure allows one rounding only and pins the ulp distance; else None."""
-    if enclosure is None:
-        return None
     (m0, e0), (m1, e1) = enclosure
     rounded = dtype.round_dyadic(m0, e0)
     if rounded != dtype.round_dyadic(m1, e1):
         return None
     if (m0, e0) == (m1, e1):
         return Exact(Kind.FINITE, rounded, (m0, e0), (0, 0), bits)
-    top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
-    if top < dtype.least_exponent - PINNED - 2:
-        # Far below half the least subnormal: it rounds to zero, and its ulp distance is 0 to 2^-20.
-        return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
+    if rounded == 0:
+        top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
+        if top < dtype.least_exponent - PINNED - 2:
+            # Far below half the least subnormal: its ulp distance is 0 to 2^-20.
+            return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
     if not _comparable(e0, e1):
         return None
     exact = _ball(m0, e0, m1, e1, rounded, bits)
     width = exact.radius[0].bit_length() + exact.radius[1] + 1
-    return exact if width <= min(_ulp_exponents(enclosure, dtype)) - PINNED else None
+    return exact if width <= min(units) - PINNED else None
 
 
-def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> list[int]:
-    return [dtype.ulp_exponent(m.bit_length() - 1 + e) if m else dtype.least_exponent for m, e in ends]
-
-
-def _in_one_binade(ends: tuple[Dyadic, Dyadic] | None, dtype: Format) -> bool:
-    """Is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes."""
-    if ends is None:
-        return False
-    low, high = _ulp_exponents(ends, dtype)
-    return low == high
+def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> tuple[int, int]:
+    (m0, e0), (m1, e1) = ends
+    least = dtype.least_exponent
+    return (
+        dtype.ulp_exponent(m0.bit_length() - 1 + e0) if m0 else least,
+        dtype.ulp_exponent(m1.bit_length() - 1 + e1) if m1 else least,
+    )
 
 
 def _comparable(e0: int, e1: int) -> bool:

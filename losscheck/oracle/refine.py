@@ -16,7 +16,7 @@ from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansion
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
-__all__ = ["CAP", "Term", "at_precision", "exact_value"]
+__all__ = ["CAP", "Term", "at_precision", "decide", "exact_value"]
 
 FIRST = 128  # bits of the first try: enough for 30 digits unless the formula cancels
 CAP = 2**14  # bits at which the answer becomes `undecided`
@@ -66,10 +66,8 @@ def exact_value(
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
         ends = m.enclosure(value)
-        units = _ulp_exponents(ends, dtype) if ends else (0, 1)
-        exact = _decide(ends, units, dtype, bits) if ends else None
-        # Is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes.
-        sided = exact is not None and units[0] == units[1]
+        exact = decide(ends, dtype, bits)
+        sided = exact is not None and _in_one_binade(ends, dtype)
         if exact is not None:
             if sided and (not printable or _narrow(exact)):
                 return exact
@@ -158,8 +156,10 @@ def _evaluator(formula: Formula, terms: list[Term], params: Mapping[str, float],
     return total
 
 
-def _decide(enclosure: tuple[Dyadic, Dyadic], units: tuple[int, int], dtype: Format, bits: int) -> Exact | None:
+def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
     """The exact value, if the enclosure allows one rounding only and pins the ulp distance; else None."""
+    if enclosure is None:
+        return None
     (m0, e0), (m1, e1) = enclosure
     rounded = dtype.round_dyadic(m0, e0)
     if rounded != dtype.round_dyadic(m1, e1):
@@ -175,7 +175,7 @@ def _decide(enclosure: tuple[Dyadic, Dyadic], units: tuple[int, int], dtype: For
         return None
     exact = _ball(m0, e0, m1, e1, rounded, bits)
     width = exact.radius[0].bit_length() + exact.radius[1] + 1
-    return exact if width <= min(units) - PINNED else None
+    return exact if width <= min(_ulp_exponents(enclosure, dtype)) - PINNED else None
 
 
 def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> tuple[int, int]:
@@ -185,6 +185,14 @@ def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> tuple[int, int
         dtype.ulp_exponent(m0.bit_length() - 1 + e0) if m0 else least,
         dtype.ulp_exponent(m1.bit_length() - 1 + e1) if m1 else least,
     )
+
+
+def _in_one_binade(ends: tuple[Dyadic, Dyadic] | None, dtype: Format) -> bool:
+    """Is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes."""
+    if ends is None:
+        return False
+    low, high = _ulp_exponents(ends, dtype)
+    return low == high
 
 
 def _comparable(e0: int, e1: int) -> bool:

@@ -5,7 +5,7 @@ Text is plain: no markup, no escapes, no colour. What is wrong carries a severit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -18,6 +18,7 @@ __all__ = [
     "Appendix",
     "Block",
     "Cell",
+    "Code",
     "Column",
     "Document",
     "Entry",
@@ -150,6 +151,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Lines to be copied as they are, such as a diff: nothing is wrapped, and tabs stay."""
+
+    text: str
+
+    def lines(self, plain: Callable[[str], str]) -> list[str]:
+        """Each made harmless by ``plain``."""
+        return ["\t".join(map(plain, line.split("\t"))) for line in self.text.split("\n")]
+
+
+@dataclass(frozen=True)
 class Picture:
     """The picture of a sweep, for formats that can show one."""
 
@@ -169,7 +181,7 @@ class Appendix:
     table: Table
 
 
-Block = Appendix | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
+Block = Appendix | Code | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
 
 
 @dataclass(frozen=True)

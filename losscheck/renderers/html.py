@@ -12,6 +12,7 @@ from losscheck.renderers.document import (
     Appendix,
     Block,
     Cell,
+    Code,
     Column,
     Document,
     Entry,
@@ -98,6 +99,8 @@ def _block(block: Block) -> str:
             word = Sentence(block.word, block.severity)
             told = "".join(f"<li>{escape(line)}</li>" for line in block.lines)
             return f"<h3>{_sentence(word)} {escape(f'{block.place}: {block.name}')}</h3><ul>{told}</ul><pre>{escape(block.command)}</pre>"
+        case Code():
+            return "<pre>" + "\n".join(block.lines(escape)) + "</pre>"
         case Appendix(title=title, table=table):
             return f"<h2>{escape(title)}</h2>{_table(table)}" if table.lines else ""
         case Picture(report=report):

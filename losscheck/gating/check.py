@@ -13,6 +13,7 @@ from losscheck.backends import backend_named, parse_device, parse_mode
 from losscheck.callables.loading import is_registered, is_spec
 from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT64, FORMATS
+from losscheck.core.effect import Effect
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Implementation, Loss
 from losscheck.gating.case import DTYPES, MOST_POINTS, QUANTITIES, Case
@@ -129,11 +130,26 @@ def _budgets(case: Case) -> Iterator[Complaint]:
     yield from _limits(case)
     if len(set(case.expect.outcomes) - {"ok"}) == 6:
         yield ("expect", "outcomes"), "allows every outcome, which gates nothing: leave out those that are not expected"
+    if case.expect.effects:
+        yield from _effects(case)
     known = case.known_failure
+    if known and any(case.expect.allows_effect(Effect(name)) for name in known.effects if case.expect.effects):
+        yield ("known_failure", "effects"), "names an effect that `expect` allows: it cannot fail with that"
     if known and set(known.outcomes) & set(case.expect.outcomes):
         yield ("known_failure", "outcomes"), "names an outcome that `expect` allows: it cannot fail with that"
     if known and case.expect.recorded:
         yield ("expect", "recorded"), "a known failure has no baseline to keep: delete one of the two"
+
+
+def _effects(case: Case) -> Iterator[Complaint]:
+    """Effects that nobody can judge, or that judge less than it seems."""
+    if case.reduction != "none":
+        yield ("expect", "effects"), "are judged element by element: leave the reduction out"
+    if case.expect.limits_floats:
+        return
+    ends = case.points.logits if case.points else [end for over in (case.range, case.exhaustive) if over for end in (over.low, over.high)]
+    if not all(math.isfinite(FLOAT64.parse(end)) for end in ends):
+        yield ("expect", "effects"), "say nothing of infinite and NaN logits: give finite ones, or add `outcomes` or `max_ulp`"
 
 
 def _limits(case: Case) -> Iterator[Complaint]:

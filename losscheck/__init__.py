@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losscheck import testing
+    from losscheck.api.check import check
     from losscheck.api.compare import compare
     from losscheck.api.exact import exact, render
     from losscheck.api.gate import gate
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
 
 from losscheck.core.version import __version__
 
-__all__ = ["__version__", "compare", "exact", "gate", "merge", "render", "sweep", "testing"]
+__all__ = ["__version__", "check", "compare", "exact", "gate", "merge", "render", "sweep", "testing"]
 
 # Name -> the module it is in.
-_FUNCTIONS = {"compare": "compare", "exact": "exact", "render": "exact", "gate": "gate", "sweep": "sweep", "merge": "sweep"}
+_FUNCTIONS = {
+    "check": "check",
+    "compare": "compare",
+    "exact": "exact",
+    "render": "exact",
+    "gate": "gate",
+    "sweep": "sweep",
+    "merge": "sweep",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,13 @@ ORDERS = (DEFAULT_CALL, "{targets}, {logits}")
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
 
+REDUCED = {
+    "mean": "the mean of its elements",
+    "sum": "the sum of its elements",
+    "normalised": "their sum divided by the number of positives",
+}
+
+
 class Confidence(Enum):
     """How sure it is that a callable is a loss; the surest first."""
 
@@ -70,7 +77,7 @@ class Recognition:
         parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
         parts += ["on probabilities"] * (self.call_spec.input == "probabilities")
         parts += ["targets first"] * (self.call_spec.call != DEFAULT_CALL)
-        parts += [f"the {self.reduction} of its elements"] * (self.reduction not in ("none", ""))
+        parts += [REDUCED[self.reduction]] if self.reduction in REDUCED else []
         return ", ".join(parts)
 
 

@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 # Name, the line shown by --help, and nothing imported: the module is losscheck.cli.NAME, its command COMMAND.
 _COMMANDS = {
+    "check": "Which of these breaks training, why, and what to write instead.",
     "compare": "Every implementation at the given logits, beside the exact value.",
     "sweep": "A range of logits, sampled or every float: where each implementation breaks.",
     "merge": "The report of a sweep whose shards ran apart.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.core.batch_rows import TensorBatch, TensorRow
+from losscheck.core.ranking import RankedRow
 from losscheck.core.results import BitDifference, Difference, PointRow, SweepRow
 from losscheck.core.verdict import CaseRow, exit_code
 
@@ -37,6 +38,7 @@ class Report:
     max_ulp: float = 0.0
     differences: tuple[Difference, ...] = field(default=())
     cases: tuple[CaseRow, ...] = ()
+    ranking: tuple[RankedRow, ...] = ()
     strict: bool = False
     verbose: bool = False
     definitions: Mapping[str, str] = field(default_factory=dict)
@@ -53,6 +55,8 @@ class Report:
         """0 when all is as asked, 1 when a budget is broken or ``fail_on`` matched, 2 when something could not be judged."""
         if self.command == "gate":
             return exit_code(self.cases, self.strict)
+        if self.command == "check":
+            return 1 if any(row.harmful for row in self.ranking) else 0
         return 1 if self.matched else 0
 
 

@@ -16,7 +16,7 @@ from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansion
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
-__all__ = ["CAP", "Term", "at_precision", "exact_value"]
+__all__ = ["CAP", "Term", "at_precision", "decide", "exact_value"]
 
 FIRST = 128  # bits of the first try: enough for 30 digits unless the formula cancels
 CAP = 2**14  # bits at which the answer becomes `undecided`
@@ -66,7 +66,7 @@ def exact_value(
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
         ends = m.enclosure(value)
-        exact = _decide(ends, dtype, bits)
+        exact = decide(ends, dtype, bits)
         sided = exact is not None and _in_one_binade(ends, dtype)
         if exact is not None:
             if sided and (not printable or _narrow(exact)):
@@ -156,7 +156,7 @@ def _evaluator(formula: Formula, terms: list[Term], params: Mapping[str, float],
     return total
 
 
-def _decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
+def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
     """The exact value, if the enclosure allows one rounding only and pins the ulp distance; else None."""
     if enclosure is None:
         return None

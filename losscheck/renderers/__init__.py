@@ -15,8 +15,8 @@ from losscheck.core.report import Inventory, Report
 
 __all__ = ["FORMATS", "GATE_FORMATS", "SERVES", "SUFFIXES", "Style", "formats_for", "render", "why_not"]
 
-_EVERYTHING = ("compare", "tensors", "sweep", "gate", "list", "doctor")
-_ROWS = ("compare", "tensors", "sweep", "gate")
+_EVERYTHING = ("check", "compare", "tensors", "sweep", "gate", "list", "doctor")
+_ROWS = ("check", "compare", "tensors", "sweep", "gate")
 
 # Which format shows what: `tensors` is compare of a dumped batch, and merge shows a sweep.
 SERVES: Mapping[str, tuple[str, ...]] = {

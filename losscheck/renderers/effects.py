@@ -1,0 +1,89 @@
+"""An effect in words: what came out where what is right, and over which logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import Effect, EffectFinding, Truth
+
+__all__ = ["effect_sentence", "rough", "spans_text", "where_text"]
+
+MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
+
+
+def rough(value: float | None) -> str:
+    """A number to two or three digits, as people say it: 0.0155, 4.8e-07, 100, -inf."""
+    if value is None:
+        return "?"
+    if not math.isfinite(value):
+        return repr(value)
+    text = f"{value:.3g}" if 1e-4 <= abs(value) < 1e6 else f"{value:.2g}"
+    return "0" if value == 0 else text
+
+
+def where_text(finding: EffectFinding, low: float, high: float, dtype: str) -> str:
+    """'logits above 16.64, target 0': where a range shows the effect; a point where there is no range."""
+    shortest = FORMATS[dtype].shortest
+    target = "" if finding.target is None else f", target {shortest(finding.target)}"
+    first, last = finding.first, finding.last
+    if first is None or last is None:
+        return "" if finding.logit is None else f"logit {shortest(finding.logit)}{target}"
+    if first == last:
+        return f"logit {shortest(abs(first) if first == 0 else first)}{target}"
+    if first <= low and last >= high:
+        return f"everywhere{target}" if (finding.share or 0.0) > 0.99 else f"logits {rough(first)} to {rough(last)}, in parts{target}"
+    if last >= high:
+        return f"logits above {_end(first)}{target}"
+    if first <= low:
+        return f"logits below {_end(last)}{target}"
+    return f"logits {_end(first)} to {_end(last)}{target}"
+
+
+def spans_text(spans: Sequence[tuple[float, float]], low: float, high: float) -> str:
+    """'logits below -88.72 and above 16.64'"""
+    parts = []
+    for first, last in spans:
+        below, above = first <= low, last >= high
+        parts.append("everywhere" if below and above else f"below {_end(last)}" if below else f"above {_end(first)}" if above else "")
+        parts[-1] = parts[-1] or (_end(first) if first == last else f"{_end(first)} to {_end(last)}")
+    shown = parts[:2] if len(parts) <= 2 else [parts[0], f"in {len(parts) - 1} more runs"]
+    return "" if not parts else " and ".join(shown) if parts == ["everywhere"] else f"logits {' and '.join(shown)}"
+
+
+def effect_sentence(
+    finding: EffectFinding, low: float, high: float, dtype: str, max_ulp: float = 0.0, spans: Sequence[tuple[float, float]] = ()
+) -> str:
+    """One line: 'gradient 0 where 1 is right, logits above 16.64, target 0'.
+
+    Of ``tails`` and ``sound``, how far off the worst is; ``max_ulp``: the largest error of a sound one; ``spans``: where,
+    when it is in several runs.
+    """
+    if finding.effect is Effect.SOUND:
+        return f"every result within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else "every result is right"
+    if finding.effect is Effect.TAILS:
+        return _tails(finding)
+    name = "gradient" if finding.quantity == "grad" else "loss"
+    what = f"{name} {rough(finding.value)} where {rough(finding.exact)} is right"
+    blame = ", by its own formula" if finding.truth is Truth.DEVIATION else ""
+    where = where_text(finding, low, high, dtype)
+    if spans and finding.target is not None:
+        where = f"{spans_text(spans, low, high)}, target {FORMATS[dtype].shortest(finding.target)}"
+    return ", ".join(filter(None, (what, where))) + blame
+
+
+def _tails(finding: EffectFinding) -> str:
+    loss, grad = finding.loss_error, finding.grad_error
+    parts = []
+    if loss is not None:
+        parts.append(f"loss off by at most {rough(loss)}")
+    if grad is not None:
+        parts.append(f"gradient by {rough(grad)}" if parts else f"gradient off by at most {rough(grad)}")
+    total = f"; a million such elements add up to {rough(loss * MANY_CELLS)}" if loss else ""
+    return ", ".join(parts) + total
+
+
+def _end(logit: float) -> str:
+    """The end of a region to four digits: exact ends are with -v and in JSON."""
+    return f"{logit:.4g}"

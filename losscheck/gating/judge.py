@@ -212,11 +212,11 @@ def _known(row: CaseRow, case: Case, measured: Measured, breaches: Sequence[Brea
             verdict=Verdict.FAIL,
             reason=f"a known failure holds now: delete known_failure, or narrow the case to what still fails ({known.link})",
         )
-    found = {outcome.value for outcome, n in measured.counts.items() if n and outcome.failed} - set(case.expect.outcomes)
-    if known.outcomes and (new := sorted(found - set(known.outcomes))):
+    failed = {outcome.value for outcome, n in measured.counts.items() if n and outcome.failed} - set(case.expect.outcomes)
+    if known.outcomes and (new := sorted(failed - set(known.outcomes))):
         what = f"`{', '.join(new)}` is new: it is known to fail with `{', '.join(known.outcomes)}`"
         return replace(row, verdict=Verdict.FAIL, reason=what)
-    if known.outcomes and not found:
+    if known.outcomes and not failed:
         what = f"the known failure (`{', '.join(known.outcomes)}`) is gone, and this is left: {breaches[0].reason}"
         return replace(row, verdict=Verdict.FAIL, reason=what)
     if known.effects and measured.effect and measured.effect.effect.value not in known.effects:

@@ -58,10 +58,15 @@ class Style:
 
 def why_not(format_name: str, job: str) -> str:
     """Why a format cannot show a job, with what can; empty when it can. To be asked before any work."""
+    return ": ".join(_refusal(format_name, job))
+
+
+def _refusal(format_name: str, job: str) -> tuple[str, ...]:
+    """The problem and the cure; nothing for a format that serves the job."""
     if job in SERVES.get(format_name, ()):
-        return ""
+        return ()
     *most, last = formats_for(job)
-    return f"--format {format_name} does not show {job}: use {', '.join(most)} or {last}"
+    return f"--format {format_name} does not show {job}", f"use {', '.join(most)} or {last}"
 
 
 def render(format_name: str, report: Report | Inventory, style: Style) -> str:
@@ -70,9 +75,8 @@ def render(format_name: str, report: Report | Inventory, style: Style) -> str:
     Raises:
         UserError: for a format that does not.
     """
-    if reason := why_not(format_name, report.job):
-        problem, _, cure = reason.partition(": ")
-        raise UserError(problem, cure)
+    if refusal := _refusal(format_name, report.job):
+        raise UserError(*refusal)
     text: str = _module(format_name).render(report, style)
     return text if text.endswith("\n") else text + "\n"
 

@@ -161,7 +161,7 @@ class Adapted:
 
     def vmapped(self, xp: Any, x: Any, z: Any) -> Any:
         """The same in one call of torch.func.vmap."""
-        return xp.func.vmap(lambda one, its: self._single(xp, one.reshape(1), its.reshape(1)))(x, z)
+        return xp.func.vmap(lambda logit, target: self._single(xp, logit.reshape(1), target.reshape(1)))(x, z)
 
     def _single(self, xp: Any, x: Any, z: Any) -> Any:
         result = self.result(xp, x, z)

@@ -142,7 +142,7 @@ def describe_error(error: BaseException, file: str = "") -> str:
     return f"{type(error).__name__}: {said}{where}"
 
 
-def reason_of(error: Exception, one: Implementation) -> str:
+def reason_of(error: Exception, implementation: Implementation) -> str:
     """Why a row has no value, when an implementation raised.
 
     A framework that has no kernel for a dtype says so by raising; that is an answer about it, not our crash. Of a callable of the
@@ -150,8 +150,8 @@ def reason_of(error: Exception, one: Implementation) -> str:
     """
     if isinstance(error, OwnCallError):
         return str(error)
-    if one.own and not isinstance(error, UserError):
-        return describe_error(error, one.module)
+    if implementation.own and not isinstance(error, UserError):
+        return describe_error(error, implementation.module)
     if isinstance(error, RuntimeError | TypeError | NotImplementedError | ValueError):
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
     raise error

@@ -38,16 +38,16 @@ def _loss(loss: Loss) -> dict[str, Any]:
     }
 
 
-def _implementation(one: Implementation) -> dict[str, Any]:
+def _implementation(implementation: Implementation) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "backends": list(one.backends),
-        "source": one.source,
-        "about": (inspect.getdoc(one.function) or "").partition("\n")[0],
-        "own_formula": one.formula is not None,
-        "note": one.note,
-        "published_note": one.published.note if one.published else "",
-        "module": one.module,
+        "name": implementation.name,
+        "backends": list(implementation.backends),
+        "source": implementation.source,
+        "about": (inspect.getdoc(implementation.function) or "").partition("\n")[0],
+        "own_formula": implementation.formula is not None,
+        "note": implementation.note,
+        "published_note": implementation.published.note if implementation.published else "",
+        "module": implementation.module,
     }
 
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from reports import catalogue_inventory, compare_report, doctor_inventory, tensors_report, whole_gate, whole_sweep
+from reports import THEIR_FORMATS, catalogue_inventory, compare_report, doctor_inventory, tensors_report, whole_gate, whole_sweep
 
 from losscheck.core.errors import UserError
 from losscheck.renderers import SERVES, Style, render, why_not
@@ -34,7 +34,7 @@ STYLES = {
     "40": Style(40),
 }
 WIDE = re.compile(r"reproduce: |0x1\.f{6,}|[0-9]e[+-]\d{3}")  # a command to copy; figures of float64 that are no shorter
-SHOWN = [(job, name, "") for name, jobs in SERVES.items() for job in jobs if name != "table"]
+SHOWN = [(job, name, "") for name, jobs in SERVES.items() for job in jobs if name not in ("table", *THEIR_FORMATS)]
 SHOWN += [(job, "table", screen) for job in REPORTS for screen in STYLES]
 
 

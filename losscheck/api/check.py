@@ -41,7 +41,7 @@ def check(
     from losscheck.advice import check as advice
     from losscheck.inventory.environment import describe
 
-    names = tuple(name for each in what for name in specs_of(each))
+    names = tuple(name for callable_given in what for name in specs_of(callable_given))
     checked = advice.check(
         names,
         loss=many(loss),

@@ -164,7 +164,7 @@ def _tell(asked: Asked, listener: Listener) -> None:
         listener.note(sentence)
 
 
-def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **found: Any) -> Report:
+def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **rows: Any) -> Report:
     from losscheck.inventory.environment import describe
 
     request = asked.request
@@ -176,6 +176,6 @@ def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], *
         max_ulp=request.max_ulp,
         definitions=asked.selection.definitions(),
         remarks=asked.remarks(),
-        **found,
+        **rows,
     )
     return replace(report, matched=rules[0].first_match(report))

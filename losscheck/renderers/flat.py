@@ -170,6 +170,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "limit": number(row.limit),
         "deviation": number(row.deviation),
         "worst": flat(row.worst) if row.worst else None,
+        **_effect(row),
     }
 
 

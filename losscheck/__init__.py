@@ -1,7 +1,7 @@
 """losscheck: where loss implementations break, exactly.
 
-The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`merge`, :func:`gate`, :func:`exact` and
-:func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
+The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`merge`, :func:`gate`, :func:`trace`,
+:func:`exact` and :func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
 Importing this package loads no framework, and nothing else before it is used.
 """
 
@@ -12,17 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losscheck import testing
+    from losscheck.api.check import check
     from losscheck.api.compare import compare
     from losscheck.api.exact import exact, render
     from losscheck.api.gate import gate
     from losscheck.api.sweep import merge, sweep
+    from losscheck.api.trace import trace
 
 from losscheck.core.version import __version__
 
-__all__ = ["__version__", "compare", "exact", "gate", "merge", "render", "sweep", "testing"]
+__all__ = ["__version__", "check", "compare", "exact", "gate", "merge", "render", "sweep", "testing", "trace"]
 
 # Name -> the module it is in.
-_FUNCTIONS = {"compare": "compare", "exact": "exact", "render": "exact", "gate": "gate", "sweep": "sweep", "merge": "sweep"}
+_FUNCTIONS = {
+    "check": "check",
+    "compare": "compare",
+    "exact": "exact",
+    "render": "exact",
+    "gate": "gate",
+    "sweep": "sweep",
+    "merge": "sweep",
+    "trace": "trace",
+}
 
 
 def __getattr__(name: str) -> Any:

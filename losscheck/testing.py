@@ -17,7 +17,7 @@ def assert_accurate(
     fn: str | Callable[..., Any],
     *,
     loss: str,
-    max_ulp: float | Mapping[str, float] = 8.0,
+    max_ulp: float | Mapping[str, float] | None = None,
     dtypes: Sequence[str] = ("float32",),
     quantities: Sequence[str] = ("loss", "grad"),
     range: tuple[float | str, float | str] = (-100.0, 100.0),
@@ -25,6 +25,7 @@ def assert_accurate(
     points: int = 1000,
     params: Mapping[str, float] | None = None,
     allow: Sequence[str] = (),
+    effects: Sequence[str] = (),
     device: str = "cpu",
     **more: Any,
 ) -> None:
@@ -37,11 +38,13 @@ def assert_accurate(
 
     Args:
         fn: a function of logits and targets, a class that builds one, or a spec or name as of --impl.
-        max_ulp: one limit, or one for each dtype.
+        max_ulp: one limit, or one for each dtype; 8 by default, and none of its own beside ``effects``.
         range: the ends of the logits, both included.
         targets: by default the loss's own, such as 0, 0.5 and 1.
         params: parameters of the definition, such as ``{"gamma": 1.5}``.
         allow: outcomes that are allowed beside ``ok``, such as ``flushed``.
+        effects: what the worst point may do to training, such as ``tails`` (and all that is milder). Without ``max_ulp`` and
+            ``allow`` the effects alone judge.
         more: how it is called, as of :func:`losscheck.compare` (``keywords``, ``call``, ``input``, ``pick``, ``axes``), and
             ``monotone``, ``non_negative``, ``symmetric``, ``max_deviation`` as in the ``expect`` of a case.
 
@@ -56,8 +59,11 @@ def assert_accurate(
     from losscheck.gating.load import LoadedCase, case_of
 
     (spec,) = specs_of(fn)
-    dtypes, quantities, targets, allow = map(_several, (dtypes, quantities, targets, allow))
-    given: dict[str, Any] = {"": {}, "callable": {}, "expect": {"max_ulp": max_ulp, "outcomes": ["ok", *allow]}}
+    dtypes, quantities, targets, allow, effects = map(_several, (dtypes, quantities, targets, allow, effects))
+    limits: dict[str, Any] = {"effects": list(effects)} if effects else {}
+    if max_ulp is not None or allow or not effects:
+        limits |= {"max_ulp": 8.0 if max_ulp is None else max_ulp, "outcomes": ["ok", *allow]}
+    given: dict[str, Any] = {"": {}, "callable": {}, "expect": limits}
     for name, value in more.items():
         # What is no part of either is refused as an unknown key of the case.
         given["callable" if name in CaseCallable.model_fields else "expect" if name in Expect.model_fields else ""][name] = value

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from importlib.metadata import entry_points
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FLOAT32, FORMATS
@@ -15,6 +16,8 @@ from losscheck.core.results import BitDifference, Difference, PointRow, Region, 
 from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.oracle.refine import Term, exact_value
 
+# Of packages that happen to be installed: what they print is theirs.
+THEIR_FORMATS = {point.name for point in entry_points(group="losscheck.renderers")}
 ENVIRONMENT = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
 ODD = 'odd[ulp]|a, *b* "c" [red]d[/red]'
 UNDECIDED = Exact(Kind.UNDECIDED, math.nan, bits=2**14)

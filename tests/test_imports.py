@@ -196,10 +196,10 @@ def test_the_oracle_knows_no_backend(path):
 FLOORS = (
     ("core",),
     ("losses", "implementations", "oracle", "points", "renderers"),
-    ("filter", "backends"),
+    ("filter", "backends", "tracing"),
     ("callables", "inventory"),
     ("measure",),
-    ("gating",),
+    ("gating", "advice"),
     ("api",),
     ("cli", "testing", "pytest_plugin"),
     ("__init__", "__main__"),

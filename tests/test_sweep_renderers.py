@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reports import LAST, lost_point, sweep_report, sweep_row
+from reports import LAST, THEIR_FORMATS, lost_point, sweep_report, sweep_row
 
 import losscheck
 from losscheck.core.dtypes import FLOAT32
@@ -273,11 +273,9 @@ def test_zero_is_marked_above_its_place():
 # The formats -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", [name for name in FORMATS if name not in THEIR_FORMATS])
 def test_every_format_shows_failures_reasons_and_infinite_errors(format_name):
     """A format that crashes on a missing device, an empty profile or an infinite ulp."""
-    if format_name == "html":
-        pytest.importorskip("matplotlib")
     broken = sweep_row(implementation="two", max_ulp=math.inf, counts={Outcome.NAN: 480}, worst=(lost_point(Outcome.NAN, math.nan),))
     absent = sweep_row(device="cuda", counts={}, worst=(), regions=(), histogram={}, profile=(), reason="no CUDA device")
     text = render(format_name, sweep_report(sweep_row(), broken, absent), STYLE)
@@ -310,7 +308,6 @@ class Tags(HTMLParser):
 
 def test_the_page_needs_no_network():
     """A font, a script or a style fetched from elsewhere."""
-    pytest.importorskip("matplotlib")
     text = render("html", sweep_report(), STYLE)
     tags = Tags()
     tags.feed(text)
@@ -320,14 +317,13 @@ def test_the_page_needs_no_network():
     assert all("src" not in attributes for _, attributes in tags.found)
     assert all(value.startswith("#") for _, attributes in tags.found for name, value in attributes.items() if name.endswith("href"))
     assert not re.search(r"@import|url\((?!#)", text)
-    for address in re.findall(r"https?://[^\s\"'<>]*", text):
-        assert re.search(rf"(xmlns(:\w+)?|resource)=\"{re.escape(address)}\"", text) or "w3.org" in address, address
-    assert {"svg", "table", "script", "style"} <= set(names) and names.count("script") == 1
+    assert not re.search(r"https?://", text)
+    assert {"svg", "table", "style"} <= set(names) and "script" not in names
+    assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
 
 
 def test_the_page_escapes_what_it_is_given():
     """A name with angle brackets that becomes a tag."""
-    pytest.importorskip("matplotlib")
     evil = "<script>alert(1)</script>"
     made = replace(
         sweep_report(sweep_row(implementation=evil, reason=""), sweep_row(loss=evil, reason=evil, profile=())),
@@ -335,7 +331,7 @@ def test_the_page_escapes_what_it_is_given():
     )
     text = render("html", made, STYLE)
 
-    assert evil not in text and text.count("<script>") == 1
+    assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "losscheck &#x27;" in text
 
@@ -382,11 +378,10 @@ def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 def test_without_matplotlib_the_cure_is_named(monkeypatch):
-    """A plot that fails after the work is done, or a page that fails for want of its plot."""
+    """A plot that fails after the work is done; the page draws its curves by itself."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(UserError, match="matplotlib") as refusal:
         losscheck.sweep("stable", loss="bce", plot="plot.png")
     assert refusal.value.cure == "pip install matplotlib"
-    page = render("html", sweep_report(), STYLE)
-    assert "pip install matplotlib" in page and "<svg" not in page
+    assert "<svg" in render("html", sweep_report(), STYLE)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Implementations, Listener, Some, common, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import Rules, rules_of
-from losscheck.core.report import Report
 from losscheck.core.request import Dumped, Listed
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _tell(asked: Asked, listener: Listener) -> None:
         listener.note(sentence)
 
 
-def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **found: Any) -> Report:
+def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **rows: Any) -> Report:
     from losscheck.inventory.environment import describe
 
     request = asked.request
@@ -179,6 +179,6 @@ def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], *
         max_ulp=request.max_ulp,
         definitions=asked.selection.definitions(),
         remarks=asked.remarks(),
-        **found,
+        **rows,
     )
     return replace(report, matched=rules[0].first_match(report))

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Implementations, Listener, Some, common, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import rules_of
-from losscheck.core.report import Report
 from losscheck.core.request import Range, exact_text
 
 if TYPE_CHECKING:

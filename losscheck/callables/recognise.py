@@ -33,6 +33,13 @@ ORDERS = (DEFAULT_CALL, "{targets}, {logits}")
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
 
+REDUCED = {
+    "mean": "the mean of its elements",
+    "sum": "the sum of its elements",
+    "normalised": "their sum divided by the number of positives",
+}
+
+
 class Confidence(Enum):
     """How sure it is that a callable is a loss; the surest first."""
 
@@ -70,7 +77,7 @@ class Recognition:
         parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
         parts += ["on probabilities"] * (self.call_spec.input == "probabilities")
         parts += ["targets first"] * (self.call_spec.call != DEFAULT_CALL)
-        parts += [f"the {self.reduction} of its elements"] * (self.reduction not in ("none", ""))
+        parts += [REDUCED[self.reduction]] if self.reduction in REDUCED else []
         return ", ".join(parts)
 
 
@@ -86,12 +93,14 @@ def recognise(spec: str | Callable[..., Any], losses: Sequence[Loss] | None = No
     candidates = list(_candidates(own, call_spec))
     chosen = list(registry.losses().values() if losses is None else losses)
     ways = [way for loss in chosen for candidate in candidates if (way := candidate.beside(loss))]
-    found = [(way, way.agreeing()) for way in ways]
-    if not any(recognition.confidence is Confidence.AGREES for _, recognition in found):
+    recognised = [(way, way.agreeing()) for way in ways]
+    if not any(recognition.confidence is Confidence.AGREES for _, recognition in recognised):
         # Known changes are many: they are looked for only where nothing agrees as it is.
-        found = [(way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in found]
+        recognised = [
+            (way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in recognised
+        ]
     best: dict[str, Recognition] = {}
-    for _, recognition in sorted(found, key=lambda pair: _rank(*pair)):
+    for _, recognition in sorted(recognised, key=lambda pair: _rank(*pair)):
         best.setdefault(recognition.loss.name, recognition)
     return list(best.values())
 

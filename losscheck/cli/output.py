@@ -22,7 +22,7 @@ __all__ = ["SERVED", "ClosedPipeError", "chosen_format", "finish", "note", "prog
 # Command -> the formats it can be written in: a format that a command has not is refused before any work.
 SERVED = {
     "merge": formats_for("sweep"),
-    **{command: formats_for(command) for command in ("compare", "sweep", "gate", "list", "doctor")},
+    **{command: formats_for(command) for command in ("check", "compare", "sweep", "gate", "trace", "list", "doctor")},
 }
 
 
@@ -69,6 +69,7 @@ def _refuse_if_nothing_ran(report: Report) -> None:
     rows = [(row.device, row.reason, row.value is None) for row in report.rows]
     rows += [(row.device, row.reason, True) for row in report.sweeps]
     rows += [(row.device, row.reason, not row.counts) for row in report.tensors]
+    rows += [(row.device, row.reason, row.effect is None) for row in report.ranking]
     if rows and all(reason and empty for _, reason, empty in rows):
         reasons = list(dict.fromkeys(f"{device}: {reason}" for device, reason, _ in rows))
         cure = "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.core.batch_rows import TensorBatch, TensorRow
-from losscheck.core.results import BitDifference, Difference, PointRow, SweepRow
+from losscheck.core.ranking import RankedRow
+from losscheck.core.results import BitDifference, CountedRow, Difference, PointRow, SweepRow
 from losscheck.core.verdict import CaseRow, exit_code
 
 __all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
@@ -15,7 +16,7 @@ __all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a command found, with all that is needed to find it again.
 
@@ -38,6 +39,7 @@ class Report:
     max_ulp: float = 0.0
     differences: tuple[Difference, ...] = field(default=())
     cases: tuple[CaseRow, ...] = ()
+    ranking: tuple[RankedRow, ...] = ()
     strict: bool = False
     verbose: bool = False
     regions: bool = False
@@ -50,17 +52,27 @@ class Report:
         """What was done, as the formats know it: ``compare`` of a dumped batch is ``tensors``."""
         return "tensors" if self.batches or self.tensors else self.command
 
+    def __repr__(self) -> str:
+        """One line, whatever the size: '<losscheck sweep: 84 rows, worst: poisons>'."""
+        rows: tuple[PointRow | CountedRow | RankedRow, ...] = (*self.rows, *self.sweeps, *self.tensors, *self.cases, *self.ranking)
+        effects = [row.effect.effect for row in rows if row.effect]
+        worst = min((row.outcome for row in rows), key=lambda outcome: outcome.severity, default=None)
+        word = min(effects, key=lambda effect: effect.severity).value if effects else worst.value if worst else "nothing"
+        return f"<losscheck {self.command}: {len(rows)} row{'s' * (len(rows) != 1)}, worst: {word}>"
+
     @property
     def exit_code(self) -> int:
         """0 when all is as asked, 1 when a budget is broken or ``fail_on`` matched, 2 when something could not be judged."""
         if self.command == "gate":
             return exit_code(self.cases, self.strict)
+        if self.command == "check":
+            return 1 if any(row.harmful for row in self.ranking) else 0
         return 1 if self.matched else 0
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What there is and what works here: the facts of `losscheck list` and `losscheck doctor`."""
+    """What there is and what works here: the facts of `losscheck list`, `losscheck doctor` and `losscheck trace`."""
 
     command: str
     facts: Mapping[str, Any]

@@ -5,7 +5,7 @@ Text is plain: no markup, no escapes, no colour. What is wrong carries a severit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -20,6 +20,7 @@ __all__ = [
     "Appendix",
     "Block",
     "Cell",
+    "Code",
     "Column",
     "Document",
     "Entry",
@@ -156,6 +157,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Lines to be copied as they are, such as a diff: nothing is wrapped, and tabs stay."""
+
+    text: str
+
+    def lines(self, plain: Callable[[str], str]) -> list[str]:
+        """Each made harmless by ``plain``."""
+        return ["\t".join(map(plain, line.split("\t"))) for line in self.text.split("\n")]
+
+
+@dataclass(frozen=True)
 class Picture:
     """The curves of a sweep, for formats that can show them."""
 
@@ -177,7 +189,7 @@ class Appendix:
     table: Table
 
 
-Block = Appendix | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
+Block = Appendix | Code | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 
-__all__ = ["at_most", "effect_sentence", "effect_word", "finding_text", "rough", "where_text", "worst_finding"]
+__all__ = ["at_most", "effect_sentence", "finding_text", "rough", "spans_text", "where_text"]
 
 MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
@@ -18,7 +18,7 @@ def rough(value: float | None) -> str:
     if value is None:
         return "?"
     if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else repr(value)
+        return repr(value)
     text = f"{value:.3g}" if 1e-4 <= abs(value) < 1e6 else f"{value:.2g}"
     return "0" if value == 0 else text
 
@@ -31,80 +31,66 @@ def where_text(finding: EffectFinding, low: float, high: float, dtype: str) -> s
     if first is None or last is None:
         return "" if finding.logit is None else f"logit {shortest(finding.logit)}{target}"
     if first == last:
-        return f"logit {shortest(first)}{target}"
-    if first <= low and last >= high and (finding.share or 0.0) > 0.99:
-        return f"everywhere{target}"
-    parts = finding.parts or ((first, last),)
-    told = " and ".join(_part(*part, low, high) for part in parts)
-    dotted = ", in parts" if (first, last) == parts[0] and _has_gaps(finding, low, high) else ""
-    return f"logits {told}{dotted}{target}"
+        return f"logit {shortest(abs(first) if first == 0 else first)}{target}"
+    if first <= low and last >= high:
+        return f"everywhere{target}" if (finding.share or 0.0) > 0.99 else f"logits {rough(first)} to {rough(last)}, in parts{target}"
+    if last >= high:
+        return f"logits above {_end(first)}{target}"
+    if first <= low:
+        return f"logits below {_end(last)}{target}"
+    return f"logits {_end(first)} to {_end(last)}{target}"
 
 
-def _part(first: float, last: float, low: float, high: float) -> str:
-    if first == last:
-        return _end(first)
-    if last >= high > first > low:
-        return f"above {_end(first)}"
-    return f"below {_end(last)}" if first <= low < last < high else f"{_end(first)} to {_end(last)}"
+def spans_text(spans: Sequence[tuple[float, float]], low: float, high: float) -> str:
+    """'logits below -88.72 and above 16.64'"""
+    parts = []
+    for first, last in spans:
+        below, above = first <= low, last >= high
+        parts.append("everywhere" if below and above else f"below {_end(last)}" if below else f"above {_end(first)}" if above else "")
+        parts[-1] = parts[-1] or (_end(first) if first == last else f"{_end(first)} to {_end(last)}")
+    shown = parts[:2] if len(parts) <= 2 else [parts[0], f"in {len(parts) - 1} more runs"]
+    return "" if not parts else " and ".join(shown) if parts == ["everywhere"] else f"logits {' and '.join(shown)}"
 
 
-def _has_gaps(finding: EffectFinding, low: float, high: float) -> bool:
-    """Is what its regions cover less than what lies between their ends?"""
-    if finding.share is None or finding.first is None or finding.last is None:
-        return False
-    return finding.share * (high - low) < 0.99 * (finding.last - finding.first)
-
-
-def effect_sentence(finding: EffectFinding, low: float, high: float, dtype: str, max_ulp: float = 0.0) -> str:
+def effect_sentence(
+    finding: EffectFinding, low: float, high: float, dtype: str, max_ulp: float = 0.0, spans: Sequence[tuple[float, float]] = ()
+) -> str:
     """One line: 'gradient 0 where 1 is right, logits above 16.64, target 0'.
 
-    Of ``tails`` and ``sound``, how far off the worst is; ``max_ulp``: the largest error of a sound one.
+    Of ``tails`` and ``sound``, how far off the worst is; ``max_ulp``: the largest error of a sound one; ``spans``: where,
+    when it is in several runs.
     """
     if finding.effect is Effect.SOUND:
-        return f"within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else "every result is right"
+        return f"every result within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else "every result is right"
     if finding.effect is Effect.TAILS:
-        total = f"; a million such elements add up to {rough(finding.loss_error * MANY_CELLS)}" if finding.loss_error else ""
-        return at_most([finding]) + total
+        return _tails(finding)
     name = "gradient" if finding.quantity == "grad" else "loss"
-    # Beside a NaN it does not matter which number is right.
-    right = "" if finding.effect is Effect.POISONS else f" where {rough(finding.exact)} is right"
-    what = f"{name} {rough(finding.value)}{right}"
-    blame = ", by its formula" if finding.truth is Truth.DEVIATION else ""
-    return ", ".join(filter(None, (what, where_text(finding, low, high, dtype)))) + blame
+    what = f"{name} {rough(finding.value)} where {rough(finding.exact)} is right"
+    blame = ", by its own formula" if finding.truth is Truth.DEVIATION else ""
+    where = where_text(finding, low, high, dtype)
+    if spans and finding.target is not None:
+        where = f"{spans_text(spans, low, high)}, target {FORMATS[dtype].shortest(finding.target)}"
+    return ", ".join(filter(None, (what, where))) + blame
 
 
-def effect_word(effect: Effect | None) -> str:
-    return effect.value if effect else "not judged"
-
-
-def worst_finding(findings: Sequence[EffectFinding]) -> EffectFinding | None:
-    """The severest effect; of several findings that have it the one that covers most of the logits, then the largest error."""
-    return min(findings, key=lambda finding: (finding.effect.severity, -(finding.share or 0.0), -_error(finding)), default=None)
-
-
-def _error(finding: EffectFinding) -> float:
-    if finding.value is None or finding.exact is None:
-        return max(finding.loss_error or 0.0, finding.grad_error or 0.0)
-    error = abs(finding.value - finding.exact)
-    return math.inf if math.isnan(error) else error
-
-
-def finding_text(
-    findings: Sequence[EffectFinding], low: float = math.nan, high: float = math.nan, dtype: str = "float64", max_ulp: float = math.nan
-) -> str:
-    """One line about an implementation: as :func:`effect_sentence` of its worst finding; of what is harmless, how far off all are.
-
-    Args:
-        findings: one for each target or point.
-        low, high: the range that was swept; NaN for single points.
-        max_ulp: the largest error of all; NaN where it is not to be told.
-    """
-    worst = worst_finding(findings)
-    if worst is None:
+def finding_text(findings: Sequence[EffectFinding], low: float, high: float, dtype: str, max_ulp: float = 0.0) -> str:
+    """One short line about an implementation, of the findings of its targets or points, the one to be told first; nothing
+    without one. As :func:`effect_sentence`, but that beside a NaN it does not matter which number is right."""
+    if not findings:
         return ""
-    if worst.effect is Effect.SOUND and not math.isnan(max_ulp):
-        return effect_sentence(worst, low, high, dtype, max_ulp)
-    return effect_sentence(worst, low, high, dtype) if worst.effect.harmful else at_most(findings)
+    worst = findings[0]
+    if worst.effect is Effect.SOUND:
+        return f"within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else at_most(findings)
+    if not worst.effect.harmful:
+        return at_most(findings)
+    name = "gradient" if worst.quantity == "grad" else "loss"
+    value = "NaN" if worst.value is not None and math.isnan(worst.value) else rough(worst.value)
+    right = "" if worst.effect is Effect.POISONS else f" where {rough(worst.exact)} is right"
+    where = where_text(worst, low, high, dtype)
+    if len(worst.parts) > 1 and worst.target is not None:
+        where = f"{spans_text(worst.parts, low, high)}, target {FORMATS[dtype].shortest(worst.target)}"
+    blame = ", by its formula" if worst.truth is Truth.DEVIATION else ""
+    return f"{name} {value}{right}{f', {where}' if where else ''}{blame}"
 
 
 def at_most(findings: Sequence[EffectFinding]) -> str:
@@ -118,6 +104,12 @@ def at_most(findings: Sequence[EffectFinding]) -> str:
     return ", ".join(parts)
 
 
+def _tails(finding: EffectFinding) -> str:
+    loss = finding.loss_error
+    total = f"; a million such elements add up to {rough(loss * MANY_CELLS)}" if loss else ""
+    return at_most([finding]) + total
+
+
 def _end(logit: float) -> str:
     """The end of a region to four digits: exact ends are with -v and in JSON."""
-    return f"{logit:.4g}"
+    return "0" if logit == 0 else f"{logit:.4g}"

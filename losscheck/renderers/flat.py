@@ -7,7 +7,9 @@ from typing import Any
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import EffectFinding
 from losscheck.core.exact import Exact
+from losscheck.core.ranking import Advice, RankedRow
 from losscheck.core.report import Report
 from losscheck.core.results import PointRow, Region, Row, SweepRow
 from losscheck.core.verdict import CaseRow
@@ -19,8 +21,64 @@ _NAMES = ("loss", "implementation", "backend", "device", "dtype", "quantity")
 
 def flat_rows(report: Report) -> list[dict[str, Any]]:
     """All rows of a report, whatever was done."""
-    rows = (map(flat, report.rows), map(flat_sweep, report.sweeps), map(flat_tensor, report.tensors), map(flat_case, report.cases))
+    rows = (
+        map(flat, report.rows),
+        map(flat_sweep, report.sweeps),
+        map(flat_tensor, report.tensors),
+        map(flat_case, report.cases),
+        map(flat_ranked, report.ranking),
+    )
     return [row for family in rows for row in family]
+
+
+def flat_ranked(row: RankedRow) -> dict[str, Any]:
+    """A line of a ranking, in the order of the contract."""
+    return {
+        **_names(row),
+        "logit_dtype": row.given_dtype,
+        "backends": list(row.backends),
+        "params": _params(row),
+        "low": number(row.low),
+        "high": number(row.high),
+        "targets": [number(target) for target in row.targets],
+        "share": number(row.share),
+        "loss_error": number(row.loss_error),
+        "grad_error": number(row.grad_error),
+        "max_ulp": number(row.max_ulp),
+        "outcomes": [outcome.value for outcome in row.outcomes],
+        "recognised": row.recognised,
+        "sure": row.sure,
+        "note": row.note,
+        "findings": [_finding(finding) for finding in row.findings],
+        "advice": row.advice and _advice(row.advice),
+        "reason": row.reason,
+        **_effect(row),
+    }
+
+
+def _finding(finding: EffectFinding) -> dict[str, Any]:
+    names = ("target", "logit", "value", "exact", "first", "last", "share", "loss_error", "grad_error")
+    return {
+        "effect": finding.effect.value,
+        "truth": finding.truth.value if finding.truth else None,
+        "quantity": finding.quantity or None,
+        **{name: number(getattr(finding, name)) for name in names},
+    }
+
+
+def _advice(advice: Advice) -> dict[str, Any]:
+    def pair(errors: tuple[float, float] | None) -> list[Any] | None:
+        return None if errors is None else [number(error) for error in errors]
+
+    return {
+        "why": advice.why,
+        "place": advice.place,
+        "write": list(advice.write),
+        "before_ulp": pair(advice.before),
+        "after_ulp": pair(advice.after),
+        "changes_meaning": advice.changes_meaning,
+        "diff": advice.diff,
+    }
 
 
 def _names(row: Row) -> dict[str, Any]:
@@ -112,6 +170,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "limit": number(row.limit),
         "deviation": number(row.deviation),
         "worst": flat(row.worst) if row.worst else None,
+        **_effect(row),
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.outcome import Outcome
+from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Report
 from losscheck.core.results import CountedRow, PointRow, Row, SweepRow
-from losscheck.renderers.effects import effect_word, finding_text, worst_finding
+from losscheck.renderers.effects import finding_text
 from losscheck.renderers.figures import params_text
 from losscheck.renderers.names import Names
 from losscheck.renderers.severity import Severity, severity_of
@@ -39,27 +40,32 @@ class Standing:
     rows: tuple[Row, ...]
 
     @property
+    def severity(self) -> Severity:
+        return severity_of(self.effect or self.outcome)
+
+    @property
     def finding(self) -> EffectFinding | None:
-        """The effect with its facts."""
-        return worst_finding([row.effect for row in self.rows if row.effect])
+        """The effect with its facts, as its row has it."""
+        return next(iter(_by_severity(self.rows)), None)
 
     @property
     def harmful(self) -> bool:
         return self.effect is not None and self.effect.harmful
 
     @property
-    def severity(self) -> Severity:
-        return severity_of(self.effect or self.outcome)
+    def drawable(self) -> list[SweepRow]:
+        """Its rows that have a curve."""
+        return [row for row in self.rows if isinstance(row, SweepRow) and row.profile]
 
     @property
     def word(self) -> str:
         """The effect, or the outcome where effects were not judged."""
-        return effect_word(self.effect) if self.effect else self.outcome.value
+        return self.effect.value if self.effect else self.outcome.value
 
 
 def standings(report: Report) -> list[Standing]:
     """By heading in the order of first appearance, and within one the worst effect first, then what covers most logits."""
-    rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors)
+    rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors, *report.ranking)
     name = Names(rows)
     subjects: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -67,9 +73,9 @@ def standings(report: Report) -> list[Standing]:
         subjects.setdefault((heading_of(row), row.implementation, row.device, layout, row.mode, row.backend), []).append(row)
     alike: dict[tuple[object, ...], list[Row]] = {}
     for (*key, _), group in subjects.items():
-        worst = worst_finding([row.effect for row in group if row.effect])
-        # What does the same to training is told once, by the worse of them; where nothing was judged outcomes tell them apart.
-        agree = (worst.effect, worst.truth) if worst else (min(map(_outcome, group), key=lambda outcome: outcome.severity), _words(group))
+        worst = _worst(group)
+        # What does the same to training is told once, by the worse of them, though the digits of its error differ.
+        agree = (worst.effect, worst.truth) if worst else (None, _words(group))
         alike.setdefault((*key, *agree), []).extend(group)
     several = {key[:5] for key in alike if sum(other[:5] == key[:5] for other in alike) > 1}
     found = [_standing(key[:5] in several, group, name) for key, group in alike.items()]
@@ -79,13 +85,17 @@ def standings(report: Report) -> list[Standing]:
 
 def answer(found: Sequence[Standing]) -> str:
     """One sentence: the best of them, and how many harm training; empty where no effect was judged."""
-    judged = [standing for standing in found if standing.effect]
+    judged = [(standing.name, standing.effect) for standing in found if standing.effect]
     if not judged:
         return ""
-    best = min((standing.effect for standing in judged if standing.effect), key=lambda effect: -effect.severity)
-    names = list(dict.fromkeys(standing.name for standing in judged if standing.effect is best))
+    best = max((effect for _, effect in judged), key=lambda effect: effect.severity)
+    names = list(dict.fromkeys(name for name, effect in judged if effect is best))
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    harm = sum(standing.effect is not None and standing.effect.harmful for standing in judged)
+    harm = sum(effect.harmful for _, effect in judged)
+    if len(judged) == 1:
+        return f"{shown} {'harms training' if harm else 'is harmless'}: {best.value}."
+    if harm == len(judged):
+        return f"All {harm} harm training; the mildest: {shown} ({best.value})."
     return f"Best here: {shown} ({best.value}). {harm or 'None'} of {len(judged)} {'harms' if harm == 1 else 'harm'} training."
 
 
@@ -97,7 +107,7 @@ def heading_of(row: Row) -> str:
 
 
 def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standing:
-    worst = worst_finding([row.effect for row in group if row.effect])
+    worst = _worst(group)
     outcome = min((_outcome(row) for row in group), key=lambda outcome: outcome.severity)
     backends = list(dict.fromkeys(row.backend for row in group))
     shown = name(group[0], backend=tell_backends and len(backends) == 1)
@@ -107,37 +117,53 @@ def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standin
 
 
 def _outcome(row: Row) -> Outcome:
-    assert isinstance(row, PointRow | CountedRow)
+    assert isinstance(row, PointRow | CountedRow | RankedRow)
     return row.outcome
 
 
+def _worst(rows: Sequence[Row]) -> EffectFinding | None:
+    """The severest effect; of several findings that have it the one that covers most logits, with the largest errors of all."""
+    findings = _by_severity(rows)
+    if not findings:
+        return None
+    worst = findings[0]
+    loss = [finding.loss_error for finding in findings if finding.loss_error is not None]
+    grad = [finding.grad_error for finding in findings if finding.grad_error is not None]
+    return replace(worst, loss_error=max(loss, default=None), grad_error=max(grad, default=None))
+
+
+def _by_severity(rows: Sequence[Row]) -> list[EffectFinding]:
+    """The worst first; of one effect what covers most of the logits, then the largest error."""
+    findings = [row.effect for row in rows if row.effect]
+    return sorted(findings, key=lambda finding: (finding.effect.severity, -(finding.share or 0.0), -_error(finding)))
+
+
+def _error(finding: EffectFinding) -> float:
+    if finding.value is None or finding.exact is None:
+        return max(finding.loss_error or 0.0, finding.grad_error or 0.0)
+    error = abs(finding.value - finding.exact)
+    return math.inf if math.isnan(error) else error
+
+
 def _words(group: Sequence[Row]) -> str:
-    first = next((row for row in group if row.effect), group[0])
-    low, high = (first.low, first.high) if isinstance(first, SweepRow) else (math.nan, math.nan)
-    reason = next((row.reason for row in group if row.reason), "")
-    findings = [row.effect for row in group if row.effect]
-    return finding_text(findings, low, high, first.given_dtype, _largest_ulp(group)) + _also(findings) or reason
+    worst = _worst(group)
+    if worst is None:
+        return next((row.reason for row in group if row.reason), "")
+    ranges = [(row.low, row.high) for row in group if isinstance(row, SweepRow | RankedRow)]
+    low, high = ranges[0] if ranges else (math.nan, math.nan)
+    findings = _by_severity(group)
+    others = [finding.effect.value for finding in findings if finding.effect.harmful and finding.effect is not worst.effect]
+    also = f"; also {others[0]}" if others else ""
+    return finding_text(findings, low, high, group[0].given_dtype, max(map(_max_ulp, group))) + also
 
 
-def _also(findings: Sequence[EffectFinding]) -> str:
-    """'; also dead': what harms most beside it, at another target or point."""
-    worst = worst_finding(findings)
-    others = {finding.effect for finding in findings if finding.effect.harmful and worst and finding.effect is not worst.effect}
-    return f"; also {min(others, key=lambda effect: effect.severity).value}" if others else ""
-
-
-def _largest_ulp(group: Sequence[Row]) -> float:
-    return max((_ulp(row) for row in group), default=0.0)
-
-
-def _ulp(row: Row) -> float:
-    """NaN counts as infinite."""
-    size = row.max_ulp if isinstance(row, CountedRow) else abs(row.ulp or 0.0) if isinstance(row, PointRow) else 0.0
-    return math.inf if math.isnan(size) else size
+def _max_ulp(row: Row) -> float:
+    if isinstance(row, PointRow):
+        return math.inf if row.ulp is not None and math.isnan(row.ulp) else abs(row.ulp or 0.0)
+    return row.max_ulp if isinstance(row, CountedRow | RankedRow) else 0.0
 
 
 def _badness(standing: Standing) -> tuple[float, ...]:
-    """By effect, by the part of the logits that it covers, by the largest error."""
-    worst = standing.finding
+    worst = _worst(standing.rows)
     effect = worst.effect.severity if worst else len(Effect)
-    return effect, -(worst.share or 0.0) if worst else 0.0, standing.outcome.severity, -_largest_ulp(standing.rows)
+    return effect, -(worst.share or 0.0) if worst else 0.0, standing.outcome.severity, -max(map(_max_ulp, standing.rows))

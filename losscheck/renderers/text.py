@@ -12,6 +12,7 @@ from losscheck.renderers import Style
 from losscheck.renderers.document import (
     Appendix,
     Block,
+    Code,
     Document,
     Entry,
     Heading,
@@ -86,6 +87,9 @@ class _Screen:
                     self._sentence(sentence)
             case Entry():
                 self._entry(block)
+            case Code():
+                for verbatim in block.lines(self._plain):
+                    self.console.print(Text(verbatim, tab_size=1), soft_wrap=True)
 
     def _entry(self, entry: Entry) -> None:
         word = f"{entry.severity.sign(self.style.unicode)} {entry.word.upper()}"

@@ -1,0 +1,75 @@
+"""How long a trace takes, and how often the formula that it derives is the hand-written one.
+
+python benchmarks/tracing.py             # trace and verdict of one point, after `import torch`: limit 50 ms up to 60 ops
+python benchmarks/tracing.py --formulas  # derived against hand-written, 5000 points an implementation in each of four dtypes (half an hour)
+python benchmarks/tracing.py --formulas 200
+"""
+
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import torch
+from test_tracing_formula import TORCH, differences, excuse_of
+from tracing_losses import classification, regression
+
+from losscheck.core.dtypes import FORMATS
+from losscheck.tracing import trace
+
+LIMIT_MS = 50.0
+MOST_OPS = 60
+REPEATS = 7
+LOGITS = (20.0, -17.0, 100.0)
+
+
+def timed(function, logit):
+    """The least of some runs in ms, after one that fills the caches, and the number of ops."""
+    traced = trace(function, logit, 1.0)
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        trace(function, logit, 1.0)
+        times.append(1e3 * (time.perf_counter() - start))
+    return min(times), len(traced.ops), len(traced.causes)
+
+
+def speed():
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    rows = [(*timed(function, logit), function.__name__, logit) for function in ONE_POINT for logit in LOGITS]
+    small = [row for row in rows if row[1] <= MOST_OPS]
+    times = sorted(row[0] for row in small)
+    print(f"{len(small)} traces of at most {MOST_OPS} ops: median {statistics.median(times):.1f} ms,", end=" ")
+    print(
+        f"p95 {times[int(0.95 * len(times))]:.1f}, most {times[-1]:.1f}; limit {LIMIT_MS:.0f}; over it {sum(t > LIMIT_MS for t in times)}"
+    )
+    for milliseconds, ops, causes, name, logit in sorted(rows, reverse=True)[:5]:
+        print(f"  {name} at {logit:g}: {milliseconds:.1f} ms, {ops} ops, {causes} causes")
+
+
+# One point: losses that compare elements with each other have nothing to say of it.
+TOGETHER = {"triplet", "cosine", "normalised_embedding", "info_nce", "bayesian_ranking", "list_net", "standardised", "total_variation"}
+ONE_POINT = [function for function in (*classification.LOSSES, *regression.LOSSES) if function.__name__ not in TOGETHER]
+
+
+def formulas(count):
+    for implementation in TORCH:
+        for name, dtype in FORMATS.items():
+            start = time.perf_counter()
+            rows = list(differences(implementation, dtype, count))
+            excuse = excuse_of(implementation)
+            kept = [row for row in rows if excuse is None or not excuse(row[0], dtype, row[2])]
+            seconds = time.perf_counter() - start
+            print(f"{implementation.loss} {implementation.name} {name}: {2 * count - len(rows)} of {2 * count} equal,", end=" ")
+            print(f"{len(rows) - len(kept)} excused, {len(kept)} others {kept[:2]} ({seconds:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    if "--formulas" in sys.argv:
+        formulas(int(sys.argv[-1]) if sys.argv[-1].isdigit() else 5000)
+    else:
+        speed()

@@ -1,0 +1,106 @@
+"""Why an implementation harms, and what to write instead: one call of it traced at its worst point, and its terms cured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from losscheck.callables.adapt import Adapted
+from losscheck.callables.loading import stdout_to_stderr
+from losscheck.core.errors import UserError
+from losscheck.core.loss import Implementation
+from losscheck.core.ranking import Advice, RankedRow
+from losscheck.tracing import trace
+from losscheck.tracing.cures.remedy import Remedy, remedies
+from losscheck.tracing.places import Place
+from losscheck.tracing.report import Cause, Op, Trace
+
+__all__ = ["advice_on"]
+
+OURS = str(Path(__file__).parents[1])
+MOST_LINES = 4  # of the change that are shown; all of it is in the diff
+
+
+def advice_on(row: RankedRow, implementation: Implementation, *, soft: bool) -> Advice | None:
+    """What one call at the worst point tells, and the cure that measured better; None for what PyTorch does not run.
+
+    Args:
+        soft: the loss takes targets between 0 and 1: identities for 0 and 1 alone are no cure then.
+    """
+    finding = row.effect
+    if finding is None or finding.logit is None or finding.target is None or "torch" not in row.backends:
+        return None
+    function = _callable(implementation, row)
+    with stdout_to_stderr():
+        try:
+            traced = trace(function, [finding.logit], [finding.target], dtype=row.given_dtype)
+            found = remedies(function, row.given_dtype, soft=soft)
+        except (UserError, RuntimeError, TypeError, ValueError):
+            return None  # what does not run alone, or returns no tensor, is told by its row
+    why, place = _why(traced)
+    remedy = found.cure or found.meaning
+    if remedy is None:
+        return Advice(why, place) if why else None
+    write, diff = _written(remedy)
+    return Advice(why, place, write, remedy.before, remedy.after, remedy.meaning, diff)
+
+
+def _callable(implementation: Implementation, row: RankedRow) -> Callable[[Any, Any], Any]:
+    import torch
+
+    if isinstance(implementation.function, Adapted):
+        adapted = implementation.function
+        return lambda x, z: adapted.result(torch, x, z)
+    return lambda x, z: implementation.function(torch, x, z, **row.params)
+
+
+def _why(traced: Trace) -> tuple[str, str]:
+    """The first cause, or the guard that is active, with the sub-expression; and its place."""
+    for cause in traced.causes:
+        return _cause(cause, traced.ops)
+    for deviation in traced.deviations:
+        if deviation.op is not None:
+            op = _at(traced.ops, deviation.op)
+            return f"{_code(op)}{deviation.kind.value}", _where(op)
+    return "", ""
+
+
+def _cause(cause: Cause, ops: tuple[Op, ...]) -> tuple[str, str]:
+    blamed, lost, needed = (_at(ops, index) for index in (cause.blamed, cause.lost, cause.needed))
+    words = f"{_code(blamed)}{cause.kind.value}"
+    other = lost if blamed is needed else needed
+    if other is not None and other.place.text and blamed is not None and other.place.text != blamed.place.text:
+        words += f"; {'lost at' if other is lost else 'needed at'} `{other.place.text}`"
+    return words, _where(blamed)
+
+
+def _at(ops: tuple[Op, ...], index: int | None) -> Op | None:
+    return next((op for op in ops if op.index == index), None)
+
+
+def _code(op: Op | None) -> str:
+    return f"`{op.place.text}`: " if op is not None and op.place.text and not _is_ours(op.place) else ""
+
+
+def _is_ours(place: Place) -> bool:
+    """A sub-expression of our own adapter is nobody's line to change."""
+    return place.file.startswith(f"{OURS}/callables")
+
+
+def _where(op: Op | None) -> str:
+    if op is None or not op.place.file or _is_ours(op.place):
+        return ""
+    file = Path(op.place.file)
+    near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else Path(*file.parts[-2:])
+    return f"{near}:{op.place.line}"
+
+
+def _written(remedy: Remedy) -> tuple[tuple[str, ...], str]:
+    """The lines to write, from the change of their file where there is one, else the terms over the logit x and the target z."""
+    theirs = [patch for patch in remedy.patches if not patch.file.startswith(OURS)]
+    if theirs:
+        added = [line[1:].strip() for patch in theirs for line in patch.diff().splitlines() if line.startswith("+") and line[:3] != "+++"]
+        shown = added if len(added) <= MOST_LINES else [*added[: MOST_LINES - 1], f"... and {len(added) - MOST_LINES + 1} more lines"]
+        return tuple(shown), "".join(patch.diff() for patch in theirs)
+    return tuple(rewritten.after for rewritten in remedy.rewritten), ""

@@ -1,0 +1,61 @@
+"""Which implementation harms training, ranked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from losscheck.api.arguments import SILENT, Listener, Some, call_spec_of, many, specs_of
+from losscheck.api.report import Report
+
+__all__ = ["check"]
+
+
+def check(
+    *what: str | Callable[..., Any],
+    loss: Some[str] = (),
+    dtype: Some[str] = (),
+    device: Some[str] = "cpu",
+    params: Mapping[str, float | str] | None = None,
+    verbose: bool = False,
+    listener: Listener = SILENT,
+    **calling: Any,
+) -> Report:
+    """Rank implementations by what they do to training, as ``losscheck check``.
+
+    Args:
+        what: names or globs of implementations, ``package.module:name``, ``file.py:name``, or callables; by default all that
+            ship and run here. Which loss a callable is, and how it wants to be called, is found out.
+        loss: only these; for callables, the one they are to be.
+        dtype: by default float32, and for what is named bfloat16 and float16 as well.
+        calling: as of :func:`losscheck.compare`.
+
+    Returns:
+        A report: ``ranking`` are :class:`losscheck.core.ranking.RankedRow`; ``exit_code`` is 0 up to ``tails``, 1 from
+        ``misstates`` on.
+
+    Raises:
+        UserError: for an unknown name, and a callable that cannot be called or is no loss that is known here.
+    """
+    from losscheck.advice import check as advice
+    from losscheck.inventory.environment import describe
+
+    names = tuple(name for callable_given in what for name in specs_of(callable_given))
+    checked = advice.check(
+        names,
+        loss=many(loss),
+        dtype=tuple(str(name).removeprefix("torch.") for name in many(dtype)),
+        device=many(device),
+        call_spec=call_spec_of(calling),
+        params=dict(params or {}),
+    )
+    return Report(
+        command="check",
+        environment=describe(checked.devices),
+        reproduce=shlex.join(["losscheck", "check", *names, *(word for name in many(loss) for word in ("--loss", name))]),
+        ranking=checked.rows,
+        definitions=checked.definitions,
+        remarks=checked.remarks,
+        verbose=verbose,
+    )

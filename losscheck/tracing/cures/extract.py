@@ -1,0 +1,270 @@
+"""The forward part of a recording as terms over the logit and the target: of every sub-expression, and of what the reductions take."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from losscheck.tracing import ops as exact_ops
+from losscheck.tracing.cures.sources import Source, operands, source_of
+from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, constant, subterms, term
+from losscheck.tracing.memory import TensorRef
+from losscheck.tracing.ops import Layout
+from losscheck.tracing.places import Place
+from losscheck.tracing.plan import bind
+from losscheck.tracing.recording import Recording
+from losscheck.tracing.tape import Kind, Operation
+
+__all__ = ["Extracted", "Root", "extracted"]
+
+SUMMED = ("sum", "mean")
+FUSED = ("binary_cross_entropy_with_logits", "binary_cross_entropy")
+COMMUTATIVE = ("add", "mul")
+
+
+@dataclass(frozen=True)
+class Root:
+    """An elementwise term, whose elements are returned or summed, and where it is written."""
+
+    term: Term
+    place: Place
+
+
+@dataclass
+class Extracted:
+    """Terms of a recording.
+
+    Attributes:
+        places: the term of each sub-expression that an elementwise op computed.
+        names: for each sub-expression, the names that its operands have there.
+        roots: what is returned or summed up, each once.
+    """
+
+    places: dict[Place, Term] = field(default_factory=dict)
+    names: dict[Place, dict[Term, str]] = field(default_factory=dict)
+    roots: list[Root] = field(default_factory=list)
+
+
+def extracted(recording: Recording, targets: Sequence[float]) -> Extracted:
+    """The terms of a recording whose logits and ``targets`` are of one axis and one length."""
+    return _Extraction(recording, targets).run()
+
+
+class _Extraction:
+    def __init__(self, recording: Recording, targets: Sequence[float]) -> None:
+        self.recording, self.targets = recording, list(targets)
+        self.elements = recording.tape.elements
+        self.terms: dict[int, Term] = {
+            **dict.fromkeys(recording.logits, LOGIT),
+            **dict.fromkeys(recording.targets, TARGET),
+        }
+        self.result = Extracted()
+
+    def run(self) -> Extracted:
+        for op in self.recording.operations[: self.recording.forward]:
+            self._enter(op)
+        if len(self.recording.loss) == len(self.targets):
+            self._root(self.recording.loss, self._place_of(self.recording.loss))
+        return self.result
+
+    def _enter(self, op: Operation) -> None:
+        definition = exact_ops.known(op.name)
+        if op.func is None:
+            self._made(op, [(out, term("detach", self._of(taken[0]))) for (out,), taken in _calls(op)])
+        elif op.name in ("_to_copy", "copy") and op.plan is not None:
+            name = op.format.name if op.format else ""
+            self._made(op, [(out, self._cast(self._of(taken[0]), name)) for (out,), taken in _calls(op)])
+        elif op.name in FUSED and op.plan is not None:
+            self._fused(op)
+        elif definition is not None and definition.layout is Layout.POINTWISE and op.plan is not None:
+            self._pointwise(op, definition)
+        elif op.kind == Kind.EXACT and op.name in SUMMED and op.plan is not None:
+            for _, taken in op.plan.calls:
+                self._root(list(taken), op.place)
+
+    def _cast(self, inner: Term, name: str) -> Term:
+        return term("cast", inner, value=name) if name else inner
+
+    def _pointwise(self, op: Operation, definition: Any) -> None:
+        arguments = bind(op.func, op.args, op.kwargs)
+        given = [name for name in definition.parameters if _counts(arguments.get(name))]
+        # alpha=1 of add and sub is no operand.
+        kept = [position for position, name in enumerate(given) if not (name == "alpha" and arguments[name] == 1)]
+        made = []
+        texts = self._texts(op, given)
+        for (out,), taken in _calls(op):
+            args = [self._operand(taken[position], texts.get(position, "")) for position in kept]
+            clamped = op.name
+            if op.name == "clamp" and len(args) == 2:
+                clamped = "clamp_min" if "min" in given else "clamp_max"
+            made.append((out, term(clamped, *args)))
+        self._made(op, made)
+
+    def _fused(self, op: Operation) -> None:
+        """A fused loss, of which the unreduced form is the term; its reduction makes it a root."""
+        arguments = bind(op.func, op.args, op.kwargs)
+        weights = [name for name in ("weight", "pos_weight") if isinstance(arguments.get(name), TensorRef)]
+        if weights or op.plan is None:
+            return
+        if arguments.get("reduction"):
+            ((_, taken),) = op.plan.calls
+            half = len(taken) // 2
+            terms = [term(op.name, self._of(a), self._of(b)) for a, b in zip(taken[:half], taken[half:], strict=True)]
+            if (unified := self._unified(terms)) is not None:
+                self.result.roots.append(Root(unified, op.place))
+            return
+        self._made(op, [(out, term(op.name, *(self._of(element) for element in taken[:2]))) for (out,), taken in _calls(op)])
+
+    def _made(self, op: Operation, made: list[tuple[int, Term]]) -> None:
+        self.terms.update(made)
+        if (unified := self._unified([whole for _, whole in made])) is not None:
+            self.result.places[op.place] = unified
+            self.result.names[op.place] = self._named(op, unified)
+
+    def _of(self, element: int) -> Term:
+        if element not in self.terms:
+            value = self.elements.computed[element]
+            known = isinstance(value, int | float) and not isinstance(value, bool)
+            self.terms[element] = constant(value) if known else term("given", value=value)
+        return self.terms[element]
+
+    def _operand(self, element: int, text: str) -> Term:
+        """A constant keeps the name that it was written with."""
+        whole = self._of(element)
+        return constant(whole.value, text) if whole.op == "constant" and text else whole
+
+    def _texts(self, op: Operation, given: list[str]) -> dict[int, str]:
+        """For operands that are constants with a name (self.gamma), that name by position among those given."""
+        source, node = self._written(op.place)
+        if source is None or node is None or op.plan is None or not op.plan.calls:
+            return {}
+        taken = op.plan.calls[0][1]
+        texts: dict[int, str] = {}
+        aligned = self._aligned(op, node, given, taken)
+        for position, element in enumerate(taken[: len(given)]):
+            operand = aligned.get(position)
+            if element in self.elements.constants and operand is not None and not _is_number(operand):
+                text = source.text(operand)
+                texts[position] = text
+        return texts
+
+    def _aligned(self, op: Operation, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
+        """Which expression stands for which operand of an op, by position; those that cannot be told are left out."""
+        written = dict(operands(node, op.name, len(given)))
+        by_position: dict[int, ast.expr] = {}
+        for place, operand in written.items():
+            position = given.index(place) if isinstance(place, str) and place in given else place
+            if isinstance(position, int):
+                by_position[position] = operand
+        if len(given) < 2 or 0 not in by_position or 1 not in by_position or not isinstance(node, ast.BinOp | ast.Compare):
+            return by_position
+        left, right = by_position[0], by_position[1]
+        if op.name == "rsub":
+            return {0: right, 1: left}
+        if op.name not in COMMUTATIVE or taken[1] not in self.elements.constants:
+            return by_position
+        # Python hands `2 * x` and `x * 2` over alike: the tensor is the operand that is known to be one.
+        if _is_number(left) or self._is_tensor(right, op.place):
+            return {0: right, 1: left}
+        return by_position if _is_number(right) or self._is_tensor(left, op.place) else {}
+
+    def _is_tensor(self, node: ast.expr, place: Place) -> bool:
+        """Was the expression computed by an op, or is it a name under which a tensor was used before?"""
+        source = source_of(place.file)
+        if source is None:
+            return False
+        names = {name for other, known in self.result.names.items() if other.file == place.file for name in known.values()}
+        if source.text(node) in names or source.text(node) in self._assigned(source):
+            return True
+        return any(source.at(other) is node for other in self.result.places if other.file == place.file)
+
+    def _assigned(self, source: Source) -> set[str]:
+        """Variables that hold what an op computed."""
+        assigned = set()
+        computed = {id(source.at(place)) for place in self.result.places if place.file == source.file}
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Assign) and id(node.value) in computed:
+                assigned |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        return assigned
+
+    def _named(self, op: Operation, whole: Term) -> dict[Term, str]:
+        """Operands that are plain names or attributes where they stand."""
+        source, node = self._written(op.place)
+        if source is None or node is None:
+            return {}
+        if op.plan is not None and op.plan.calls and op.func is not None and (definition := exact_ops.known(op.name)):
+            arguments = bind(op.func, op.args, op.kwargs)
+            given = [name for name in definition.parameters if _counts(arguments.get(name))]
+            aligned = self._aligned(op, node, given, op.plan.calls[0][1])
+        else:
+            aligned = {place: operand for place, operand in operands(node, op.name, 1) if isinstance(place, int)}
+        return {
+            whole.args[position]: source.text(operand)
+            for position, operand in aligned.items()
+            if position < len(whole.args) and isinstance(operand, ast.Name | ast.Attribute) and whole.args[position].op != "constant"
+        }
+
+    def _written(self, place: Place) -> tuple[Source | None, ast.expr | None]:
+        source = source_of(place.file) if place.file and place.column >= 0 else None
+        return source, source.at(place) if source else None
+
+    def _unified(self, terms: list[Term]) -> Term | None:
+        """One term for all elements; constants that differ by target (an alpha gathered by class) become a where."""
+        if not terms:
+            return None
+        if all(whole is terms[0] for whole in terms):
+            return terms[0]
+        if len(terms) != len(self.targets):
+            return None
+        by_target: dict[float, Term] = {}
+        for target, whole in zip(self.targets, terms, strict=True):
+            if by_target.setdefault(target, whole) is not whole:
+                return None
+        positive, negative = by_target.get(1.0), by_target.get(0.0)
+        if positive is None or negative is None or set(by_target) != {0.0, 1.0}:
+            return None
+        return _merged(positive, negative)
+
+    def _root(self, taken: list[int], place: Place) -> None:
+        terms = [self._of(element) for element in taken]
+        whole = self._unified(terms)
+        known = {root.term for root in self.result.roots}
+        if whole is not None and whole not in known and any(part is LOGIT for part in subterms(whole)):
+            self.result.roots.append(Root(whole, place))
+
+    def _place_of(self, elements: list[int]) -> Place:
+        producer = self.elements.producer[elements[0]] if elements else -1
+        return self.recording.operations[producer].place if producer >= 0 else Place()
+
+
+def _merged(positive: Term, negative: Term) -> Term | None:
+    if positive is negative:
+        return positive
+    if positive.op == negative.op == "constant":
+        if not all(math.isfinite(float(leaf.value)) for leaf in (positive, negative)):
+            return None
+        return term("where", term("eq", TARGET, constant(1)), positive, negative)
+    if positive.op != negative.op or len(positive.args) != len(negative.args) or positive.value != negative.value:
+        return None
+    args = [_merged(a, b) for a, b in zip(positive.args, negative.args, strict=True)]
+    if any(argument is None for argument in args):
+        return None
+    return term(positive.op, *(argument for argument in args if argument is not None), value=positive.value, source=positive.source)
+
+
+def _calls(op: Operation) -> Any:
+    return op.plan.calls if op.plan else ()
+
+
+def _counts(value: Any) -> bool:
+    """Is an argument an operand of the exact definition: a tensor or a number?"""
+    return isinstance(value, TensorRef) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_number(node: ast.expr | None) -> bool:
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)

@@ -1,0 +1,186 @@
+"""The user's own source with the rewrites in it: statement by statement, with their names, as a unified diff."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from losscheck.tracing.cures.callers import Handed, handed
+from losscheck.tracing.cures.extract import Extracted
+from losscheck.tracing.cures.printing import Names, NoNameError, written
+from losscheck.tracing.cures.search import Step, apply
+from losscheck.tracing.cures.sources import Range, Source, range_of_node, range_of_place, source_of
+from losscheck.tracing.cures.terms import LOGIT, Term
+
+__all__ = ["Patch", "patches"]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A file and its text before and after.
+
+    Attributes:
+        takes_logits: helpers that take logits from now on and took a function of them before; whoever else calls them must follow.
+    """
+
+    file: str
+    before: str
+    after: str
+    takes_logits: tuple[str, ...] = ()
+
+    def diff(self, name: str = "") -> str:
+        """A unified diff that `git apply` and `patch -p1` take; ``name`` is the path written in it."""
+        shown = name or self.file
+        lines = difflib.unified_diff(
+            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), f"a/{shown}", f"b/{shown}", n=3
+        )
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+@dataclass(frozen=True)
+class _Edit:
+    place: Range
+    text: str
+
+
+def patches(extracted: Extracted, steps: Sequence[Step]) -> list[Patch]:
+    """The files in which the steps change something, one patch for each.
+
+    None at all where some statement has no name for what it would need. A function that is given probabilities is made to take the
+    logits where its only call in the file can be changed with it (:func:`losscheck.tracing.cures.callers.handed`).
+    """
+    made = []
+    for file in dict.fromkeys(place.file for place in extracted.places if place.file):
+        source = source_of(file)
+        if source is None:
+            continue
+        editor = _Editor(source, extracted, steps)
+        try:
+            edits = editor.edits()
+        except NoNameError:
+            return []
+        if edits:
+            made.append(Patch(file, "".join(source.lines), _edited(source, edits), tuple(editor.takes_logits)))
+    return made
+
+
+class _Editor:
+    """The statements of one file in their order, with what each name stands for."""
+
+    def __init__(self, source: Source, extracted: Extracted, steps: Sequence[Step]) -> None:
+        self.source, self.steps = source, steps
+        self.terms = {range_of_place(place): term for place, term in extracted.places.items() if place.file == source.file}
+        self.local = {range_of_place(place): names for place, names in extracted.names.items() if place.file == source.file}
+        self.takes_logits: list[str] = []
+
+    def edits(self) -> list[_Edit]:
+        """What to replace, no part of it twice.
+
+        Raises:
+            NoNameError: when a statement has no name for what it would need.
+        """
+        edits: list[_Edit] = []
+        handed_over: list[_Edit] = []
+        for function in ast.walk(self.source.tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                try:
+                    edits += list(self._function(function, {}))
+                except NoNameError:
+                    helper = handed(self.source, function, self.terms, self.local)
+                    if helper is None:
+                        raise
+                    self.takes_logits.append(getattr(function, "name", ""))
+                    edits += list(self._function(function, {LOGIT: helper.name}))
+                    handed_over += self._handed_over(helper)
+        # What a caller no longer computes needs no cure there.
+        return [*(edit for edit in edits if not any(_inside(edit.place, other.place) for other in handed_over)), *handed_over]
+
+    def _handed_over(self, helper: Handed) -> list[_Edit]:
+        """The call hands over the logits, and the helper's first statement computes what it was given before."""
+        line, start, _, _ = range_of_node(helper.parameter, self.source.lines)
+        first_line, first_start, _, _ = range_of_node(helper.first, self.source.lines)
+        names = Names({LOGIT: helper.name}, self.source.torch, self.source.functional)
+        statement = f"{helper.parameter.arg} = {written(apply(self.steps, helper.term), names)}"
+        return [
+            _Edit(range_of_node(helper.argument, self.source.lines), helper.logits),
+            _Edit((line, start, line, start + len(helper.parameter.arg)), helper.name),
+            _Edit((first_line, first_start, first_line, first_start), f"{statement}\n{' ' * first_start}"),
+        ]
+
+    def _function(self, function: ast.AST, names: dict[Term, str]) -> Iterator[_Edit]:
+        """``names``: of terms, at first; then each that a name stands for once the statements before are rewritten."""
+        for statement in _statements(function):
+            value = getattr(statement, "value", None)
+            if not isinstance(value, ast.expr):
+                continue
+            texts = self._standing(value, names)
+            for node in self._computed(value):
+                old = self.terms[range_of_node(node, self.source.lines)]
+                new = apply(self.steps, old)
+                if new is not old:
+                    text = written(new, Names(names, self.source.torch, self.source.functional, texts))
+                    yield _Edit(range_of_node(node, self.source.lines), self._placed(text, node, value))
+            stored = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+            names = {term: name for term, name in names.items() if name not in stored}
+            held = self.terms.get(range_of_node(value, self.source.lines))
+            if held is not None and isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                names[apply(self.steps, held)] = statement.targets[0].id
+
+    def _standing(self, value: ast.expr, names: dict[Term, str]) -> dict[Term, str]:
+        """The expressions of a statement that stay as they are; what its names stand for is added to ``names``."""
+        texts: dict[Term, str] = {}
+        for node in ast.walk(value):
+            if isinstance(node, ast.expr):
+                place = range_of_node(node, self.source.lines)
+                for term, name in self.local.get(place, {}).items():
+                    names.setdefault(apply(self.steps, term), name)
+                held = self.terms.get(place)
+                if held is not None and apply(self.steps, held) is held:
+                    texts[held] = self.source.text(node)
+        return texts
+
+    def _computed(self, node: ast.AST) -> Iterator[ast.expr]:
+        """The largest sub-expressions that an elementwise op computed."""
+        if isinstance(node, ast.expr) and range_of_node(node, self.source.lines) in self.terms:
+            yield node
+            return
+        for child in ast.iter_child_nodes(node):
+            yield from self._computed(child)
+
+    def _placed(self, text: str, node: ast.expr, whole: ast.expr) -> str:
+        """In parentheses where it stands among others without any."""
+        line, start, end_line, end = range_of_node(node, self.source.lines)
+        before, after = self.source.lines[line - 1][:start].rstrip()[-1:], self.source.lines[end_line - 1][end:].lstrip()[:1]
+        enclosed = node is whole or (before in "([," and after in ")],")
+        return text if enclosed or isinstance(ast.parse(text, mode="eval").body, ast.Call | ast.Name | ast.Attribute) else f"({text})"
+
+
+def _statements(function: ast.AST) -> Iterator[ast.stmt]:
+    """The statements of a function in the order of their lines, without those of functions inside it."""
+    if isinstance(function, ast.Lambda):
+        yield ast.copy_location(ast.Return(function.body), function.body)
+        return
+    todo: list[ast.AST] = list(ast.iter_child_nodes(function))
+    found = []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if isinstance(node, ast.stmt):
+            found.append(node)
+        todo += ast.iter_child_nodes(node)
+    yield from sorted(found, key=lambda statement: (statement.lineno, statement.col_offset))
+
+
+def _inside(inner: Range, outer: Range) -> bool:
+    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:] and outer[:2] != outer[2:]
+
+
+def _edited(source: Source, edits: Sequence[_Edit]) -> str:
+    lines = list(source.lines)
+    for edit in sorted(edits, key=lambda edit: edit.place, reverse=True):
+        line, start, end_line, end = edit.place
+        lines[line - 1 : end_line] = [lines[line - 1][:start] + edit.text + lines[end_line - 1][end:]]
+    return "".join(lines)

@@ -1,0 +1,177 @@
+"""What to write instead, for a whole callable: a cure for each of its terms, one patch of its source, and both tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from losscheck.core.errors import UserError
+from losscheck.tracing.cures.extract import Extracted, Root, extracted
+from losscheck.tracing.cures.measured import Grid, Measured, Truth, measure, truth_on
+from losscheck.tracing.cures.patch import Patch, patches
+from losscheck.tracing.cures.printing import Names, NoNameError, written
+from losscheck.tracing.cures.search import Cure, Step, apply, find_cure, without_guards
+from losscheck.tracing.cures.terms import LOGIT, TARGET, Term
+from losscheck.tracing.cures.trial import CannotTryError, patched
+from losscheck.tracing.places import Place
+from losscheck.tracing.recording import as_tensor, record
+
+__all__ = ["Remedies", "Remedy", "Rewritten", "remedies"]
+
+CLASSES = (0.0, 1.0)
+# Logits of both classes at which no branch is taken that others would not take.
+LOGITS = (2.0, -3.0, 0.5, 1.0)
+RECORDED = (1.0, 0.0, 0.0, 1.0)
+# A patched source may be this much worse than its term: what it sums and scales rounds as well.
+AS_PROMISED = 1.1
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """One elementwise term in words of the logit x and the target z, and where it is written."""
+
+    place: Place
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A cure of all the terms of a callable.
+
+    Attributes:
+        rewritten: the terms that change.
+        patches: of the source, each tried: the patched functions ran, and measured as the terms did. Empty where there is none to offer.
+        before, after: the worst |ulp| of loss and gradient over the grid; infinite where a number came out as none.
+        points: how many (logit, target) pairs the grid has.
+        hard: equal for targets 0 and 1 alone.
+        meaning: what it computes is something else (a clamp or a small constant is left out), and ``before`` is measured against that.
+    """
+
+    rewritten: tuple[Rewritten, ...]
+    patches: tuple[Patch, ...]
+    before: tuple[float, float]
+    after: tuple[float, float]
+    points: int
+    hard: bool
+    meaning: bool
+
+
+@dataclass(frozen=True)
+class Remedies:
+    """The cure, and apart from it the one that changes the meaning; None where none was found that measures better."""
+
+    cure: Remedy | None = None
+    meaning: Remedy | None = None
+
+
+def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | None = None) -> Remedies:
+    """Search for both.
+
+    Args:
+        function: f(logits, targets) on torch tensors of one axis.
+        soft: do targets between 0 and 1 occur? None when that is not known: an identity for 0 and 1 alone is then the second choice.
+    """
+    search = _Search(function, dtype)
+    if not search.roots:
+        return Remedies()
+    choices = (True, False) if soft is None else (soft,)
+    return Remedies(search.best(find_cure, choices, False), search.best(without_guards, choices, True))
+
+
+class _Search:
+    def __init__(self, function: Callable[[Any, Any], Any], dtype: str) -> None:
+        self.function, self.dtype = function, dtype
+        self.grid = Grid.of(dtype, CLASSES)
+        self.extracted = self._extracted()
+        self.roots: list[Root] = self.extracted.roots if self.extracted else []
+
+    def _extracted(self) -> Extracted | None:
+        """The terms of the callable as it is now."""
+        import torch
+
+        kind = getattr(torch, self.dtype)
+        try:
+            recording = record(self.function, as_tensor(LOGITS, kind), as_tensor(RECORDED, kind), backward=False)
+        except UserError:
+            return None
+        return extracted(recording, RECORDED) if recording.error is None else None
+
+    def best(self, find: Callable[..., Cure | None], choices: Sequence[bool], meaning: bool) -> Remedy | None:
+        """The first that leaves no NaN and no infinity; where none does, the first of all."""
+        found = []
+        for soft in choices:
+            remedy = self.remedy(find, soft, meaning)
+            if remedy is not None:
+                found.append(remedy)
+                if all(map(math.isfinite, remedy.after)):
+                    return remedy
+        return found[0] if found else None
+
+    def remedy(self, find: Callable[..., Cure | None], soft: bool, meaning: bool) -> Remedy | None:
+        """The cures of all terms together, where they are worth a change."""
+        cures = [find(root.term, self.dtype, CLASSES, soft=soft) for root in self.roots]
+        worthwhile = [cure for cure in cures if cure is not None and (meaning or cure.worthwhile)]
+        steps = tuple(dict.fromkeys(step for cure in worthwhile for step in cure.steps))
+        if not steps:
+            return None
+        truths = [self._truth(root.term, cure) for root, cure in zip(self.roots, cures, strict=True)]
+        before = self._measured([root.term for root in self.roots], truths)
+        after = self._measured([apply(steps, root.term) for root in self.roots], truths)
+        if before is None or after is None or _score(after) >= _score(before):
+            return None
+        assert self.extracted is not None
+        worst = _worst(after)
+        made = tuple(patches(self.extracted, steps))
+        return Remedy(
+            rewritten=tuple(self._rewritten(root, steps) for root in self.roots if apply(steps, root.term) is not root.term),
+            patches=made if made and self._holds(made, truths, worst) else (),
+            before=_worst(before),
+            after=worst,
+            points=len(self.grid.logits),
+            hard=any(cure.hard for cure in worthwhile),
+            meaning=meaning,
+        )
+
+    def _truth(self, whole: Term, cure: Cure | None) -> tuple[Truth, Truth]:
+        """What a term is measured against: itself in exact arithmetic, or what is meant where that changes."""
+        return truth_on(self.grid, cure.after if cure is not None and cure.meaning else whole)
+
+    def _measured(self, terms: Sequence[Term], truths: Sequence[tuple[Truth, Truth]]) -> list[Measured] | None:
+        """None where PyTorch cannot run one of them."""
+        measured = [measure(self.grid, whole, truth) for whole, truth in zip(terms, truths, strict=True)]
+        return [errors for errors in measured if errors is not None] if None not in measured else None
+
+    def _holds(self, made: Sequence[Patch], truths: Sequence[tuple[Truth, Truth]], promised: tuple[float, float]) -> bool:
+        """Does the patched source run, and measure as promised?"""
+        try:
+            with patched(made):
+                now = self._extracted()
+        except CannotTryError:
+            return False
+        if now is None or len(now.roots) != len(truths):
+            return False
+        measured = self._measured([root.term for root in now.roots], truths)
+        return measured is not None and all(error <= AS_PROMISED * limit for error, limit in zip(_worst(measured), promised, strict=True))
+
+    def _rewritten(self, root: Root, steps: Sequence[Step]) -> Rewritten:
+        return Rewritten(root.place, _text(root.term), _text(apply(steps, root.term)))
+
+
+def _text(whole: Term) -> str:
+    """In words of x and z; "" where a value from outside has no name."""
+    try:
+        return written(whole, Names({LOGIT: "x", TARGET: "z"}, functional="F"))
+    except NoNameError:
+        return ""
+
+
+def _score(measured: Sequence[Measured]) -> float:
+    return math.fsum(errors.score for errors in measured)
+
+
+def _worst(measured: Sequence[Measured]) -> tuple[float, float]:
+    worst = [errors.worst() for errors in measured]
+    return max(loss for loss, _ in worst), max(gradient for _, gradient in worst)

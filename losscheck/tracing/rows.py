@@ -1,0 +1,92 @@
+"""The ops of a tape beside exact arithmetic, as plain rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from losscheck.core.exact import Exact, Kind
+from losscheck.tracing.errors import local_error, own_error, total_error
+from losscheck.tracing.notes import Note, NoteKind
+from losscheck.tracing.replay import ExactRun
+from losscheck.tracing.report import Event, Op
+from losscheck.tracing.tape import Kind as OpKind
+from losscheck.tracing.tape import Operation
+
+__all__ = ["flipped", "rows_of"]
+
+# Elements of one op whose own and local errors are looked at: those of a large reduction cost as much as the whole run.
+MOST_INPUTS = 100_000
+
+
+def rows_of(run: ExactRun) -> Iterator[Op]:
+    """One row an op."""
+    return (_row(run, op) for op in run.recording.operations)
+
+
+def _row(run: ExactRun, op: Operation) -> Op:
+    recorded = run.recording.tape.elements
+    made = op.made if op.kind != OpKind.LEAVES else op.made[:1]
+    totals = {element: total_error(run, element) for element in made}
+    element = max(totals, key=lambda key: (_size(totals[key]), -key), default=None)
+    own, local = ({}, {}) if op.plan is None or len(op.taken) > MOST_INPUTS else (own_error(run, op), local_error(run, op))
+    computed = recorded.computed
+    inputs = next((taken for made_here, taken in op.plan.calls if element in made_here), ()) if op.plan else ()
+    value = math.nan if element is None else float(computed[element])
+    return Op(
+        index=op.index,
+        name=op.name,
+        place=op.place,
+        backward=op.backward,
+        forward=op.forward,
+        kind=op.kind,
+        dtype=op.format.name if op.format else "",
+        elements=len(made),
+        element=0 if element is None else made.index(element),
+        inputs=tuple(float(computed[taken]) for taken in inputs),
+        value=value,
+        exact=Exact(Kind.UNDECIDED, math.nan) if element is None else run.exact(element),
+        total=totals.get(element, 0.0),  # type: ignore[arg-type]
+        own=max(own.values(), key=_size, default=0.0),
+        local=max(local.values(), key=_size, default=0.0),
+        event=None if element is None else _event(run, op, element),
+    )
+
+
+def _size(error: float) -> float:
+    return -1.0 if math.isnan(error) else error
+
+
+def _event(run: ExactRun, op: Operation, element: int) -> Event | None:
+    """What happened to one element, if anything did."""
+    recorded = run.recording.tape.elements
+    value, dtype = recorded.computed[element], recorded.formats[element]
+    if dtype is None:
+        return Event.FLIPPED if isinstance(value, bool) and _flips(value, run.values[element]) else None
+    exact = run.exact(element)
+    if exact.kind is not Kind.FINITE:
+        return None
+    if math.isnan(value):
+        return Event.NAN
+    if math.isinf(value):
+        return Event.OVERFLOW if math.isinf(exact.rounded) or all(map(math.isfinite, _floats(recorded, op))) else Event.INF
+    if value == 0 and exact.middle[0]:
+        return Event.UNDERFLOW if exact.rounded == 0 else Event.LOST
+    return Event.SATURATED if abs(value) == 1 and run.values[element] != value else None
+
+
+def _floats(recorded: Any, op: Operation) -> list[float]:
+    return [float(recorded.computed[element]) for element in op.taken]
+
+
+def _flips(computed: bool, exact: Any) -> bool:
+    return isinstance(exact, bool) and exact != computed
+
+
+def flipped(run: ExactRun) -> Iterator[Note]:
+    """Branches and choices that exact arithmetic takes otherwise."""
+    computed = run.recording.tape.elements.computed
+    for op in run.recording.operations:
+        if any(isinstance(computed[element], bool) and _flips(computed[element], run.values[element]) for element in op.made):
+            yield Note(NoteKind.FLIPPED_BRANCH if op.kind == OpKind.LEAVES else NoteKind.FLIPPED_CHOICE, op.index, op.place, op.name)

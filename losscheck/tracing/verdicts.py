@@ -1,0 +1,135 @@
+"""Why each failing quantity fails: its causes, named, and one cause of several quantities told once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from losscheck.core.exact import Exact, Kind
+from losscheck.tracing.cause import Pair, causes_of, explains
+from losscheck.tracing.naming import named
+from losscheck.tracing.replay import ExactRun, needed_for
+from losscheck.tracing.report import Cause, CauseKind, Quantity
+
+__all__ = ["causes_found"]
+
+# Failing quantities of a name that are taken apart in any case, the worst first: elements of a batch mostly fail alike.
+EXAMINED = 4
+# Of the next ones each is asked whether it fails by a cause that is known, and taken apart where it does not.
+ASKED = 28
+
+
+def causes_found(run: ExactRun, quantities: list[Quantity], truths: list[tuple[int, Exact]]) -> tuple[tuple[Cause, ...], int]:
+    """The causes of what fails or is undefined, and how many quantities were looked into: of a large batch the worst of each name.
+
+    Args:
+        truths: by position of a quantity, its element and the truth that its rounding is judged by.
+    """
+    found = _Found(run)
+    for name in ("loss", "grad"):
+        failing = [
+            (quantity, *truth)
+            for quantity, truth in zip(quantities, truths, strict=True)
+            if quantity.name == name and (quantity.outcome.failed or truth[1].kind is not Kind.FINITE)
+        ]
+        failing.sort(key=lambda row: (row[0].outcome.severity, -abs(row[0].ulp) if row[0].ulp == row[0].ulp else 0.0))
+        for count, (quantity, element, truth) in enumerate(failing[: EXAMINED + ASKED]):
+            found.look_into(quantity, element, truth, fresh=count < EXAMINED)
+    return tuple(found.causes), found.examined
+
+
+class _Found:
+    """The causes so far, and the proved pairs behind them."""
+
+    def __init__(self, run: ExactRun) -> None:
+        self.run = run
+        self.causes: list[Cause] = []
+        self.pairs: dict[int, Pair] = {}
+        self.examined = 0
+
+    def look_into(self, quantity: Quantity, element: int, truth: Exact, fresh: bool) -> None:
+        """Take one quantity apart; or, unless it is to be looked at afresh, put it to a cause that explains it."""
+        self.examined += 1
+        which = (quantity.name, quantity.index)
+        special = truth.kind is not Kind.FINITE or isinstance(self.run.values[element], float)
+        known = None if fresh or special else self._known(element, truth, quantity.name)
+        if known is not None:
+            cause = self.causes[known]
+            self.causes[known] = dataclasses.replace(cause, quantities=tuple(dict.fromkeys([*cause.quantities, which])))
+        else:
+            for cause, pair in self._causes_of(which, element, truth):
+                self._merge(cause, pair)
+
+    def _known(self, element: int, truth: Exact, name: str) -> int | None:
+        pairs = ((place, pair) for place, pair in self.pairs.items() if name in dict(self.causes[place].quantities))
+        return next((place for place, pair in pairs if explains(self.run, element, truth, pair)), None)
+
+    def _merge(self, cause: Cause, pair: Pair | None) -> None:
+        """One cause of several quantities is one cause."""
+        for place, other in enumerate(self.causes):
+            if (other.kind, other.lost, other.needed, other.blamed) == (cause.kind, cause.lost, cause.needed, cause.blamed):
+                self.causes[place] = dataclasses.replace(
+                    other,
+                    quantities=tuple(dict.fromkeys([*other.quantities, *cause.quantities])),
+                    infinite=cause.infinite if other.infinite is None else other.infinite,
+                    undefined=cause.undefined if other.undefined is None else other.undefined,
+                )
+                return
+        if pair is not None:
+            self.pairs[len(self.causes)] = pair
+        self.causes.append(cause)
+
+    def _causes_of(self, which: tuple[str, int], element: int, truth: Exact) -> Iterator[tuple[Cause, Pair | None]]:
+        run, quantities = self.run, (which,)
+        infinite, undefined = _first_specials(run, element)
+        if truth.kind is Kind.UNDECIDED:
+            yield Cause(CauseKind.UNDECIDED, None, None, None, quantities), None
+        elif truth.kind is not Kind.FINITE:
+            yield Cause(CauseKind.UNDEFINED, None, None, _undefined_at(run, element), quantities, infinite, undefined), None
+        elif isinstance(run.values[element], float):
+            # The slope is finite; the backward ops, run exactly, are not: something masked has no finite slope.
+            masked = _masked_at(run, element)
+            yield Cause(CauseKind.MASKED_GRADIENT, None, None, masked, quantities, infinite, undefined if masked is None else masked), None
+        else:
+            pairs = causes_of(run, element, truth)
+            for pair in pairs:
+                kind, blamed = named(run, pair)
+                needed = None if pair.needed is None else pair.needed.index
+                yield Cause(kind, pair.lost.index, needed, blamed.index, quantities, infinite, undefined), pair
+            if not pairs:
+                yield Cause(CauseKind.UNDECIDED, None, None, None, quantities), None
+
+
+def _first_specials(run: ExactRun, element: int) -> tuple[int | None, int | None]:
+    """The first ops that made an infinity, and a NaN, of what is finite exactly."""
+    computed = run.recording.tape.elements.computed
+    first: dict[bool, int] = {}
+    for op in needed_for(run.recording, [element]):
+        for made in op.made:
+            value = computed[made]
+            if isinstance(value, float) and value - value != 0 and not isinstance(run.values[made], float):
+                first.setdefault(value != value, op.index)
+    return first.get(False), first.get(True)
+
+
+def _special(run: ExactRun, element: int) -> list[int]:
+    """The ops that an element depends on whose exact values are NaN or infinite."""
+    ops = needed_for(run.recording, [element])
+    return [op.index for op in ops if any(isinstance(run.values[made], float) for made in op.made)]
+
+
+def _undefined_at(run: ExactRun, element: int) -> int | None:
+    """The first op whose exact value is NaN or infinite; of a slope the first of the backward pass, if there is one."""
+    special = _special(run, element)
+    backward = [index for index in special if run.recording.operations[index].backward]
+    return next(iter(backward or special), None)
+
+
+def _masked_at(run: ExactRun, element: int) -> int | None:
+    """Where a slope that is masked has no finite value: at the first forward op that is infinite or NaN itself, if its slope is;
+    else at the first op of the backward pass that is."""
+    special = _special(run, element)
+    operations = run.recording.operations
+    backward = [index for index in special if operations[index].backward]
+    origins = [index for index in backward if operations[index].forward in special]
+    return min(origins, key=lambda index: operations[index].forward or 0) if origins else next(iter(backward), None)

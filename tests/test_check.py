@@ -1,0 +1,146 @@
+"""`losscheck check`: recognised, ranked by effect, told why and what to write, through the real command line."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+import losscheck
+from losscheck.core.effect import Effect
+from losscheck.core.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+GALLERY = Path(__file__).parents[1] / "docs" / "gallery"
+
+# File and name -> the loss it is, and what it does in float32: as a person who knows the field would say.
+PEOPLE_WRITE = {
+    "textbook_bce.py:bce": ("bce", Effect.POISONS),
+    "eps_bce.py:bce": ("bce", Effect.MISDIRECTS),
+    "sigmoid_bceloss.py:HeadLoss": ("bce", Effect.MISDIRECTS),
+    "softplus_by_hand.py:bce": ("bce", Effect.POISONS),
+    "masked_bce.py:bce": ("bce", Effect.POISONS),
+    "swapped_focal.py:WeightedFocalLoss": ("weighted-focal", Effect.MISDIRECTS),
+    "root_focal.py:focal": ("weighted-focal", Effect.POISONS),
+    "probability_focal.py:focal": ("weighted-focal", Effect.POISONS),
+    "heatmap.py:heatmap_loss": ("centernet-heatmap", Effect.POISONS),
+    "guarded_heatmap.py:heatmap_loss": ("centernet-heatmap", Effect.DEAD),
+}
+
+
+def first_dtype(report):
+    """The rows of the first dtype, best first."""
+    return [row for row in report.ranking if row.given_dtype == report.ranking[0].given_dtype]
+
+
+@pytest.mark.parametrize("spec", PEOPLE_WRITE)
+def test_a_loss_as_people_write_it_is_recognised_and_judged(spec):
+    """Without a flag: which loss it is, what it does, and a cure that measured better, with no NaN left."""
+    loss, effect = PEOPLE_WRITE[spec]
+    (row,) = losscheck.check(f"{GALLERY}/{spec}", dtype="float32").ranking
+
+    assert (row.loss, row.effect.effect) == (loss, effect)
+    assert row.recognised.startswith(loss)
+    assert row.advice.write
+    assert all(math.isfinite(error) and error < 40 for error in row.advice.after)
+    assert max(row.advice.after) < max(row.advice.before)
+
+
+def test_every_file_of_the_gallery_is_judged_here():
+    """A new file of the gallery is a new line of the table above."""
+    assert {path.name for path in GALLERY.glob("*.py")} == {spec.partition(":")[0] for spec in PEOPLE_WRITE}
+
+
+def test_the_harmless_one_comes_before_the_deadly_one():
+    """BCEWithLogitsLoss is off by less than 5e-07; Sigmoid + BCELoss learns nothing above 16.64."""
+    report = losscheck.check("torch-sigmoid-bceloss", "torch-bce-with-logits", dtype="float32")
+    tails, deadly = first_dtype(report)
+
+    assert (tails.implementation, tails.effect.effect) == ("torch-bce-with-logits", Effect.TAILS)
+    assert tails.loss_error <= 4.8e-07 and tails.grad_error <= 8.8e-08
+    assert deadly.harmful
+    dead = next(finding for finding in deadly.findings if finding.effect is Effect.DEAD)
+    assert (dead.target, dead.value, round(dead.first, 2)) == (0.0, 0.0, 16.64)
+    assert report.exit_code == 1
+
+
+def test_classes_of_a_framework_are_recognised_with_what_they_want(call):
+    """nn.BCELoss takes probabilities, nn.BCEWithLogitsLoss logits: both in one command, nobody says so."""
+    code, out, _ = call("check", "torch.nn:BCELoss", "torch.nn:BCEWithLogitsLoss", "--dtype", "float32")
+
+    assert code == 1
+    assert "torch.nn:BCELoss is bce" in out and "on probabilities" in out.replace("\n", " ")
+    harmless, deadly = (next(line for line in out.splitlines() if word in line) for word in ("tails", "misdirects"))
+    assert "BCEWithLogitsLoss" in harmless and "BCELoss" in deadly
+    assert out.index(harmless) < out.index(deadly)
+
+
+def test_what_is_harmless_exits_0(call):
+    """Up to `tails` nothing is broken."""
+    code, out, _ = call("check", "stable", "--loss", "bce")
+
+    assert code == 0
+    assert "sound" in out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("words", [("check", "torch*", "--loss", "bce"), ("check", "--loss", "weighted-focal", "-v")], ids=" ".join)
+def test_it_keeps_to_the_screen(call, monkeypatch, words, width):
+    """No line is longer than the screen, and the first three lines name the loss and the best."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = call(*words)
+
+    assert max(map(len, out.splitlines())) <= width
+    assert out.splitlines()[0].startswith(words[words.index("--loss") + 1])
+
+
+def test_programs_get_every_finding(call):
+    """JSON: a row for each implementation and dtype, with findings at each target, no bare NaN anywhere."""
+    code, out, _ = call("check", "torch-sigmoid-bceloss", "--format", "json")
+    rows = json.loads(out, parse_constant=pytest.fail)["rows"]
+
+    assert code == 1
+    assert {row["logit_dtype"] for row in rows} == {"float32", "bfloat16", "float16"}
+    assert all({finding["target"] for finding in row["findings"]} == {0, 0.5, 1} for row in rows)
+    assert rows[0]["advice"]["write"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nothing-like-it",), "no implementation"),
+        (("no_such_file.py:bce",), "there is no file"),
+        (("torch.nn:NoSuchLoss",), "has no"),
+        (("--dtype", "flaot32"), "unknown dtype"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_a_mistake_is_one_message_and_exit_2(call, words, said):
+    """Never a traceback."""
+    code, _, err = call("check", *words)
+
+    assert code == 2
+    assert said in err and "Traceback" not in err
+
+
+def test_what_is_no_loss_known_here_is_not_judged(tmp_path):
+    """Mean absolute error agrees with none: it is said, and nothing is claimed."""
+    (tmp_path / "other.py").write_text("def mae(x, z):\n    return (x - z).abs()\n")
+
+    with pytest.raises(UserError, match="agrees with no loss"):
+        losscheck.check(f"{tmp_path}/other.py:mae")
+
+
+def test_the_loss_can_be_said(tmp_path):
+    """--loss instead of recognising: judged as what it is to be."""
+    (tmp_path / "other.py").write_text("def mae(x, z):\n    return (x - z).abs()\n")
+    (row,) = losscheck.check(f"{tmp_path}/other.py:mae", loss="bce", dtype="float32").ranking
+
+    assert row.loss == "bce" and row.harmful
+
+
+def test_numpy_and_torch_are_one_line_where_they_agree():
+    """stable runs on both, and says the same on both."""
+    rows = first_dtype(losscheck.check("stable", loss="bce"))
+
+    assert [(row.implementation, set(row.backends)) for row in rows] == [("stable", {"numpy", "torch"})]

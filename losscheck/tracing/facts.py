@@ -57,7 +57,7 @@ def facts_of(advice: Advice, *, all_ops: bool = False) -> dict[str, Any]:
         "ops": [_op(op) for op in traced.ops if all_ops or op.index in _mattering(traced)],
         "cure": _remedy(advice.remedies.cure),
         "meaning_cure": _remedy(advice.remedies.meaning),
-        "mended": advice.mended,
+        "cured_here": None if advice.here is None else {"loss_ulp": number(advice.here[0]), "gradient_ulp": number(advice.here[1])},
         "bits": traced.bits,
     }
 

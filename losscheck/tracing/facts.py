@@ -71,7 +71,12 @@ def near(file: str) -> str:
 
 
 def _mattering(traced: Trace) -> set[int]:
-    """The ops of the causes and of active guards, and those that lose or magnify an error themselves."""
+    """The ops of the causes and of active guards, and those that lose or magnify an error themselves.
+
+    Where no result came out, and so no cause, all at which something happened.
+    """
+    if not traced.quantities:
+        return {op.index for op in traced.ops if op.event is not None}
     roles = {getattr(cause, role) for cause in traced.causes for role in ("lost", "needed", "blamed", "infinite", "undefined")}
     guards = {deviation.op for deviation in traced.deviations}
     happened = {op.index for op in traced.ops if op.dtype and op.event is not None and max(_known(op.own), _known(op.local)) > LIMIT}

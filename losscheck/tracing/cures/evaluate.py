@@ -140,7 +140,8 @@ def evaluated(root: Term, logits: Any, targets: Any) -> Any:
         elif part.op in ("constant", "given"):
             values[part] = part.value
         elif part.op == "cast":
-            values[part] = values[part.args[0]].to(getattr(torch, part.value))
+            inner = values[part.args[0]]
+            values[part] = inner.to(getattr(torch, part.value)) if isinstance(inner, torch.Tensor) else inner
         elif part.op == "where":
             condition, *branches = (values[argument] for argument in part.args)
             branches = [branch if isinstance(branch, torch.Tensor) else torch.full_like(logits, branch) for branch in branches]
@@ -160,7 +161,7 @@ def _kernels(torch: Any) -> dict[str, Callable[..., Any]]:
         **{name: getattr(operator, name) for name in ("add", "sub", "mul", "pow", "eq", "ne", "lt", "le", "gt", "ge")},
         "rsub": lambda a, b: b - a,
         "div": operator.truediv,
-        "detach": lambda a: a.detach(),
+        "detach": lambda a: a.detach() if isinstance(a, torch.Tensor) else a,
         "clamp_min": lambda a, low: torch.clamp(a, min=low),
         "clamp_max": lambda a, high: torch.clamp(a, max=high),
         "softplus": functional.softplus,

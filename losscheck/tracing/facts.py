@@ -57,7 +57,7 @@ def facts_of(advice: Advice, *, all_ops: bool = False) -> dict[str, Any]:
         "ops": [_op(op) for op in traced.ops if all_ops or op.index in _mattering(traced)],
         "cure": _remedy(advice.remedies.cure),
         "meaning_cure": _remedy(advice.remedies.meaning),
-        "mended": advice.mended,
+        "cured_here": None if advice.here is None else {"loss_ulp": number(advice.here[0]), "gradient_ulp": number(advice.here[1])},
         "bits": traced.bits,
     }
 
@@ -71,7 +71,12 @@ def near(file: str) -> str:
 
 
 def _mattering(traced: Trace) -> set[int]:
-    """The ops of the causes and of active guards, and those that lose or magnify an error themselves."""
+    """The ops of the causes and of active guards, and those that lose or magnify an error themselves.
+
+    Where no result came out, and so no cause, all at which something happened.
+    """
+    if not traced.quantities:
+        return {op.index for op in traced.ops if op.event is not None}
     roles = {getattr(cause, role) for cause in traced.causes for role in ("lost", "needed", "blamed", "infinite", "undefined")}
     guards = {deviation.op for deviation in traced.deviations}
     happened = {op.index for op in traced.ops if op.dtype and op.event is not None and max(_known(op.own), _known(op.local)) > LIMIT}

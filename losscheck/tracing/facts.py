@@ -9,7 +9,6 @@ from typing import Any
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.report import SCHEMA_VERSION
 from losscheck.renderers.flat import number
-from losscheck.tracing.advice import Advice
 from losscheck.tracing.cures.remedy import Remedy
 from losscheck.tracing.errors import LIMIT
 from losscheck.tracing.places import Place
@@ -18,8 +17,8 @@ from losscheck.tracing.report import Op, Quantity, Trace
 __all__ = ["facts_of", "near"]
 
 
-def facts_of(advice: Advice, *, all_ops: bool = False) -> dict[str, Any]:
-    """All of an advice; ``ops`` are those that matter, or every op with ``all_ops``."""
+def facts_of(advice: Any, *, all_ops: bool = False) -> dict[str, Any]:
+    """All of an advice (advice.Advice, which prints itself by this); ``ops`` are those that matter, or all with ``all_ops``."""
     traced = advice.trace
     return {
         "schema_version": SCHEMA_VERSION,

@@ -49,6 +49,22 @@ def point_of_bce(name, outcome, logit, value, *, target=0.0, quantity="loss", dt
     )  # fmt: skip
 
 
+def effect(word, value, **more):
+    """What the loss alone does at logit 20, target 0."""
+    kind = Effect(word)
+    if kind is Effect.SOUND:
+        return EffectFinding(kind, logit=20.0, target=0.0, loss_error=0.0)
+    return EffectFinding(kind, Truth.ROUNDING, "loss", value, 20.0, 20.0, 0.0, abs(value - 20.0), **more)
+
+
+EFFECTS_AT_20 = (
+    ("sound", Outcome.OK, 20.0, "sound"),
+    ("poisonous", Outcome.INF, math.inf, "poisons"),
+    ("floored", Outcome.INACCURATE, 100.0, "misstates"),
+    ("tailed", Outcome.INACCURATE, 20.00005, "tails"),
+)
+
+
 def compare_report():
     """One row of every outcome, a deviation, two devices, an odd name, all dtypes, the smallest and largest numbers."""
     definition = exact_value(loss_named("bce").formula, [Term(17.0, 0.0)], {"pos_weight": 1.0}, FLOAT32)
@@ -72,6 +88,7 @@ def compare_report():
         point_of_bce("fine", Outcome.OK, -1.5, 0.18242552380635635, dtype="float64", quantity="grad"),
         point_of_bce("fine", Outcome.OK, 6.1035e-05, 0.69336, dtype="float16"),
         point_of_bce("fine", Outcome.OK, 3.38953139e38, 3.38953139e38, dtype="bfloat16"),
+        *(point_of_bce(name, outcome, 20.0, value, effect=effect(word, value)) for name, outcome, value, word in EFFECTS_AT_20),
     )  # fmt: skip
     environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
     return Report(
@@ -145,6 +162,14 @@ def whole_sweep():
         sweep_row(implementation=ODD, regions=regions, mode="compile"),
         sweep_row(implementation="path/to/a_long_file_name.py:and_a_long_function_name", counts={Outcome.NAN: 480}, max_ulp=math.inf),
         sweep_row(quantity="grad", exhaustive=True, nan_points=254),
+        *(
+            sweep_row(
+                implementation=word,
+                effect=effect(word, value, first=-20.0, last=-10.0, share=0.5, parts=((-20.0, -10.0),)),
+                effects=(Effect(word),) * 240 + (Effect.SOUND,) * 240,
+            )
+            for word, value in (("poisons", math.nan), ("misstates", 1.0), ("tails", 20.00005))
+        ),
         sweep_row(device="cuda", counts={}, worst=(), regions=(), histogram={}, profile=(), reason="there is no CUDA device here"),
         bit_differences=(BitDifference("one: cpu tail against cpu body", 9, 2, 1.5, 0.25, 0.5),),
         definitions={"bce": "w z softplus(-x) + (1-z) softplus(x)"},
@@ -182,6 +207,7 @@ def tensors_report():
         TensorRow(
             implementation="bad", quantity="loss", judged=5, counts={Outcome.NAN: 1, Outcome.LOST: 1, Outcome.INACCURATE: 2, Outcome.OK: 1},
             max_ulp=math.inf, first=(nan, lost, off), worst=(nan, lost, worse), deviating=2, deviation=lost, checked=5, whole=whole,
+            effect=EffectFinding(Effect.POISONS, Truth.ROUNDING, "loss", math.nan, 17.0, 17.0, 0.0, math.inf, index=(0, 1)),
             **names,
         ),
         TensorRow(

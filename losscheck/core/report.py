@@ -22,6 +22,7 @@ class Report:
 
     Attributes:
         definitions: the definition of each loss, as text, by its name.
+        verbose: every row is shown; regions: of a sweep every failing region, with its exact ends.
         matched: the first thing that ``fail_on`` refuses, in words; empty when there is none.
         remarks: sentences about callables of the user's: how each was called, what is odd about it, which convention it follows.
     """
@@ -41,6 +42,7 @@ class Report:
     ranking: tuple[RankedRow, ...] = ()
     strict: bool = False
     verbose: bool = False
+    regions: bool = False
     definitions: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     matched: str = ""

@@ -39,7 +39,7 @@ def block_html(block: Block, filters: Filters) -> str:
         case Paragraph(text=text, quiet=quiet):
             return f"<p{' class=quiet' if quiet else ''}>{escape(text)}</p>"
         case Legend():
-            return f"<p class=quiet>{escape(legend(unicode=True))}</p>"
+            return f"<p class=quiet>{escape(legend(unicode=True, effects=block.effects))}</p>"
         case Table():
             return _table(block, filters)
         case Listing():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from losscheck.core.effect import Effect
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.core.results import Row
@@ -75,11 +76,13 @@ class Cell:
 class Strip:
     """A range, from low to high logits: the largest |ulp| (-1 without a point) and the severest outcome of each cell.
 
-    ``zero``: which part of the range lies below logit 0; None when 0 is not inside it.
+    ``zero``: which part of the range lies below logit 0; None when 0 is not inside it. ``effects``: the severest effect of
+    each cell; empty where the strip tells outcomes.
     """
 
     cells: tuple[tuple[float, Outcome | None], ...]
     zero: float | None = None
+    effects: tuple[Effect | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Legend:
-    """What the characters of strips mean; they depend on what a screen can show."""
+    """What the characters of strips mean; they depend on what a screen can show. ``effects``: of strips that tell effects."""
+
+    effects: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Report
 from losscheck.core.results import CountedRow, PointRow, Row, SweepRow
-from losscheck.renderers.effects import effect_sentence
+from losscheck.renderers.effects import finding_text
 from losscheck.renderers.figures import params_text
 from losscheck.renderers.names import Names
 from losscheck.renderers.severity import Severity, severity_of
@@ -44,6 +44,15 @@ class Standing:
         return severity_of(self.effect or self.outcome)
 
     @property
+    def finding(self) -> EffectFinding | None:
+        """The effect with its facts, as its row has it."""
+        return next(iter(_by_severity(self.rows)), None)
+
+    @property
+    def harmful(self) -> bool:
+        return self.effect is not None and self.effect.harmful
+
+    @property
     def drawable(self) -> list[SweepRow]:
         """Its rows that have a curve."""
         return [row for row in self.rows if isinstance(row, SweepRow) and row.profile]
@@ -65,9 +74,9 @@ def standings(report: Report) -> list[Standing]:
     alike: dict[tuple[object, ...], list[Row]] = {}
     for (*key, _), group in subjects.items():
         worst = _worst(group)
-        # What is harmless alike is alike, though the digits of its error differ.
-        words = _words(group) if worst is None or worst.effect.harmful else ""
-        alike.setdefault((*key, worst and worst.effect, words), []).extend(group)
+        # What does the same to training is told once, by the worse of them, though the digits of its error differ.
+        agree = (worst.effect, worst.truth) if worst else (None, _words(group))
+        alike.setdefault((*key, *agree), []).extend(group)
     several = {key[:5] for key in alike if sum(other[:5] == key[:5] for other in alike) > 1}
     found = [_standing(key[:5] in several, group, name) for key, group in alike.items()]
     order = list(dict.fromkeys(standing.heading for standing in found))
@@ -114,13 +123,26 @@ def _outcome(row: Row) -> Outcome:
 
 def _worst(rows: Sequence[Row]) -> EffectFinding | None:
     """The severest effect; of several findings that have it the one that covers most logits, with the largest errors of all."""
-    findings = [row.effect for row in rows if row.effect]
-    worst = min(findings, key=lambda finding: (finding.effect.severity, -(finding.share or 0.0)), default=None)
-    if worst is None:
+    findings = _by_severity(rows)
+    if not findings:
         return None
+    worst = findings[0]
     loss = [finding.loss_error for finding in findings if finding.loss_error is not None]
     grad = [finding.grad_error for finding in findings if finding.grad_error is not None]
     return replace(worst, loss_error=max(loss, default=None), grad_error=max(grad, default=None))
+
+
+def _by_severity(rows: Sequence[Row]) -> list[EffectFinding]:
+    """The worst first; of one effect what covers most of the logits, then the largest error."""
+    findings = [row.effect for row in rows if row.effect]
+    return sorted(findings, key=lambda finding: (finding.effect.severity, -(finding.share or 0.0), -_error(finding)))
+
+
+def _error(finding: EffectFinding) -> float:
+    if finding.value is None or finding.exact is None:
+        return max(finding.loss_error or 0.0, finding.grad_error or 0.0)
+    error = abs(finding.value - finding.exact)
+    return math.inf if math.isnan(error) else error
 
 
 def _words(group: Sequence[Row]) -> str:
@@ -129,16 +151,19 @@ def _words(group: Sequence[Row]) -> str:
         return next((row.reason for row in group if row.reason), "")
     ranges = [(row.low, row.high) for row in group if isinstance(row, SweepRow | RankedRow)]
     low, high = ranges[0] if ranges else (math.nan, math.nan)
-    return effect_sentence(worst, low, high, group[0].given_dtype, max(map(_max_ulp, group)))
+    findings = _by_severity(group)
+    others = [finding.effect.value for finding in findings if finding.effect.harmful and finding.effect is not worst.effect]
+    also = f"; also {others[0]}" if others else ""
+    return finding_text(findings, low, high, group[0].given_dtype, max(map(_max_ulp, group))) + also
 
 
 def _max_ulp(row: Row) -> float:
     if isinstance(row, PointRow):
-        return abs(row.ulp or 0.0)
+        return math.inf if row.ulp is not None and math.isnan(row.ulp) else abs(row.ulp or 0.0)
     return row.max_ulp if isinstance(row, CountedRow | RankedRow) else 0.0
 
 
-def _badness(standing: Standing) -> tuple[int, float, int]:
+def _badness(standing: Standing) -> tuple[float, ...]:
     worst = _worst(standing.rows)
     effect = worst.effect.severity if worst else len(Effect)
-    return effect, -(worst.share or 0.0) if worst else 0.0, standing.outcome.severity
+    return effect, -(worst.share or 0.0) if worst else 0.0, standing.outcome.severity, -max(map(_max_ulp, standing.rows))

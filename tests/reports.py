@@ -1,8 +1,10 @@
 """Reports that the tests of every format share: one for each job, with a row of every outcome and verdict and odd names."""
 
+import json
 import math
 from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FLOAT32, FORMATS
@@ -10,6 +12,7 @@ from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.error import absolute_error, relative_error, ulp_error
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
+from losscheck.core.ranking import Advice, RankedRow
 from losscheck.core.registry import loss_named
 from losscheck.core.report import Inventory, Report
 from losscheck.core.results import BitDifference, Difference, PointRow, Region, SweepRow
@@ -91,6 +94,36 @@ def compare_report():
     return Report(
         "compare", environment, "losscheck compare --impl 'odd|*'", rows, max_ulp=8.0, differences=(Difference("cpu", "cuda", 7, 3),)
     )
+
+
+# check ------------------------------------------------------------------------------------------------------------------
+
+
+def check_report():
+    """A harmless, a deadly and an absent implementation of one loss, and a callable with its cure, in two dtypes."""
+    common = {"loss": "bce", "backend": "torch", "device": "cpu", "quantity": "both", "params": {"pos_weight": 1.0}}
+    common |= {"backends": ("torch",), "targets": (0.0, 1.0), "low": -100.0, "high": 100.0}
+    tails = EffectFinding(Effect.TAILS, Truth.ROUNDING, "loss", 0.0, 3e-07, -15.0, 0.0, 4.6e-07, 6.4e-08, -100.0, 100.0, 0.5)
+    off = EffectFinding(Effect.MISSTATES, Truth.ROUNDING, "loss", 0.0, 0.0155, -4.25, 0.0, 0.0155, 0.001, -4.5, -4.0, 0.0025)
+    dead = EffectFinding(Effect.DEAD, Truth.DEVIATION, "grad", 0.0, 1.0, 17.0, 0.0, 83.4, 1.0, 16.635532, 100.0, 0.41)
+    nan = EffectFinding(Effect.POISONS, Truth.ROUNDING, "loss", math.inf, 16.6, 16.6, 0.0, math.inf, math.nan, -100.0, 100.0, 0.47)
+    advice = Advice(
+        "`torch.log(1 - p)`: log of 0", "blog.py:7", ("return F.softplus(x)",), (math.inf, math.inf), (1.5, 1.25), diff="-a\n+b\n"
+    )
+    rows = (
+        RankedRow(**common, implementation="fine", dtype="float32", effect=tails, findings=(tails,), outcomes=(Outcome.LOST,)),
+        RankedRow(**common, implementation="floored", dtype="float32", effect=dead, findings=(dead, tails), note="a floor at -100"),
+        RankedRow(**common, implementation=f"blog.py:{ODD}", dtype="float32", effect=nan, findings=(nan, dead), advice=advice,
+            spans=((-100.0, -88.72284), (16.635532, 100.0)), recognised="bce with pos_weight=1", max_ulp=math.inf),
+        RankedRow(**common, implementation="elsewhere", dtype="float32", reason="TensorFlow is not installed; pip install tensorflow"),
+        RankedRow(**common, implementation="fine", dtype="bfloat16", effect=off, findings=(off,), outcomes=(Outcome.LOST,)),
+    )  # fmt: skip
+    return Report("check", ENVIRONMENT, "losscheck check", ranking=rows, definitions={"bce": "w z softplus(-x) + (1-z) softplus(x)"})
+
+
+def trace_inventory():
+    """What `losscheck trace docs/gallery/textbook_bce.py:bce --logit 17 --target 0 --format json` said once."""
+    return Inventory("trace", json.loads((Path(__file__).parent / "trace_facts.json").read_text()))
 
 
 # sweep ------------------------------------------------------------------------------------------------------------------

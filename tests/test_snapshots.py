@@ -10,7 +10,17 @@ import re
 from pathlib import Path
 
 import pytest
-from reports import THEIR_FORMATS, catalogue_inventory, compare_report, doctor_inventory, tensors_report, whole_gate, whole_sweep
+from reports import (
+    THEIR_FORMATS,
+    catalogue_inventory,
+    check_report,
+    compare_report,
+    doctor_inventory,
+    tensors_report,
+    trace_inventory,
+    whole_gate,
+    whole_sweep,
+)
 
 from losscheck.core.errors import UserError
 from losscheck.renderers import SERVES, Style, render, why_not
@@ -18,6 +28,8 @@ from losscheck.renderers import SERVES, Style, render, why_not
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = "LOSSCHECK_UPDATE_SNAPSHOTS"
 REPORTS = {
+    "check": check_report,
+    "trace": trace_inventory,
     "compare": compare_report,
     "tensors": tensors_report,
     "sweep": whole_sweep,
@@ -33,7 +45,9 @@ STYLES = {
     "120-color": Style(120, color=True),
     "40": Style(40),
 }
-WIDE = re.compile(r"reproduce: |0x1\.f{6,}|[0-9]e[+-]\d{3}")  # a command to copy; figures of float64 that are no shorter
+WIDE = re.compile(
+    r"^[-+]    |reproduce: |0x1\.f{6,}|[0-9]e[+-]\d{3}"
+)  # a change or a command to copy; figures of float64 that are no shorter
 SHOWN = [(job, name, "") for name, jobs in SERVES.items() for job in jobs if name not in ("table", *THEIR_FORMATS)]
 SHOWN += [(job, "table", screen) for job in REPORTS for screen in STYLES]
 

@@ -44,7 +44,7 @@ def traceable(
             raise UserError("--param is for implementations that losscheck brings", "--kw gives the arguments of a callable of your own")
         adapted = accepted(load(what), call_spec, ("torch",))[1]
         soft = None if not loss else not registry.loss_named(loss).hard_targets
-        return Traceable(what, lambda logits, targets: _called(adapted, logits, targets), soft)
+        return Traceable(what, _function(adapted), soft)
     if call_spec != PLAIN_CALL:
         raise UserError(
             f"--kw, --call, --input, --pick and --axes are for a callable of your own, and {what!r} names none", "leave them away"
@@ -55,14 +55,19 @@ def traceable(
     return Traceable(what, lambda logits, targets: _run(implementation, logits, targets, values), not of.hard_targets)
 
 
-def _called(adapted: Adapted, logits: Any, targets: Any) -> Any:
-    """What it returns; what it raises is raised as it is."""
+def _function(adapted: Adapted) -> Callable[[Any, Any], Any]:
+    """The callable on torch tensors; what it raises is raised as it is."""
     import torch
 
-    try:
-        return adapted.result(torch, logits, targets)
-    except OwnCallError as error:
-        raise (error.__cause__ or TypeError(str(error))) from None
+    def function(logits: Any, targets: Any) -> Any:
+        try:
+            return adapted.result(torch, logits, targets)
+        except OwnCallError as error:
+            raise (error.__cause__ or TypeError(str(error))) from None
+
+    # What it is, compiled or scripted, is told by the recorder.
+    function.__wrapped__ = adapted.own.target  # type: ignore[attr-defined]
+    return function
 
 
 def _run(implementation: Implementation, logits: Any, targets: Any, values: Mapping[str, float]) -> Any:

@@ -83,9 +83,9 @@ def main() -> None:
 
 
 def _guarded(run: Callable[[], Any]) -> int:
-    from losscheck.cli.output import ClosedPipeError
-
     warnings.showwarning = _show_warning
+    from losscheck.cli.output import ClosedPipeError  # after that: it finds the formats, and may warn of one
+
     try:
         code = run()
         sys.stdout.flush()

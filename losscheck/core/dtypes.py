@@ -159,10 +159,10 @@ class Format:
             return str(int(value))
         for digits in range(1, 18):
             near = Decimal(f"{abs(value):.{digits}g}")
-            for each in (near, decimal.Context(prec=digits).next_plus(near)):
-                if self.round_fraction(Fraction(each)) == abs(value):
+            for decimal_number in (near, decimal.Context(prec=digits).next_plus(near)):
+                if self.round_fraction(Fraction(decimal_number)) == abs(value):
                     # Below a power of two the floats lie closer: there the next decimal may do where the nearest does not.
-                    return _plain(repr(math.copysign(float(each), value)))
+                    return _plain(repr(math.copysign(float(decimal_number), value)))
         raise AssertionError(f"{value!r} did not survive 17 digits")
 
     def parse(self, text: str, what: str = "number") -> float:
@@ -234,7 +234,7 @@ FLOAT64 = Format("float64", bits=64, precision=53, emin=-1022, emax=1023)
 FLOAT32 = Format("float32", bits=32, precision=24, emin=-126, emax=127)
 FLOAT16 = Format("float16", bits=16, precision=11, emin=-14, emax=15)
 BFLOAT16 = Format("bfloat16", bits=16, precision=8, emin=-126, emax=127)
-FORMATS = {each.name: each for each in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)}
+FORMATS = {dtype.name: dtype for dtype in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)}
 
 
 # What people write -> its name here.

@@ -52,7 +52,7 @@ def exact_value(
     Raises:
         UserError: when the oracle is unknown or not installed.
     """
-    if any(math.isnan(each.logit) for each in terms):
+    if any(math.isnan(term.logit) for term in terms):
         return Exact(Kind.NAN, math.nan)
     total = _evaluator(formula, terms, params, differentiate)
     bits = FIRST
@@ -87,18 +87,19 @@ def _beside_a_tie(
 ) -> Exact | None:
     """The exact value at large logits where it differs from a tie by less than any precision shows."""
     total, signs = Fraction(0), set()
-    for term in (each for each in terms if each.weight):
+    weighing = [term for term in terms if term.weight]
+    for term in weighing:
         if not LARGE <= abs(term.logit) < math.inf:
             return None
         logit = m.number(term.logit)
         expansion = AsymptoticArithmetic(m, logit)
         try:
-            found = expansion.side(_element(expansion, formula, logit, term, params, differentiate))
+            sided = expansion.side(_element(expansion, formula, logit, term, params, differentiate))
         except NoExpansionError:
             return None
-        if found is None or abs(found[0][1]) > CAP:
+        if sided is None or abs(sided[0][1]) > CAP:
             return None
-        (mantissa, exponent), sign = found
+        (mantissa, exponent), sign = sided
         total += term.weight * mantissa * Fraction(2) ** exponent
         signs.add(sign)
     if len(signs) != 1 or total == 0 or total.denominator & (total.denominator - 1):
@@ -123,7 +124,7 @@ def at_precision(
     formula: Formula, terms: list[Term], params: Mapping[str, float], dtype: Format, *, bits: int, oracle: str, differentiate: bool = False
 ) -> float:
     """The same sum at one working precision, right or wrong, rounded to the dtype; NaN where nothing came out."""
-    if any(math.isnan(each.logit) for each in terms):
+    if any(math.isnan(term.logit) for term in terms):
         return math.nan
     m = arithmetic(oracle, bits, dtype)
     value = _evaluator(formula, terms, params, differentiate)(m)

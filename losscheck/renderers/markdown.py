@@ -58,7 +58,7 @@ def _block(block: Block) -> Iterator[str]:
             yield _escape(text)
             yield ""
         case Legend():
-            yield _escape(legend(unicode=True))
+            yield _escape(legend(unicode=True, effects=block.effects))
         case Table():
             yield from _table(block)
         case Listing():

@@ -10,7 +10,7 @@ from typing import Any
 from losscheck.tracing.cures.remedy import CLASSES, Remedies, Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.judging import trace
-from losscheck.tracing.report import Trace
+from losscheck.tracing.report import Quantity, Trace
 
 __all__ = ["Advice", "advise", "worst_point"]
 
@@ -27,14 +27,14 @@ class Advice:
         trace: of the point, with the causes.
         remedies: empty where nothing fails and no guard is active.
         swept: of how many points this one is the worst; 0 where it was given.
-        mended: fails nothing any more at this point once the patch of the cure is applied; None where there is no patch.
+        here: the worst |ulp| of losses and of gradients at this point once the patch of the cure is applied; None where there is no patch.
     """
 
     name: str
     trace: Trace
     remedies: Remedies
     swept: int = 0
-    mended: bool | None = None
+    here: tuple[float, float] | None = None
 
     @property
     def judged(self) -> bool:
@@ -84,7 +84,7 @@ def advise(
     traced = trace(function, logits, 1.0 if targets is None else targets, dtype=dtype)
     wanted = bool(traced.failing or traced.deviations)
     found = remedies(function, traced.dtype, soft=soft) if wanted else Remedies()
-    return Advice(name, traced, found, swept, _mends(found.cure, function, traced))
+    return Advice(name, traced, found, swept, _here(found.cure, function, traced))
 
 
 def worst_point(function: Callable[[Any, Any], Any], dtype: str, targets: Sequence[float]) -> tuple[float, float]:
@@ -99,15 +99,20 @@ def _logits() -> list[float]:
 
 def _worst(traced: Trace) -> float:
     """The largest |ulp|, infinite for a wrong NaN or infinity; what cannot be judged counts for nothing."""
-    errors = [abs(quantity.ulp) for quantity in traced.failing]
-    return max((math.inf if math.isnan(error) else error for error in errors), default=0.0)
+    return max(map(_error, traced.failing), default=0.0)
 
 
-def _mends(cure: Remedy | None, function: Callable[[Any, Any], Any], traced: Trace) -> bool | None:
+def _error(quantity: Quantity) -> float:
+    return math.inf if quantity.outcome.failed and math.isnan(quantity.ulp) else abs(quantity.ulp)
+
+
+def _here(cure: Remedy | None, function: Callable[[Any, Any], Any], traced: Trace) -> tuple[float, float] | None:
     if cure is None or not cure.patches:
         return None
     try:
         with patched(cure.patches):
-            return not trace(function, traced.logits, traced.targets, dtype=traced.dtype).failing
+            quantities = trace(function, traced.logits, traced.targets, dtype=traced.dtype).quantities
     except CannotTryError:
         return None
+    loss, gradient = (max((_error(known) for known in quantities if known.name == name), default=0.0) for name in ("loss", "grad"))
+    return loss, gradient

@@ -9,7 +9,6 @@ from typing import Any
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.report import SCHEMA_VERSION
 from losscheck.renderers.flat import number
-from losscheck.tracing.advice import Advice
 from losscheck.tracing.cures.remedy import Remedy
 from losscheck.tracing.errors import LIMIT
 from losscheck.tracing.places import Place
@@ -18,8 +17,8 @@ from losscheck.tracing.report import Op, Quantity, Trace
 __all__ = ["facts_of", "near"]
 
 
-def facts_of(advice: Advice, *, all_ops: bool = False) -> dict[str, Any]:
-    """All of an advice; ``ops`` are those that matter, or every op with ``all_ops``."""
+def facts_of(advice: Any, *, all_ops: bool = False) -> dict[str, Any]:
+    """All of an advice (advice.Advice, which prints itself by this); ``ops`` are those that matter, or all with ``all_ops``."""
     traced = advice.trace
     return {
         "schema_version": SCHEMA_VERSION,
@@ -57,7 +56,7 @@ def facts_of(advice: Advice, *, all_ops: bool = False) -> dict[str, Any]:
         "ops": [_op(op) for op in traced.ops if all_ops or op.index in _mattering(traced)],
         "cure": _remedy(advice.remedies.cure),
         "meaning_cure": _remedy(advice.remedies.meaning),
-        "mended": advice.mended,
+        "cured_here": None if advice.here is None else {"loss_ulp": number(advice.here[0]), "gradient_ulp": number(advice.here[1])},
         "bits": traced.bits,
     }
 
@@ -71,7 +70,12 @@ def near(file: str) -> str:
 
 
 def _mattering(traced: Trace) -> set[int]:
-    """The ops of the causes and of active guards, and those that lose or magnify an error themselves."""
+    """The ops of the causes and of active guards, and those that lose or magnify an error themselves.
+
+    Where no result came out, and so no cause, all at which something happened.
+    """
+    if not traced.quantities:
+        return {op.index for op in traced.ops if op.event is not None}
     roles = {getattr(cause, role) for cause in traced.causes for role in ("lost", "needed", "blamed", "infinite", "undefined")}
     guards = {deviation.op for deviation in traced.deviations}
     happened = {op.index for op in traced.ops if op.dtype and op.event is not None and max(_known(op.own), _known(op.local)) > LIMIT}

@@ -39,8 +39,8 @@ def document(inventory: Inventory) -> Document:
     if facts["ops"]:
         shown = f"{len(facts['ops'])} of {counted(facts['ops_recorded'], 'op')}, beside exact arithmetic"
         blocks += [Heading("ops", shown), *_passes(facts["ops"])]
-    for remedy in (facts["cure"], facts["meaning_cure"]):
-        blocks += _remedy(remedy) if remedy else []
+    for remedy, here in ((facts["cure"], facts["cured_here"]), (facts["meaning_cure"], None)):
+        blocks += _remedy(remedy, here) if remedy else []
     blocks.append(Listing(tuple(_notes(facts)), title="what was not followed, or met on the way" if facts["notes"] else ""))
     return Document("losscheck trace", tuple(blocks), reproduce=facts.get("reproduce", ""), environment=facts.get("environment", {}))
 
@@ -199,11 +199,15 @@ def _error(ulp: float | str) -> str:
 # What to write instead ------------------------------------------------------------------------------------------------
 
 
-def _remedy(remedy: Facts) -> Iterator[Block]:
+def _remedy(remedy: Facts, here: Facts | None) -> Iterator[Block]:
     if remedy["changes_meaning"]:
         yield Heading("write instead, if the guard is not meant", "it changes what is computed: a clamp or a small constant is left out")
     else:
         yield Heading("write instead", "equal wherever the original is defined; it ran and was measured")
+    if here:
+        yield Paragraph(
+            f"At this point it leaves {_size(here['loss_ulp'])} ulp in the loss and {_size(here['gradient_ulp'])} in the gradient."
+        )
     if remedy["hard_targets_only"]:
         yield Paragraph("It is equal for targets 0 and 1 alone: not for soft targets.")
     if remedy["diff"]:

@@ -7,7 +7,6 @@ that it is offered for, whatever its rules are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from losscheck.tracing.cures.patterns import ONE, complement, difference, log_sigmoid, negated, one_plus, softplus, softplus_of, where
@@ -248,11 +247,11 @@ def sigmoid_by_log(q: Term) -> Term | None:
 
 
 def log_cosh(q: Term) -> Term | None:
-    """log(cosh(y)) -> |y| - log 2 + softplus(-2|y|)"""
+    """log(cosh(y)) -> |y| + log1p(expm1(-2|y|) / 2): every constant is exact, which log 2 would not be"""
     if q.op != "log" or q.args[0].op != "cosh":
         return None
     size = term("abs", q.args[0].args[0])
-    return term("add", term("sub", size, constant(math.log(2))), softplus(term("mul", size, constant(-2.0))))
+    return term("add", size, term("log1p", term("div", term("expm1", term("mul", size, constant(-2.0))), constant(2.0))))
 
 
 def atanh_of_tanh(q: Term) -> Term | None:

@@ -84,6 +84,8 @@ def find_cure(root: Term, dtype: str, targets: Sequence[float], *, soft: bool) -
         return None
     after = measure(grid, best, truth)
     assert after is not None
+    if after.score >= before.score:
+        return None  # shorter, and no better
     return Cure(root, best, steps, before, after, hard=any(rule in rules.HARD for step in steps for rule in step))
 
 
@@ -147,8 +149,8 @@ def _cost(measured: Measured, candidate: Term) -> float:
 
 def without_guards(root: Term, dtype: str, targets: Sequence[float], *, soft: bool) -> Cure | None:
     """A cure that changes the meaning: clamps and small constants left out, and the rest made to hold without them."""
-    bare = normalised(root, rules.MEANING)
-    if bare is root or not supported(bare):
+    bare = normalised(root, rules.MEANING) if supported(root) else root
+    if bare is root:
         return None
     cured = find_cure(bare, dtype, targets, soft=soft)
     after = cured.after if cured else bare

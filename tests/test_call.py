@@ -16,8 +16,8 @@ from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, Subject, SweepQuestion
-from losscheck.measure import scanners
+from losscheck.core.request import Request, Subject, swept
+from losscheck.measure import engines
 from losscheck.measure.call import Caller, why_not
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import tasks_of
@@ -162,9 +162,20 @@ class Numbers:
 @pytest.mark.parametrize("grad", [False, True])
 def test_a_nan_made_a_number_in_either_quantity_is_counted(monkeypatch, quantities, loss, grad):
     """`and` for `or` would hide a gradient that is a number beside a loss that is NaN; a quantity not asked for counts for nothing."""
-    (task,) = tasks_of(SweepQuestion(("bce",), "-1", "1", ("stable",), ("numpy",), ("0",), ("float16",), quantities=quantities))
+    (task,) = tasks_of(
+        swept(
+            losses=("bce",),
+            low="-1",
+            high="1",
+            impl=("stable",),
+            backends=("numpy",),
+            targets=("0",),
+            dtypes=("float16",),
+            quantities=quantities,
+        )
+    )
     monkeypatch.setattr(scanners, "caller_of", lambda task: Numbers(loss, grad))
-    points, wrong = scanners.count_nans(task)
+    points, wrong = engines.count_nans(task)
 
     assert points == 2 * (2**10 - 1)
     assert wrong == (points if ("loss" in quantities and loss) or ("grad" in quantities and grad) else 0)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from losscheck.core.report import Report
     from losscheck.gating.case import Case
 
-__all__ = ["assert_accurate"]
+__all__ = ["assert_accurate", "check_batch"]
 
 
 def assert_accurate(
@@ -86,6 +87,61 @@ def assert_accurate(
     bad = sorted((row for row in rows if row.verdict is not Verdict.PASS), key=lambda row: row.badness)
     if bad or not rows:
         raise AssertionError(_failure(spec, case, bad, session.notes_on(loaded)))
+
+
+def check_batch(loss_fn: str | Callable[..., Any], logits: Any, targets: Any, *, loss: str = "", **more: Any) -> Report:
+    """Which element of a batch does a loss of yours fail on? For a training loop, where ``isfinite`` fails::
+
+        if not torch.isfinite(loss):
+            losscheck.testing.check_batch(my_loss, logits, targets)
+            raise RuntimeError("the loss is right: what made the logits?")
+
+    Args:
+        loss_fn: as ``fn`` of :func:`assert_accurate`.
+        logits, targets: tensors or arrays in memory, of one shape; they are not changed, and their dtype is the one judged.
+        loss: by default it is recognised, with its parameters and how it wants to be called.
+        more: as of :func:`losscheck.compare`: ``params``, ``keywords``, ``input``, ``max_ulp`` ...
+
+    Returns:
+        The report, where no element harms training.
+
+    Raises:
+        AssertionError: where one does (from ``misstates`` on), with the text of ``losscheck compare --tensors``: the element, what
+            came out and what is right, the effect and why.
+        UserError: when it is no loss that is known, or cannot be called.
+    """
+    from losscheck.api.compare import compare
+    from losscheck.api.exact import render
+
+    asked = {"loss": loss, **more} if loss else {**_recognised(loss_fn), **more}
+    report = compare(loss_fn, tensors=(_detached(logits), _detached(targets)), **asked)
+    if any(row.effect and row.effect.effect.harmful for row in report.tensors):
+        raise AssertionError("\n" + render(report, width=100))
+    return report
+
+
+def _detached(tensor: Any) -> Any:
+    """Of a tensor that a training loop holds, its values on the CPU."""
+    return tensor.detach().cpu() if hasattr(tensor, "detach") else tensor
+
+
+def _recognised(loss_fn: str | Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of compare that say which loss it is and how it is called."""
+    from losscheck.callables.recognise import Confidence, recognise
+    from losscheck.core.errors import UserError
+
+    best = next(iter(recognise(loss_fn)), None)
+    if best is None or best.confidence is Confidence.NONE:
+        raise UserError(
+            "it is no loss that is known here", 'say which one it is meant to be, such as loss="bce"; `losscheck list` has them'
+        )
+    spec = best.call_spec
+    return {
+        "loss": best.loss.name,
+        "params": dict(best.params),
+        "keywords": dict(spec.keywords),
+        **{name: getattr(spec, name) for name in ("call", "input", "pick", "axes", "formula")},
+    }
 
 
 def _several(value: Any) -> Any:

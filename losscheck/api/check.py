@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from losscheck.api.arguments import SILENT, Listener, Some, call_spec_of, many, specs_of
-from losscheck.core.report import Report
+from losscheck.api.report import Report
 
 __all__ = ["check"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Listener, Some, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError, nearest
-from losscheck.core.report import Report
 
 if TYPE_CHECKING:
     from losscheck.core.verdict import CaseRow

@@ -7,6 +7,7 @@ here is integer arithmetic on mantissa and exponent: no array library is needed 
 from __future__ import annotations
 
 import decimal
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Format:
     def smallest_normal(self) -> float:
         return math.ldexp(1.0, self.emin)
 
-    @property
+    @functools.cached_property
     def least_exponent(self) -> int:
         """The exponent of the smallest subnormal, which is also the ulp of everything below the normal range."""
         return self.emin - self.precision + 1
@@ -53,7 +54,7 @@ class Format:
 
     def ulp_exponent(self, magnitude: int) -> int:
         """Exponent of the ulp of a real r with ``floor(log2 |r|) == magnitude``: max(magnitude, emin) - (p - 1)."""
-        return max(magnitude, self.emin) - (self.precision - 1)
+        return (magnitude if magnitude > self.emin else self.emin) - self.precision + 1
 
     # Rounding ---------------------------------------------------------------------------------------------------
 
@@ -64,15 +65,15 @@ class Format:
         """
         if mantissa == 0:
             return 0.0
-        sign = -1.0 if mantissa < 0 else 1.0
-        mantissa = abs(mantissa)
         magnitude = mantissa.bit_length() - 1 + exponent
         if magnitude > self.emax:
-            return sign * math.inf
+            return -math.inf if mantissa < 0 else math.inf
         if magnitude < self.least_exponent - 1:
-            return sign * 0.0
+            return -0.0 if mantissa < 0 else 0.0
         unit = self.ulp_exponent(magnitude)
-        return sign * self._scaled(_shift_to_even(mantissa, unit - exponent), unit)
+        size = _shift_to_even(abs(mantissa), unit - exponent)
+        rounded = math.inf if size.bit_length() + unit > self.emax + 1 else math.ldexp(size, unit)
+        return -rounded if mantissa < 0 else rounded
 
     def round_fraction(self, value: Fraction) -> float:
         """A rational number rounded once, ties to even. Zero comes out as +0."""
@@ -95,11 +96,6 @@ class Format:
     def contains(self, value: float) -> bool:
         """Is the float64 ``value`` a number of this format?"""
         return math.isnan(value) or self.round(value) == value
-
-    def _scaled(self, mantissa: int, exponent: int) -> float:
-        if mantissa.bit_length() + exponent > self.emax + 1:
-            return math.inf
-        return math.ldexp(mantissa, exponent)
 
     # Ordinals ---------------------------------------------------------------------------------------------------
 

@@ -167,10 +167,11 @@ def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) ->
         return None
     if (m0, e0) == (m1, e1):
         return Exact(Kind.FINITE, rounded, (m0, e0), (0, 0), bits)
-    top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
-    if top < dtype.least_exponent - PINNED - 2:
-        # Far below half the least subnormal: it rounds to zero, and its ulp distance is 0 to 2^-20.
-        return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
+    if rounded == 0:
+        top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
+        if top < dtype.least_exponent - PINNED - 2:
+            # Far below half the least subnormal: its ulp distance is 0 to 2^-20.
+            return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
     if not _comparable(e0, e1):
         return None
     exact = _ball(m0, e0, m1, e1, rounded, bits)
@@ -178,8 +179,13 @@ def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) ->
     return exact if width <= min(_ulp_exponents(enclosure, dtype)) - PINNED else None
 
 
-def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> list[int]:
-    return [dtype.ulp_exponent(m.bit_length() - 1 + e) if m else dtype.least_exponent for m, e in ends]
+def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> tuple[int, int]:
+    (m0, e0), (m1, e1) = ends
+    least = dtype.least_exponent
+    return (
+        dtype.ulp_exponent(m0.bit_length() - 1 + e0) if m0 else least,
+        dtype.ulp_exponent(m1.bit_length() - 1 + e1) if m1 else least,
+    )
 
 
 def _in_one_binade(ends: tuple[Dyadic, Dyadic] | None, dtype: Format) -> bool:

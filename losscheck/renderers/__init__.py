@@ -17,7 +17,7 @@ from losscheck.renderers.plugins import plugged
 
 __all__ = ["FORMATS", "GATE_FORMATS", "SERVES", "SUFFIXES", "Style", "formats_for", "render", "why_not"]
 
-_EVERYTHING = ("check", "compare", "tensors", "sweep", "gate", "list", "doctor")
+_EVERYTHING = ("check", "compare", "tensors", "sweep", "gate", "trace", "list", "doctor")
 _ROWS = ("check", "compare", "tensors", "sweep", "gate")
 
 # Which of our formats shows what, so that none is loaded to know: `tensors` is compare of a dumped batch, and merge shows a sweep.

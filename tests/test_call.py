@@ -163,16 +163,7 @@ class Numbers:
 def test_a_nan_made_a_number_in_either_quantity_is_counted(monkeypatch, quantities, loss, grad):
     """`and` for `or` would hide a gradient that is a number beside a loss that is NaN; a quantity not asked for counts for nothing."""
     (task,) = tasks_of(
-        swept(
-            losses=("bce",),
-            low="-1",
-            high="1",
-            impl=("stable",),
-            backends=("numpy",),
-            targets=("0",),
-            dtypes=("float16",),
-            quantities=quantities,
-        )
+        swept(("bce",), "-1", "1", impl=("stable",), backends=("numpy",), targets=("0",), dtypes=("float16",), quantities=quantities)
     )
     monkeypatch.setattr(engines, "caller_of", lambda task: Numbers(loss, grad))
     points, wrong = engines.count_nans(task)

@@ -1,7 +1,7 @@
 """losscheck: where loss implementations break, exactly.
 
-The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`merge`, :func:`gate`, :func:`exact` and
-:func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
+The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`merge`, :func:`gate`, :func:`trace`,
+:func:`exact` and :func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
 Importing this package loads no framework, and nothing else before it is used.
 """
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from losscheck.api.exact import exact, render
     from losscheck.api.gate import gate
     from losscheck.api.sweep import merge, sweep
+    from losscheck.api.trace import trace
 
 from losscheck.core.version import __version__
 
-__all__ = ["__version__", "check", "compare", "exact", "gate", "merge", "render", "sweep", "testing"]
+__all__ = ["__version__", "check", "compare", "exact", "gate", "merge", "render", "sweep", "testing", "trace"]
 
 # Name -> the module it is in.
 _FUNCTIONS = {
@@ -31,6 +32,7 @@ _FUNCTIONS = {
     "gate": "gate",
     "sweep": "sweep",
     "merge": "sweep",
+    "trace": "trace",
 }
 
 

@@ -23,11 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if file_path.suffix not in (".yaml", ".yml"):
         return None
-    chosen = [Path(each).resolve() for each in parent.config.getini("losscheck_cases")]
-    for each in chosen:
-        if not each.exists():
-            raise pytest.UsageError(f"losscheck_cases names {each}, which does not exist")
-    if not any(file_path.resolve().is_relative_to(each) for each in chosen):
+    chosen = [Path(path).resolve() for path in parent.config.getini("losscheck_cases")]
+    for path in chosen:
+        if not path.exists():
+            raise pytest.UsageError(f"losscheck_cases names {path}, which does not exist")
+    if not any(file_path.resolve().is_relative_to(path) for path in chosen):
         return None
     collected: pytest.Collector = CaseFile.from_parent(parent, path=file_path)
     return collected
@@ -46,7 +46,7 @@ class CaseFile(pytest.File):
             loaded = load([self.path])
         except CaseError as error:
             raise self.CollectError("\n".join(error.details)) from None
-        return [CaseItem.from_parent(self, name=each.case.name, loaded=each) for each in loaded]
+        return [CaseItem.from_parent(self, name=case.case.name, loaded=case) for case in loaded]
 
 
 class CaseItem(pytest.Item):

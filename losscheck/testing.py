@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from losscheck.core.report import Report
     from losscheck.gating.case import Case
 
-__all__ = ["assert_accurate"]
+__all__ = ["assert_accurate", "check_batch"]
 
 
 def assert_accurate(
     fn: str | Callable[..., Any],
     *,
     loss: str,
-    max_ulp: float | Mapping[str, float] = 8.0,
+    max_ulp: float | Mapping[str, float] | None = None,
     dtypes: Sequence[str] = ("float32",),
     quantities: Sequence[str] = ("loss", "grad"),
     range: tuple[float | str, float | str] = (-100.0, 100.0),
@@ -24,6 +25,7 @@ def assert_accurate(
     points: int = 1000,
     params: Mapping[str, float] | None = None,
     allow: Sequence[str] = (),
+    effects: Sequence[str] = (),
     device: str = "cpu",
     **more: Any,
 ) -> None:
@@ -36,11 +38,13 @@ def assert_accurate(
 
     Args:
         fn: a function of logits and targets, a class that builds one, or a spec or name as of --impl.
-        max_ulp: one limit, or one for each dtype.
+        max_ulp: one limit, or one for each dtype; 8 by default, and none of its own beside ``effects``.
         range: the ends of the logits, both included.
         targets: by default the loss's own, such as 0, 0.5 and 1.
         params: parameters of the definition, such as ``{"gamma": 1.5}``.
         allow: outcomes that are allowed beside ``ok``, such as ``flushed``.
+        effects: what the worst point may do to training, such as ``tails`` (and all that is milder). Without ``max_ulp`` and
+            ``allow`` the effects alone judge.
         more: how it is called, as of :func:`losscheck.compare` (``keywords``, ``call``, ``input``, ``pick``, ``axes``), and
             ``monotone``, ``non_negative``, ``symmetric``, ``max_deviation`` as in the ``expect`` of a case.
 
@@ -55,8 +59,11 @@ def assert_accurate(
     from losscheck.gating.load import LoadedCase, case_of
 
     (spec,) = specs_of(fn)
-    dtypes, quantities, targets, allow = map(_several, (dtypes, quantities, targets, allow))
-    given: dict[str, Any] = {"": {}, "callable": {}, "expect": {"max_ulp": max_ulp, "outcomes": ["ok", *allow]}}
+    dtypes, quantities, targets, allow, effects = map(_several, (dtypes, quantities, targets, allow, effects))
+    limits: dict[str, Any] = {"effects": list(effects)} if effects else {}
+    if max_ulp is not None or allow or not effects:
+        limits |= {"max_ulp": 8.0 if max_ulp is None else max_ulp, "outcomes": ["ok", *allow]}
+    given: dict[str, Any] = {"": {}, "callable": {}, "expect": limits}
     for name, value in more.items():
         # What is no part of either is refused as an unknown key of the case.
         given["callable" if name in CaseCallable.model_fields else "expect" if name in Expect.model_fields else ""][name] = value
@@ -80,6 +87,61 @@ def assert_accurate(
     bad = sorted((row for row in rows if row.verdict is not Verdict.PASS), key=lambda row: row.badness)
     if bad or not rows:
         raise AssertionError(_failure(spec, case, bad, session.notes_on(loaded)))
+
+
+def check_batch(loss_fn: str | Callable[..., Any], logits: Any, targets: Any, *, loss: str = "", **more: Any) -> Report:
+    """Which element of a batch does a loss of yours fail on? For a training loop, where ``isfinite`` fails::
+
+        if not torch.isfinite(loss):
+            losscheck.testing.check_batch(my_loss, logits, targets)
+            raise RuntimeError("the loss is right: what made the logits?")
+
+    Args:
+        loss_fn: as ``fn`` of :func:`assert_accurate`.
+        logits, targets: tensors or arrays in memory, of one shape; they are not changed, and their dtype is the one judged.
+        loss: by default it is recognised, with its parameters and how it wants to be called.
+        more: as of :func:`losscheck.compare`: ``params``, ``keywords``, ``input``, ``max_ulp`` ...
+
+    Returns:
+        The report, where no element harms training.
+
+    Raises:
+        AssertionError: where one does (from ``misstates`` on), with the text of ``losscheck compare --tensors``: the element, what
+            came out and what is right, the effect and why.
+        UserError: when it is no loss that is known, or cannot be called.
+    """
+    from losscheck.api.compare import compare
+    from losscheck.api.exact import render
+
+    asked = {"loss": loss, **more} if loss else {**_recognised(loss_fn), **more}
+    report = compare(loss_fn, tensors=(_detached(logits), _detached(targets)), **asked)
+    if any(row.effect and row.effect.effect.harmful for row in report.tensors):
+        raise AssertionError("\n" + render(report, width=100))
+    return report
+
+
+def _detached(tensor: Any) -> Any:
+    """Of a tensor that a training loop holds, its values on the CPU."""
+    return tensor.detach().cpu() if hasattr(tensor, "detach") else tensor
+
+
+def _recognised(loss_fn: str | Callable[..., Any]) -> dict[str, Any]:
+    """The arguments of compare that say which loss it is and how it is called."""
+    from losscheck.callables.recognise import Confidence, recognise
+    from losscheck.core.errors import UserError
+
+    best = next(iter(recognise(loss_fn)), None)
+    if best is None or best.confidence is Confidence.NONE:
+        raise UserError(
+            "it is no loss that is known here", 'say which one it is meant to be, such as loss="bce"; `losscheck list` has them'
+        )
+    spec = best.call_spec
+    return {
+        "loss": best.loss.name,
+        "params": dict(best.params),
+        "keywords": dict(spec.keywords),
+        **{name: getattr(spec, name) for name in ("call", "input", "pick", "axes", "formula")},
+    }
 
 
 def _several(value: Any) -> Any:

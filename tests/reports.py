@@ -1,19 +1,26 @@
 """Reports that the tests of every format share: one for each job, with a row of every outcome and verdict and odd names."""
 
+import json
 import math
 from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FLOAT32, FORMATS
+from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.error import absolute_error, relative_error, ulp_error
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
+from losscheck.core.ranking import Advice, RankedRow
 from losscheck.core.registry import loss_named
 from losscheck.core.report import Inventory, Report
 from losscheck.core.results import BitDifference, Difference, PointRow, Region, SweepRow
 from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.oracle.refine import Term, exact_value
 
+# Of packages that happen to be installed: what they print is theirs.
+THEIR_FORMATS = {point.name for point in entry_points(group="losscheck.renderers")}
 ENVIRONMENT = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
 ODD = 'odd[ulp]|a, *b* "c" [red]d[/red]'
 UNDECIDED = Exact(Kind.UNDECIDED, math.nan, bits=2**14)
@@ -42,6 +49,22 @@ def point_of_bce(name, outcome, logit, value, *, target=0.0, quantity="loss", dt
     )  # fmt: skip
 
 
+def effect(word, value, **more):
+    """What the loss alone does at logit 20, target 0."""
+    kind = Effect(word)
+    if kind is Effect.SOUND:
+        return EffectFinding(kind, logit=20.0, target=0.0, loss_error=0.0)
+    return EffectFinding(kind, Truth.ROUNDING, "loss", value, 20.0, 20.0, 0.0, abs(value - 20.0), **more)
+
+
+EFFECTS_AT_20 = (
+    ("sound", Outcome.OK, 20.0, "sound"),
+    ("poisonous", Outcome.INF, math.inf, "poisons"),
+    ("floored", Outcome.INACCURATE, 100.0, "misstates"),
+    ("tailed", Outcome.INACCURATE, 20.00005, "tails"),
+)
+
+
 def compare_report():
     """One row of every outcome, a deviation, two devices, an odd name, all dtypes, the smallest and largest numbers."""
     definition = exact_value(loss_named("bce").formula, [Term(17.0, 0.0)], {"pos_weight": 1.0}, FLOAT32)
@@ -65,11 +88,42 @@ def compare_report():
         point_of_bce("fine", Outcome.OK, -1.5, 0.18242552380635635, dtype="float64", quantity="grad"),
         point_of_bce("fine", Outcome.OK, 6.1035e-05, 0.69336, dtype="float16"),
         point_of_bce("fine", Outcome.OK, 3.38953139e38, 3.38953139e38, dtype="bfloat16"),
+        *(point_of_bce(name, outcome, 20.0, value, effect=effect(word, value)) for name, outcome, value, word in EFFECTS_AT_20),
     )  # fmt: skip
     environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
     return Report(
         "compare", environment, "losscheck compare --impl 'odd|*'", rows, max_ulp=8.0, differences=(Difference("cpu", "cuda", 7, 3),)
     )
+
+
+# check ------------------------------------------------------------------------------------------------------------------
+
+
+def check_report():
+    """A harmless, a deadly and an absent implementation of one loss, and a callable with its cure, in two dtypes."""
+    common = {"loss": "bce", "backend": "torch", "device": "cpu", "quantity": "both", "params": {"pos_weight": 1.0}}
+    common |= {"backends": ("torch",), "targets": (0.0, 1.0), "low": -100.0, "high": 100.0}
+    tails = EffectFinding(Effect.TAILS, Truth.ROUNDING, "loss", 0.0, 3e-07, -15.0, 0.0, 4.6e-07, 6.4e-08, -100.0, 100.0, 0.5)
+    off = EffectFinding(Effect.MISSTATES, Truth.ROUNDING, "loss", 0.0, 0.0155, -4.25, 0.0, 0.0155, 0.001, -4.5, -4.0, 0.0025)
+    dead = EffectFinding(Effect.DEAD, Truth.DEVIATION, "grad", 0.0, 1.0, 17.0, 0.0, 83.4, 1.0, 16.635532, 100.0, 0.41)
+    nan = EffectFinding(Effect.POISONS, Truth.ROUNDING, "loss", math.inf, 16.6, 16.6, 0.0, math.inf, math.nan, -100.0, 100.0, 0.47)
+    advice = Advice(
+        "`torch.log(1 - p)`: log of 0", "blog.py:7", ("return F.softplus(x)",), (math.inf, math.inf), (1.5, 1.25), diff="-a\n+b\n"
+    )
+    rows = (
+        RankedRow(**common, implementation="fine", dtype="float32", effect=tails, findings=(tails,), outcomes=(Outcome.LOST,)),
+        RankedRow(**common, implementation="floored", dtype="float32", effect=dead, findings=(dead, tails), note="a floor at -100"),
+        RankedRow(**common, implementation=f"blog.py:{ODD}", dtype="float32", effect=nan, findings=(nan, dead), advice=advice,
+            spans=((-100.0, -88.72284), (16.635532, 100.0)), recognised="bce with pos_weight=1", max_ulp=math.inf),
+        RankedRow(**common, implementation="elsewhere", dtype="float32", reason="TensorFlow is not installed; pip install tensorflow"),
+        RankedRow(**common, implementation="fine", dtype="bfloat16", effect=off, findings=(off,), outcomes=(Outcome.LOST,)),
+    )  # fmt: skip
+    return Report("check", ENVIRONMENT, "losscheck check", ranking=rows, definitions={"bce": "w z softplus(-x) + (1-z) softplus(x)"})
+
+
+def trace_inventory():
+    """What `losscheck trace docs/gallery/textbook_bce.py:bce --logit 17 --target 0 --format json` said once."""
+    return Inventory("trace", json.loads((Path(__file__).parent / "trace_facts.json").read_text()))
 
 
 # sweep ------------------------------------------------------------------------------------------------------------------
@@ -108,6 +162,14 @@ def whole_sweep():
         sweep_row(implementation=ODD, regions=regions, mode="compile"),
         sweep_row(implementation="path/to/a_long_file_name.py:and_a_long_function_name", counts={Outcome.NAN: 480}, max_ulp=math.inf),
         sweep_row(quantity="grad", exhaustive=True, nan_points=254),
+        *(
+            sweep_row(
+                implementation=word,
+                effect=effect(word, value, first=-20.0, last=-10.0, share=0.5, parts=((-20.0, -10.0),)),
+                effects=(Effect(word),) * 240 + (Effect.SOUND,) * 240,
+            )
+            for word, value in (("poisons", math.nan), ("misstates", 1.0), ("tails", 20.00005))
+        ),
         sweep_row(device="cuda", counts={}, worst=(), regions=(), histogram={}, profile=(), reason="there is no CUDA device here"),
         bit_differences=(BitDifference("one: cpu tail against cpu body", 9, 2, 1.5, 0.25, 0.5),),
         definitions={"bce": "w z softplus(-x) + (1-z) softplus(x)"},
@@ -145,6 +207,7 @@ def tensors_report():
         TensorRow(
             implementation="bad", quantity="loss", judged=5, counts={Outcome.NAN: 1, Outcome.LOST: 1, Outcome.INACCURATE: 2, Outcome.OK: 1},
             max_ulp=math.inf, first=(nan, lost, off), worst=(nan, lost, worse), deviating=2, deviation=lost, checked=5, whole=whole,
+            effect=EffectFinding(Effect.POISONS, Truth.ROUNDING, "loss", math.nan, 17.0, 17.0, 0.0, math.inf, index=(0, 1)),
             **names,
         ),
         TensorRow(

@@ -128,6 +128,9 @@ ROW = {
     "limit": NUMBER,
     "deviation": {"anyOf": [NUMBER, {"type": "null"}]},
     "worst": {"type": ["object", "null"]},
+    "effect": {"enum": ["poisons", "misdirects", "dead", "misstates", "tails", "sound", None]},
+    "effect_truth": {"enum": ["rounding", "deviation", None]},
+    "effect_quantity": {"enum": ["loss", "grad", None]},
 }
 DOCUMENT = {
     "type": "object",

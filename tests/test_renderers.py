@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from reports import ODD, UNDECIDED, compare_report
@@ -34,6 +35,11 @@ def report():
 
 def printed(report, name="table", **style):
     return render(name, report, Style(**style))
+
+
+def in_full(report):
+    """As -v shows it."""
+    return replace(report, verbose=True)
 
 
 def meaning(report):
@@ -93,7 +99,7 @@ def test_the_table_cuts_no_number_of_a_comparison(loss, dtype, width):
     """All implementations at tiny, huge, saturated and ordinary logits; float64 subnormals and e^-1e20 among them."""
     logits = ["-1e4", "-745.1", "-708.5", "-88.7", "-17", "1e-7", "0x1.5555p+1", "710", "6e4"]
     logits += ["-1e20", "3e38"] if dtype != "float16" else []
-    found = report_of(*logits, which=(loss,), dtypes=(dtype,))
+    found = in_full(report_of(*logits, which=(loss,), dtypes=(dtype,)))
     words = printed(found, width=width).split()
 
     assert [each for each in numbers(found) if each not in words] == []
@@ -104,9 +110,10 @@ def test_the_table_cuts_no_number_of_a_comparison(loss, dtype, width):
 def test_the_table_reads_within_80_columns(dtype, target):
     """All losses and implementations of the default comparison, at sound and at failing logits."""
     for logit in ("1.5", "-15", "17", "-104", "0.3333333"):
-        lines = printed(report_of(logit, targets=(target,), which=tuple(losses()), dtypes=(dtype,))).splitlines()
+        lines = printed(report_of(logit, targets=(target,), which=tuple(losses()), dtypes=(dtype,)))
+        every = printed(in_full(report_of(logit, targets=(target,), which=tuple(losses()), dtypes=(dtype,))))
 
-        assert [line for line in lines if len(line) > 80] == []
+        assert [line for line in (lines + every).splitlines() if len(line) > 80] == []
 
 
 def test_no_markup_is_eaten(report):
@@ -191,7 +198,7 @@ def test_the_parameters_are_shown_as_short_as_they_read_back():
     """0.1 in float32 is shown as 0.1 and not as 0.10000000149011612."""
     text = printed(report_of(1.0, which=("weighted-focal",), params={"alpha": 0.1}, impl=("stable",)))
 
-    assert "alpha=0.1 " in text.splitlines()[0] + " "
+    assert "alpha=0.1 " in text
     assert "0.10000000149" not in text
 
 
@@ -220,11 +227,35 @@ def test_a_sentence_says_what_each_outcome_means(report, name, says):
     assert any(says in sentence and name in sentence for sentence in meaning(alone)), meaning(alone)
 
 
-def test_a_sound_report_says_so_with_the_limit_in_force():
-    """How many results, and within how many ulp."""
-    found = report_of(1.5, impl=("stable",))
+def test_a_sound_report_says_so_in_one_line():
+    """How little is off at most; of a reduction, whose effect is not judged, the limit in force."""
+    one, several = (report_of(1.5, impl=impl) for impl in (("stable",), ("stable", "expanded", "torch*")))
+    reduced = report_of(1.5, impl=("stable",), reduction="mean")
 
-    assert meaning(found)[0] == "All 4 judged results are within 8 ulp of their own formula."
+    assert re.fullmatch(r"stable is sound here: loss off by at most \S+, gradient by \S+\.", meaning(one)[0])
+    assert meaning(several)[0].startswith("All 4 implementations are sound here: loss off by at most ")
+    assert meaning(reduced)[0] == "All 4 judged results are within 8 ulp of their own formula."
+
+
+def test_what_harms_training_is_the_first_line_and_who_is_right_a_count():
+    """Nine lines of ok around the one that matters; with -v each row is there."""
+    found = report_of(17.0, targets=(0.0,), backends=("torch",))
+    text, every = printed(found), printed(in_full(found))
+
+    assert text.splitlines()[1] == "✗ torch-sigmoid-bceloss dead: gradient 0 where 1 is right, logit 17, target 0."
+    assert text.splitlines()[0] == "✗ naive poisons: loss inf, logit 17, target 0."
+    assert text.count("\n  stable") == 0 and "- the others: 6 sound" in text
+    assert every.count("\n  stable") == 2
+
+
+def test_a_point_where_all_are_right_is_one_line():
+    """83 lines of ok for the first command that anybody runs."""
+    text = printed(report_of(1.5, -15.0, targets=(0.0, 0.0)))
+    lines = text.splitlines()
+
+    assert len(lines) <= 8 and "All 9 implementations are sound or have harmless tails here" in lines[0]
+    assert "- bce float32, logit 1.5, target 0: loss 1.701413278, gradient 0.8175744762; 9" in text
+    assert "tails: naive, expanded" in text
 
 
 def test_the_count_of_differing_rows_is_said(report):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from losscheck.filter.running_error import RunningErrorArithmetic
 FIELDS = [
     "loss", "implementation", "backend", "device", "dtype", "quantity", "layout", "params", "low", "high", "target", "target_hex", "points",
     "exhaustive", "counts", "max_ulp", "max_ulp_logit_hex", "worst", "regions", "ulp_histogram", "checked_sample", "nan", "reason",
-    "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity",
+    "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity", "effect_first", "effect_last", "effect_share",
+    "effect_loss_error", "effect_grad_error",
 ]  # fmt: skip
 ONE = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0")
 QUICK = (*ONE, "--quantity", "loss", "--range", "-20", "-10", "--points", "20")
@@ -47,8 +49,30 @@ def test_the_plain_sweep_fits_eighty_columns(call):
 
     assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
-    assert all(name in out for name in ("bce  loss", "bce  gradient", "weighted-focal  loss", "centernet-heatmap  gradient"))
-    assert "only sampled" in out and "0 disagreements" not in out.split("only sampled")[0]
+    assert all(f"{name}  float32" in out for name in ("bce", "weighted-focal", "centernet-heatmap"))
+    assert "logits sampled" in out and "0 disagreements" not in out.split("logits sampled")[0]
+
+
+@pytest.mark.parametrize(("words", "most"), [(("--loss", "bce"), 24), ((), 68)], ids=["bce", "all"])
+def test_a_sweep_is_one_screen(call, words, most):
+    """229 lines, 150 rows, "857 more regions": the answer first, a line or two an implementation, the rest behind options."""
+    out = call("sweep", *words, "--points", "200")[1]
+    lines = out.splitlines()
+
+    assert len(lines) <= most and max(map(len, lines)) <= 80
+    assert lines[0].startswith("Best here: stable (sound). ") and lines[0].endswith(" harm training.")
+    assert re.match(r"  ✗ naive .*poisons: loss NaN", lines[4]) and "-88.72 and above 16.64, target 0" in lines[5]
+    assert lines[-1].startswith("- ") and ": -v; " in lines[-1] and lines[-1].endswith(" regions, exact ends: --regions.")
+
+
+def test_regions_and_verbose_show_what_is_behind(call):
+    """Every region with its exact ends; every target with its outcomes and ulp."""
+    words = ("sweep", "--loss", "bce", "--impl", "torch-s*", "--target", "0", "--points", "200")
+    short, regions, full = (call(*words, *more)[1] for more in ((), ("--regions",), ("-v",)))
+
+    assert "16.635532 (0x1.0a2b24p+4)" not in short
+    assert "gradient lost from 16.635532 (0x1.0a2b24p+4) to 100 (0x1.9p+6)" in " ".join(regions.split())
+    assert "max ulp" not in regions and "max ulp" in full and "gradient lost from" in " ".join(full.split())
 
 
 def test_bfloat16_is_exhaustive_by_itself(call):
@@ -146,7 +170,7 @@ def test_a_plot_is_written_beside_the_report(call, tmp_path, name):
     pytest.importorskip("matplotlib")
     code, out, err = call("sweep", *QUICK, "--plot", str(tmp_path / name))
 
-    assert code == 0 and "bce  loss" in out and name in err
+    assert code == 0 and "bce  float32" in out and name in err
     assert (tmp_path / name).stat().st_size > 5000
 
 

@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from reports import LAST, lost_point, sweep_report, sweep_row
+from reports import LAST, THEIR_FORMATS, lost_point, sweep_report, sweep_row
 
 import losscheck
 from losscheck.core.dtypes import FLOAT32
+from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, Region
@@ -31,6 +32,7 @@ def strip(row, width, unicode):
 
 def region_lines(report):
     """The sentences about regions: the first listing with a title."""
+    report = replace(report, regions=True)
     return [sentence.text for sentence in next(block for block in document(report).blocks if getattr(block, "title", "")).shown()]
 
 
@@ -95,11 +97,68 @@ def test_a_line_an_implementation_shows_its_worst_target_and_backends_that_agree
     apart = [sweep_row(implementation="two", backend="numpy", **right), sweep_row(implementation="two", backend="torch")]
     made = sweep_report(*alike, *apart)
     lines, every = (render("table", replace(made, verbose=verbose), STYLE).splitlines() for verbose in (False, True))
-    shown = [[line.split()[:4] for line in text if line.startswith(("  one", "  two"))] for text in (lines, every)]
+    ranked = [line.split()[:3] for line in lines if line.split()[1:2] in (["one"], ["two"]) or line.split()[:1] == ["two"]]
 
-    assert shown[0] == [["one", "0", "5.0e+05", "50%"], ["two", "numpy", "0", "0.90"], ["two", "torch", "0", "5.0e+05"]]
-    assert len(shown[1]) == 6
-    assert "- 6 rows in 3 lines" in "\n".join(lines) and "rows in" not in "\n".join(every)
+    # Worst first: what fails, then what is right.
+    assert [[word for word in words if word in ("one", "two", "numpy", "torch")] for words in ranked] == [
+        ["one"],
+        ["two", "torch"],
+        ["two", "numpy"],
+    ]
+    assert sum(line.startswith(("  one", "  two")) for line in every) == 6
+    assert "- 6 rows with outcome and ulp: -v; 3 regions, exact ends: --regions." in lines
+    assert not any("--regions" in line for line in every)
+
+
+HARM = EffectFinding(
+    Effect.DEAD, Truth.ROUNDING, "grad", 0.0, 1.0, 17.0, 0.0, 83.0, 1.0, first=16.64, last=100.0, share=0.4168, parts=((16.64, 100.0),)
+)
+
+
+def judged(effect, **more):
+    """A row of an effect on [-100, 100], dead or a tail in its right part."""
+    cells = tuple((float(n) - 100, 0.3, Outcome.OK) for n in range(200))
+    effects = tuple(Effect.SOUND if n < 116 else effect.effect for n in range(200))
+    given = {"low": -100.0, "high": 100.0, "counts": {Outcome.OK: 480}, "regions": (), "worst": ()}
+    return sweep_row(**{**given, "profile": cells, "effects": effects, "effect": effect, **more})
+
+
+def test_a_line_says_the_worst_effect_where_it_is_and_how_bad():
+    """The answer: what harms, how, from where, by how much; one sign a severity in the strip; zero is marked."""
+    tails = EffectFinding(Effect.TAILS, Truth.ROUNDING, "loss", 0.0, 3e-7, -15.0, 0.0, 4.8e-07, 8.8e-08, -100.0, 100.0, 1.0)
+    rows = [judged(tails, implementation="quiet"), judged(HARM), judged(replace(HARM, effect=Effect.SOUND), implementation="right")]
+    text = render("table", sweep_report(*rows), Style(width=120))
+    lines = [line for line in text.splitlines() if line.startswith("  ")]
+
+    assert text.splitlines()[0] == "Best here: right (sound). 1 of 3 harms training."
+    assert [line.split()[0] for line in lines] == ["implementation", "✗", "~", "right"]
+    assert "dead: gradient 0 where 1 is right, logits above 16.64, target 0" in lines[1]
+    assert "tails: loss off by at most 4.8e-07, gradient by 8.8e-08" in lines[2]
+    strip = lines[1].split()[2]
+    assert set(strip) == {"▁", "✗"} and strip.index("✗") / len(strip) == pytest.approx(0.58, abs=0.03)
+    assert lines[0].index("0 ") > lines[0].index("-100") and "-100" in lines[0] and " 0 " in lines[0]
+
+
+def test_an_effect_in_several_regions_is_told_by_their_ends():
+    """Both ends of the range are infinite and the middle is right: not 'everywhere'."""
+    both = replace(
+        HARM, effect=Effect.POISONS, value=math.nan, first=-100.0, last=100.0, share=0.47, parts=((-100.0, -88.72), (16.64, 100.0))
+    )
+    many = replace(both, parts=())
+    whole = replace(many, share=1.0)
+    texts = [render("table", sweep_report(judged(effect)), Style(width=120)) for effect in (both, many, whole)]
+
+    assert "poisons: gradient NaN, logits below -88.72 and above 16.64, target 0" in texts[0]
+    assert "logits -100 to 100, in parts" in texts[1]
+    assert "gradient NaN, everywhere, target 0" in texts[2]
+
+
+def test_of_two_with_one_effect_what_covers_more_logits_comes_first():
+    """A rank by the number of sampled points, or by ulp alone."""
+    few = judged(replace(HARM, share=0.01), implementation="few", max_ulp=9e9)
+    text = render("table", sweep_report(few, judged(HARM, max_ulp=10.0)), STYLE)
+
+    assert text.index("✗ one") < text.index("✗ few")
 
 
 # Words -----------------------------------------------------------------------------------------------------------------
@@ -119,14 +178,13 @@ def test_a_region_is_a_sentence_with_both_ends():
     assert region_lines(sweep_report(joined))[0].endswith("4 of 9 floats.")
 
 
-def test_regions_come_severest_and_largest_first_and_say_what_is_left_out():
+def test_regions_come_severest_and_largest_first():
     """The NaN below a hundred inaccurate stretches; a list cut silently."""
     many = [Region(outcome, 10.0 * n, 10.0 * n + 1, n, n) for n in range(1, 10) for outcome in (Outcome.INACCURATE, Outcome.NAN)]
     lines = region_lines(sweep_report(sweep_row(regions=tuple(many))))
-    told = [re.search(r"loss (\S+) .* (\d+) floats?", line).groups() for line in lines[:-1]]
+    told = [re.search(r"loss (\S+) .* (\d+) floats?", line).groups() for line in lines]
 
-    assert told == [("nan", str(n)) for n in range(9, 0, -1)] + [("inaccurate", str(n)) for n in range(9, 2, -1)]
-    assert lines[-1].startswith("... and 2 more regions")
+    assert told == [(outcome, str(n)) for outcome in ("nan", "inaccurate") for n in range(9, 0, -1)]
     missing = render("table", sweep_report(sweep_row(regions=(), reason="no CUDA")), STYLE)
     assert "? one (torch, float32, cpu): unavailable, no CUDA." in missing
 
@@ -135,16 +193,24 @@ def pieces(*ends, outcome=Outcome.INACCURATE):
     return tuple(Region(outcome, first, last, 5, 5) for first, last in ends)
 
 
-def test_neighbouring_regions_of_one_trend_are_told_as_one():
-    """Forty lines that say one thing; with -v each is told. What lies far away, or beyond another failure, is another."""
+def test_neighbouring_regions_of_one_trend_are_one_line_of_a_page():
+    """Forty lines that say one thing; --regions tells each. What lies far away, or beyond another failure, is another."""
     crossing = pieces((-3.0, -2.0), (-1.5, -1.375), (-1.25, 0.0), (40.0, 41.0))
-    near, far = region_lines(sweep_report(sweep_row(regions=crossing)))
     apart = (*pieces((-3.0, -2.0), (-1.0, 0.0)), *pieces((-1.75, -1.625), outcome=Outcome.LOST))
+    tables = [
+        next(
+            block.table
+            for block in document(sweep_report(sweep_row(regions=regions))).blocks
+            if getattr(block, "title", "") == "Failing regions"
+        )
+        for regions in (crossing, apart)
+    ]
+    near, far = ([cell.text for cell in line.cells[-4:]] for line in tables[0].lines)
 
-    assert near.endswith("loss inaccurate from -3 (-0x1.8p+1) to 0 (0x0p+0), 15 floats in 3 regions.")
-    assert far.endswith("loss inaccurate from 40 (0x1.4p+5) to 41 (0x1.48p+5), 5 floats.")
-    assert len(region_lines(sweep_report(sweep_row(regions=crossing), verbose=True))) == 4
-    assert len(region_lines(sweep_report(sweep_row(regions=apart)))) == 3
+    assert near == ["-3 (-0x1.8p+1)", "0 (0x0p+0)", "15", "3"]
+    assert far == ["40 (0x1.4p+5)", "41 (0x1.48p+5)", "5", "1"]
+    assert len(tables[1].lines) == 3
+    assert len(region_lines(sweep_report(sweep_row(regions=crossing)))) == 4
 
 
 @given(st.lists(st.tuples(st.floats(), st.sampled_from([Outcome.NAN, Outcome.LOST]), st.integers(1, 9)), max_size=8))
@@ -181,8 +247,8 @@ def test_coverage_says_what_was_swept_and_how_it_was_checked():
     nans = coverage(sweep_report(sweep_row(nan_points=254, nan_wrong=3)))[-1]
     bits = coverage(sweep_report(bit_differences=(BitDifference("one: cpu tail against cpu body", 9, 2, 1.5, 0.25, 0.5),)))[-1]
 
-    assert "only sampled" in sampled and "complete" not in sampled and "complete" in complete
-    assert checked == "7 points spread over the ranges were checked against the exact oracle: 2 disagreements."
+    assert "logits sampled" in sampled and "complete" not in sampled and "complete" in complete
+    assert checked == "7 points were checked against the exact oracle: 2 disagreements."
     assert nans == "All 254 NaN logits were tried as well: 3 gave a number."
     assert bits == "one: cpu tail against cpu body: 2 of 9 logits differ in bits. Most at 1.5 (0x1.8p+0): 0.25 against 0.5."
 
@@ -207,11 +273,9 @@ def test_zero_is_marked_above_its_place():
 # The formats -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", [name for name in FORMATS if name not in THEIR_FORMATS])
 def test_every_format_shows_failures_reasons_and_infinite_errors(format_name):
     """A format that crashes on a missing device, an empty profile or an infinite ulp."""
-    if format_name == "html":
-        pytest.importorskip("matplotlib")
     broken = sweep_row(implementation="two", max_ulp=math.inf, counts={Outcome.NAN: 480}, worst=(lost_point(Outcome.NAN, math.nan),))
     absent = sweep_row(device="cuda", counts={}, worst=(), regions=(), histogram={}, profile=(), reason="no CUDA device")
     text = render(format_name, sweep_report(sweep_row(), broken, absent), STYLE)
@@ -228,7 +292,7 @@ def test_the_table_keeps_to_eighty_columns_and_reads_no_markup():
     assert max(map(len, text.splitlines())) <= 80
     assert "▅" in text and "L" * 10 in text
     assert render("table", sweep_report(), Style(width=80, unicode=False)).isascii()
-    assert "No failure was found." in render("table", sweep_report(sweep_row(regions=(), counts={Outcome.OK: 480})), STYLE)
+    assert "No failure was found." in render("table", sweep_report(sweep_row(regions=(), counts={Outcome.OK: 480}), regions=True), STYLE)
 
 
 class Tags(HTMLParser):
@@ -244,7 +308,6 @@ class Tags(HTMLParser):
 
 def test_the_page_needs_no_network():
     """A font, a script or a style fetched from elsewhere."""
-    pytest.importorskip("matplotlib")
     text = render("html", sweep_report(), STYLE)
     tags = Tags()
     tags.feed(text)
@@ -254,14 +317,13 @@ def test_the_page_needs_no_network():
     assert all("src" not in attributes for _, attributes in tags.found)
     assert all(value.startswith("#") for _, attributes in tags.found for name, value in attributes.items() if name.endswith("href"))
     assert not re.search(r"@import|url\((?!#)", text)
-    for address in re.findall(r"https?://[^\s\"'<>]*", text):
-        assert re.search(rf"(xmlns(:\w+)?|resource)=\"{re.escape(address)}\"", text) or "w3.org" in address, address
-    assert {"svg", "table", "script", "style"} <= set(names) and names.count("script") == 1
+    assert not re.search(r"https?://", text)
+    assert {"svg", "table", "style"} <= set(names) and "script" not in names
+    assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
 
 
 def test_the_page_escapes_what_it_is_given():
     """A name with angle brackets that becomes a tag."""
-    pytest.importorskip("matplotlib")
     evil = "<script>alert(1)</script>"
     made = replace(
         sweep_report(sweep_row(implementation=evil, reason=""), sweep_row(loss=evil, reason=evil, profile=())),
@@ -269,7 +331,7 @@ def test_the_page_escapes_what_it_is_given():
     )
     text = render("html", made, STYLE)
 
-    assert evil not in text and text.count("<script>") == 1
+    assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert "losscheck &#x27;" in text
 
@@ -316,11 +378,10 @@ def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path):
 
 
 def test_without_matplotlib_the_cure_is_named(monkeypatch):
-    """A plot that fails after the work is done, or a page that fails for want of its plot."""
+    """A plot that fails after the work is done; the page draws its curves by itself."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     with pytest.raises(UserError, match="matplotlib") as refusal:
         losscheck.sweep("stable", loss="bce", plot="plot.png")
     assert refusal.value.cure == "pip install matplotlib"
-    page = render("html", sweep_report(), STYLE)
-    assert "pip install matplotlib" in page and "<svg" not in page
+    assert "<svg" in render("html", sweep_report(), STYLE)

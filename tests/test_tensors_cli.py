@@ -15,11 +15,13 @@ import pytest
 import torch
 
 from losscheck.core.effect import Effect, Truth
+from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.measure import batch as evaluate
 from losscheck.renderers import Style, render
 from losscheck.renderers.flat import flat_tensor
+from losscheck.testing import check_batch
 
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}
 MAYBE = {"anyOf": [NUMBER, {"type": "null"}]}
@@ -37,6 +39,7 @@ EFFECT = {
     "effect": {"enum": [*(effect.value for effect in Effect), None]},
     "effect_truth": {"enum": [*(truth.value for truth in Truth), None]},
     "effect_quantity": {"enum": ["loss", "grad", None]},
+    **dict.fromkeys(("effect_first", "effect_last", "effect_share", "effect_loss_error", "effect_grad_error"), MAYBE),
 }
 ELEMENT = thing(
     index=INDEX, loss_value=MAYBE, gradient_value=MAYBE, logit=NUMBER, logit_hex=TEXT, target=NUMBER, target_hex=TEXT, value=MAYBE,
@@ -58,7 +61,7 @@ ROW = thing(
     max_ulp=NUMBER, first={"type": "array", "items": ELEMENT}, worst={"type": "array", "items": ELEMENT, "maxItems": 5}, deviating=COUNT,
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},
     checked_sample=thing(elements=COUNT, disagreements={"const": 0}, settled_by_oracle=COUNT, not_asked=COUNT),
-    whole={"anyOf": [WHOLE, {"type": "null"}]}, reason=TEXT, **EFFECT,
+    whole={"anyOf": [WHOLE, {"type": "null"}]}, reason=TEXT, **EFFECT, effect_index={"anyOf": [INDEX, {"type": "null"}]},
 )  # fmt: skip
 BATCH = thing(
     files={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 2}, shape=INDEX, elements=COUNT, dtype=TEXT, dumped_dtype=TEXT,
@@ -112,7 +115,7 @@ def flowing(text):
 
 def test_the_lost_element_is_named(call, batch):
     """With its index, logit, target, value, exact value and gradient, in a real process, nothing on standard error."""
-    words = ("compare", "--tensors", "batch.pt", "--loss", "bce", "--impl", "torch-bce*")
+    words = ("compare", "--tensors", "batch.pt", "--loss", "bce", "--impl", "torch-bce*", "-v")
     done = subprocess.run([sys.executable, "-m", "losscheck", *words], capture_output=True, text=True, timeout=120, check=False)
     text = flowing(done.stdout)
 
@@ -285,13 +288,13 @@ def test_csv_and_markdown_read_back(call, batch):
     """A line for each row; elements as outcome and index; cells of markdown tables agree in number."""
     words = ("--tensors", "batch.pt", "--loss", "bce", "--impl", "torch*")
     lines = list(csv.DictReader(io.StringIO(call(*words, "--format", "csv")[1])))
-    text = call(*words, "--format", "markdown")[1]
+    text = call(*words, "-v", "--format", "markdown")[1]
 
     assert len(lines) == 4 and {line["quantity"] for line in lines} == {"loss", "grad"}
     assert lines[0]["first"].split()[0] == "lost:[2,3,1]" and "lost=1" in lines[0]["counts"]
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {8, 9}
-    assert "**✗ lost**" in text and "element [2, 3, 1]" in text and "Reproduce: `losscheck compare --tensors batch.pt" in text
+    assert {len(re.split(r"(?<!\\)\|", line)) for line in tables} == {9}
+    assert "~ tails" in text and "element [2, 3, 1]" in text and "Reproduce: `losscheck compare --tensors batch.pt" in text
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -300,7 +303,7 @@ def test_the_table_reads_within_80_columns(call, batch, dtype):
     code, out, _ = call("--tensors", "batch.pt", "--dtype", dtype)
 
     assert code == 0
-    assert [line for line in out.splitlines() if len(line) > 80] == []
+    assert [line for line in out.splitlines() if len(line) > 80 and "reproduce: " not in line] == []
     for name in ("torch-bce-with-logits", "weighted-focal-loss", "centernet-neg-loss-clamped"):
         assert name in re.sub(r"\s+", "", out)
 
@@ -396,3 +399,67 @@ def test_a_file_that_needs_pickle_says_what_to_dump_instead(call):
 def test_a_spelling_mistake_costs_no_loading(call):
     """--loss bec is told before a file is opened: the file need not exist."""
     assert "unknown loss" in call("--tensors", "missing.pt", "--loss", "bec")[2]
+
+
+# In a training loop ---------------------------------------------------------------------------------------------------
+
+
+def textbook(logits, targets):
+    p = torch.sigmoid(logits)
+    return -(targets * torch.log(p) + (1 - targets) * torch.log(1 - p)).mean()
+
+
+def test_the_poisoned_element_is_in_the_first_three_lines(call, batch):
+    """Its index, logit, target, what came out, what is right, the effect; then why, and a command that shows it alone."""
+    x, z = batch
+    x[1, 4, 2], z[1, 4, 2] = 17.5, 0
+    torch.save({"logits": x, "targets": z}, "batch.pt")
+    out = call("--tensors", "batch.pt", "--loss", "bce", "--impl", "torch-s*", "--impl", "stable")[1]
+    first, second, third, command = out.splitlines()[:4]
+    alone = document(call, *command.partition("losscheck compare ")[2].split())["rows"][1]
+
+    assert first == "✗ DEAD  element [1, 4, 2]: bce torch-sigmoid-bceloss"
+    assert second == "    gradient 0 where 1 is right: logit 17.5 (0x1.18p+4), target 0."
+    assert third.startswith("    why: the gradient is 0: nothing is learned")
+    assert (alone["effect"], alone["value"], alone["logit"]) == ("dead", 0.0, 17.5)
+    assert "loss lost at" not in out
+
+
+def test_a_batch_that_harms_nothing_says_so_first(call, batch):
+    """What is only relatively wrong waits behind -v."""
+    words = ("--tensors", "batch.pt", "--loss", "bce", "--impl", "torch-bce*")
+    short, full = (call(*words, *more)[1] for more in ((), ("-v",)))
+
+    assert flowing(short).startswith("- torch-bce-with-logits does not harm training on this batch: loss off by at most")
+    assert "[2, 3, 1]" not in short and "harm no training (of torch-bce-with-logits): -v." in short
+    assert "loss lost at element [2, 3, 1]" in flowing(full)
+
+
+def test_check_batch_raises_with_the_element_and_recognises_the_loss(batch):
+    """The three lines of a training loop: tensors that require gradients, a loss nobody names."""
+    x, z = batch
+    x[1, 4, 2], z[1, 4, 2] = 17.5, 1
+    with pytest.raises(AssertionError) as failure:
+        check_batch(textbook, x.requires_grad_(), z)
+    lines = str(failure.value).strip().splitlines()
+
+    assert lines[0].startswith("✗ POISONS  element [1, 4, 2]: bce ") and lines[0].endswith(":textbook")
+    assert lines[1].startswith("    loss NaN where ") and "logit 17.5 (0x1.18p+4), target 1." in lines[1]
+    assert x.requires_grad and x.grad is None
+
+
+def test_check_batch_returns_the_report_of_a_sound_batch(batch):
+    """Tails are no failure; a parameter of the definition is taken."""
+    report = check_batch(torch.nn.functional.binary_cross_entropy_with_logits, *batch)
+    named = check_batch("stable", *batch, loss="bce", params={"pos_weight": 2.0}, backend="torch")
+
+    assert {row.effect.effect for row in report.tensors} == {Effect.TAILS}
+    assert {row.params["pos_weight"] for row in named.tensors} == {2.0}
+
+
+def test_check_batch_refuses_what_is_no_loss(batch):
+    """A cure instead of a guess."""
+    with pytest.raises(UserError, match="no loss that is known") as refusal:
+        check_batch(lambda logits, targets: (logits - targets) ** 2 + 3, *batch)
+
+    assert 'loss="bce"' in refusal.value.cure

@@ -8,7 +8,8 @@ from typing import Any
 
 from losscheck.advice.ranking import ranked
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.loading import is_spec
+from losscheck.callables.implementation import accepted, tried_in
+from losscheck.callables.loading import is_spec, load
 from losscheck.callables.recognise import Confidence, Recognition, recognise
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FORMATS
@@ -107,11 +108,19 @@ def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec) -> Recognit
     best = found[0] if found else None
     if best is not None and (best.confidence is not Confidence.NONE or losses):
         return best
+    if best is None and (failure := _failure(spec, call_spec)):
+        raise UserError(f"{spec} cannot be judged: {failure}", "mend that; --call, --kw, --axes and --pick say how it is called")
     nearest = f"; the nearest is {best.words}, off by {best.distance:.2g} of itself" if best else ""
     raise UserError(
         f"{spec} agrees with no loss that is known here{nearest}",
         "say which it is to be with --loss, or give its own exact formula: losscheck sweep --impl ... --formula file.py:function",
     )
+
+
+def _failure(spec: str, call_spec: CallSpec) -> str:
+    """What a callable did when it was tried, instead of returning losses; empty when it returned some."""
+    backend, adapted = accepted(load(spec), call_spec, ())
+    return adapted.probe(*tried_in(backend)).failure
 
 
 def _loops(asked: Asked) -> bool:

@@ -14,7 +14,7 @@ from losscheck.core.errors import UserError, nearest
 if TYPE_CHECKING:
     from losscheck.core.report import Report
 
-__all__ = ["SILENT", "Implementations", "Listener", "Some", "call_spec_of", "common", "many", "specs_of"]
+__all__ = ["SILENT", "Implementations", "Listener", "Some", "call_spec_of", "common", "dtype_name", "many", "specs_of"]
 
 T = TypeVar("T")
 # One or several of a type.
@@ -63,7 +63,7 @@ def common(asked: Mapping[str, Any], calling: Mapping[str, Any]) -> dict[str, An
     return {
         **several,
         "impl": specs_of(asked["impl"]),
-        "dtype": tuple(map(_dtype_name, many(asked["dtype"]))),
+        "dtype": tuple(map(dtype_name, many(asked["dtype"]))),
         "call_spec": call_spec_of(calling),
         **{name: asked[name] for name in ("params", "oracle", "digits", "max_ulp")},
     }
@@ -93,6 +93,6 @@ def specs_of(impl: Implementations) -> tuple[str, ...]:
     return tuple(implementation if isinstance(implementation, str) else register(implementation) for implementation in several)
 
 
-def _dtype_name(dtype: Any) -> str:
+def dtype_name(dtype: Any) -> str:
     """The dtypes of torch and numpy have names, too."""
     return str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from losscheck.api.arguments import SILENT, Listener, Some, call_spec_of, many, specs_of
-from losscheck.core.report import Report
+from losscheck.api.report import Report
 
 __all__ = ["check"]
 
@@ -41,7 +41,7 @@ def check(
     from losscheck.advice import check as advice
     from losscheck.inventory.environment import describe
 
-    names = tuple(name for each in what for name in specs_of(each))
+    names = tuple(name for callable_given in what for name in specs_of(callable_given))
     checked = advice.check(
         names,
         loss=many(loss),

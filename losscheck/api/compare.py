@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Implementations, Listener, Some, common, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import Rules, rules_of
-from losscheck.core.report import Report
 from losscheck.core.request import Dumped, Listed
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def compare(
     digits: int = 50,
     max_ulp: float | None = None,
     fail_on: str | None = None,
+    verbose: bool = False,
     listener: Listener = SILENT,
     **calling: Any,
 ) -> Report:
@@ -55,6 +56,7 @@ def compare(
         dtype: float32 by default; of a batch, its own.
         params: parameters of the loss, such as ``{"gamma": 1.5}``.
         reduction, shape: as --reduction and --shape; of a batch, ``published`` by default.
+        verbose: every row is shown as text; the data always have them.
         fail_on: as --fail-on; the report's ``matched`` says what matches first.
         calling: how callables of your own are called: ``keywords`` (a mapping), ``call``, ``input``, ``pick``, ``axes``,
             ``formula``, as the options of those names (``keywords`` is --kw).
@@ -75,11 +77,12 @@ def compare(
     logits = many(logit)
     if tensors is not None or names is not None:
         _refuse_points(tensors, logits, target, shape, mode)
-        return _batch(tensors, names, reduction, common(options, calling), (rules, fail_on), listener)
+        return replace(_batch(tensors, names, reduction, common(options, calling), (rules, fail_on), listener), verbose=verbose)
     if not logits:
         raise UserError("no logit was given", "add --logit, for example --logit 1.5")
     points = Listed(logits, many(target) or ("1",), reduction or "none", tuple(shape))
-    return _points(points, common({**options, "dtype": dtype or "float32"}, calling), (rules, fail_on), listener)
+    options["dtype"] = dtype or "float32"
+    return replace(_points(points, common(options, calling), (rules, fail_on), listener), verbose=verbose)
 
 
 def _points(points: Listed, options: dict[str, Any], rules: tuple[Rules, str | None], listener: Listener) -> Report:
@@ -164,7 +167,7 @@ def _tell(asked: Asked, listener: Listener) -> None:
         listener.note(sentence)
 
 
-def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **found: Any) -> Report:
+def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **rows: Any) -> Report:
     from losscheck.inventory.environment import describe
 
     request = asked.request
@@ -176,6 +179,6 @@ def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], *
         max_ulp=request.max_ulp,
         definitions=asked.selection.definitions(),
         remarks=asked.remarks(),
-        **found,
+        **rows,
     )
     return replace(report, matched=rules[0].first_match(report))

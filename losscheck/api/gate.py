@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Listener, Some, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError, nearest
-from losscheck.core.report import Report
 
 if TYPE_CHECKING:
     from losscheck.core.verdict import CaseRow
@@ -175,11 +175,11 @@ def first_case(
     if target.exists():
         raise UserError(f"{target} exists already", "give another file: losscheck gate --init ... other.yaml")
     command = shlex.join(["losscheck", "gate", "--init", spec, "--loss", loss])
-    text = case_text(spec, definition.name, dict(keywords or {}), parameters(params or {}, [definition]), target, command)
+    written = case_text(spec, definition.name, dict(keywords or {}), parameters(params or {}, [definition]), target, command)
     if path is None:
         target.parent.mkdir(exist_ok=True)
-    write_new(target, text)
+    write_new(target, written.text)
     listener.note(f"{target} written; it holds today: losscheck gate {shlex.quote(str(target))}")
-    if "recorded: true" in text:
+    if written.recorded:
         listener.note("where no limit would say anything it asks for a record: losscheck gate --update-baseline")
     return target

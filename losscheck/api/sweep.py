@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Implementations, Listener, Some, common, many
+from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import rules_of
-from losscheck.core.report import Report
 from losscheck.core.request import Range, exact_text
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def sweep(
     output: str | os.PathLike[str] | None = None,
     fail_on: str | None = None,
     plot: str | os.PathLike[str] | None = None,
+    regions: bool = False,
+    verbose: bool = False,
     listener: Listener = SILENT,
     **calling: Any,
 ) -> Report:
@@ -62,6 +64,7 @@ def sweep(
         jobs: processes. resume: a file for checkpoints, from which an interrupted sweep goes on.
         shard: ``"1/4"`` works on part 1 of 4 and writes it to ``output`` for :func:`losscheck.merge`; the report is then empty.
         plot: a .png or .svg to draw the error over the logit into.
+        regions, verbose: what the report shows as text, every failing region, and every row; its data have both.
 
     Returns:
         A report: ``sweeps`` are :class:`losscheck.core.results.SweepRow`, one for each implementation, target and quantity.
@@ -99,7 +102,7 @@ def sweep(
         _write_part(state, Path(output or ""), shard, listener)
         return Report("sweep", {}, asked.command_line(listener.always, fail_on))
     report = _report(asked, state, tasks, asked.command_line(listener.always, fail_on))
-    return _finished(report, fail_on, plot, listener)
+    return replace(_finished(report, fail_on, plot, listener), regions=regions, verbose=verbose)
 
 
 def merge(
@@ -107,6 +110,8 @@ def merge(
     *,
     fail_on: str | None = None,
     plot: str | os.PathLike[str] | None = None,
+    regions: bool = False,
+    verbose: bool = False,
     listener: Listener = SILENT,
 ) -> Report:
     """The report of a sweep whose shards ran apart, as ``losscheck merge``.
@@ -124,7 +129,8 @@ def merge(
     state = merge_states([Path(file) for file in files])
     asked = Asked(state.question, select(state.question), every_loss=False)
     again = shlex.join(["losscheck", "merge", *(os.fspath(file) for file in files), *(["--fail-on", fail_on] if fail_on else [])])
-    return _finished(_report(asked, state, tasks_of(asked.request, asked.selection), again), fail_on, plot, listener)
+    report = _report(asked, state, tasks_of(asked.request, asked.selection), again)
+    return replace(_finished(report, fail_on, plot, listener), regions=regions, verbose=verbose)
 
 
 def _run(state: State, tasks: Sequence[Task], path: Path | None, jobs: int, listener: Listener) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 
 from losscheck.core.loss import Implementation
 
-__all__ = ["EXTRAS", "installed", "missing", "why_missing"]
+__all__ = ["EXTRAS", "how_to_get", "installed", "missing", "why_missing"]
 
 # Extra and backend -> what people call it. Importing one of them takes seconds: nobody waits who has not asked.
 EXTRAS = {"tensorflow": "TensorFlow", "jax": "JAX"}
@@ -26,7 +26,12 @@ def why_missing(module: str) -> str:
     """That it is not installed, with the cure; empty when it is."""
     if installed(module):
         return ""
-    return f"{EXTRAS.get(module, module)} is not installed; pip install {_PACKAGES.get(module, module)}"
+    return f"{EXTRAS.get(module, module)} is not installed; {how_to_get(module)}"
+
+
+def how_to_get(module: str) -> str:
+    """The command that installs it."""
+    return f"pip install {_PACKAGES.get(module, module)}"
 
 
 def missing(implementation: Implementation, backend: str) -> str:

@@ -74,10 +74,9 @@ def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> 
 
     def constant(like: Any, value: float) -> Any:
         """Blocks of one size share their targets: making them anew costs a tenth of the function itself."""
-        key = (like.shape, like.dtype, value)
+        key = (like.shape, value)
         if key not in constants:
-            if len(constants) > 2:
-                constants.clear()
+            constants.clear()
             constants[key] = torch.full_like(like, value, requires_grad=False)
         return constants[key]
 
@@ -90,8 +89,9 @@ def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> 
                 loss = function(x, z)
             if not invocation.gradient:
                 return loss, None
-            # The gradient of the sum: each element's own where the function is elementwise.
-            return loss.detach(), torch.autograd.grad(loss, x, constant(loss, 1.0))[0]
+            # The gradient of the sum: each element's own where the function is elementwise. Given a tensor of ones instead of the
+            # sum, PyTorch imports sympy to compare two shapes: half a second.
+            return loss.detach(), torch.autograd.grad(loss.sum(), x)[0]
 
     return call
 

@@ -99,44 +99,44 @@ class Adapted:
         except (Exception, SystemExit) as error:
             raise OwnCallError(describe_error(error, self.own.file)) from error
         try:
-            found = picked(returned, self.call_spec.pick)
+            result = picked(returned, self.call_spec.pick)
         except LookupError as error:
             raise OwnCallError(f"--pick {self.call_spec.pick}: {error}") from error
-        return self._checked(xp, found, x)
+        return self._checked(xp, result, x)
 
     def whole(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
         """What it returns for a batch in one call: its own reduction. The batch keeps its shape where the callable takes it."""
         x, z = logit.reshape(-1), target.reshape(-1)
         try:
-            found = self.result(xp, x, z, shape=tuple(logit.shape))
+            result = self.result(xp, x, z, shape=tuple(logit.shape))
         except OwnCallError:
             if logit.ndim == 1:
                 raise
-            found = self.result(xp, x, z)
-        if _size(found) != 1:
-            raise OwnCallError(f"it returned the shape {_shape(found.shape)} where one number was expected")
-        return found.reshape(())
+            result = self.result(xp, x, z)
+        if _size(result) != 1:
+            raise OwnCallError(f"it returned the shape {_shape(result.shape)} where one number was expected")
+        return result.reshape(())
 
     def unknown(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
         """Instead of :meth:`whole` for one whose reduction is none that is known: no exact number stands beside its own."""
-        found = float(self.whole(xp, logit, target))
+        value = float(self.whole(xp, logit, target))
         raise OwnCallError(
-            f"it returned {found:.9g} for the whole batch; its reduction is neither the mean nor the sum of its elements, "
+            f"it returned {value:.9g} for the whole batch; its reduction is neither the mean nor the sum of its elements, "
             f"so there is no exact value to put beside it ({self.own.place})"
         )
 
-    def _checked(self, xp: Any, found: Any, x: Any) -> Any:
+    def _checked(self, xp: Any, result: Any, x: Any) -> Any:
         torch = xp.__name__ == "torch"
-        right = isinstance(found, xp.Tensor) if torch else isinstance(found, xp.ndarray | xp.generic)
+        right = isinstance(result, xp.Tensor) if torch else isinstance(result, xp.ndarray | xp.generic)
         if not right:
-            entries = list(found) if isinstance(found, dict) else range(len(found)) if isinstance(found, tuple | list) else []
+            entries = list(result) if isinstance(result, dict) else range(len(result)) if isinstance(result, tuple | list) else []
             some = ", ".join(map(str, entries[:SHOWN])) + (", ..." if len(entries) > SHOWN else "")
             hint = f"; --pick one of {some}" if entries else ""
             want = "a tensor" if torch else "an array"
-            raise OwnCallError(f"it returned a {type(found).__name__} and not {want}{hint} ({self.own.place})")
-        if _dtype(found) not in FORMATS:
-            raise OwnCallError(f"it returned {_dtype(found)} for {_dtype(x)} logits, and a loss is a float ({self.own.place})")
-        return found if torch else xp.asarray(found)
+            raise OwnCallError(f"it returned a {type(result).__name__} and not {want}{hint} ({self.own.place})")
+        if _dtype(result) not in FORMATS:
+            raise OwnCallError(f"it returned {_dtype(result)} for {_dtype(x)} logits, and a loss is a float ({self.own.place})")
+        return result if torch else xp.asarray(result)
 
     def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:
         if len(x) >= MANY and not self.loops(xp, x):
@@ -161,13 +161,13 @@ class Adapted:
 
     def vmapped(self, xp: Any, x: Any, z: Any) -> Any:
         """The same in one call of torch.func.vmap."""
-        return xp.func.vmap(lambda one, its: self._single(xp, one.reshape(1), its.reshape(1)))(x, z)
+        return xp.func.vmap(lambda logit, target: self._single(xp, logit.reshape(1), target.reshape(1)))(x, z)
 
     def _single(self, xp: Any, x: Any, z: Any) -> Any:
-        found = self.result(xp, x, z)
-        if _size(found) != 1:
-            raise OwnCallError(f"it returned the shape {_shape(found.shape)} for one logit ({self.own.place})")
-        return found.reshape(())
+        result = self.result(xp, x, z)
+        if _size(result) != 1:
+            raise OwnCallError(f"it returned the shape {_shape(result.shape)} for one logit ({self.own.place})")
+        return result.reshape(())
 
     def constants(self) -> dict[str, Any]:
         """Its parameters by name: the keywords given, the constants of the call, else its own defaults."""
@@ -175,10 +175,10 @@ class Adapted:
             signature = inspect.signature(self.own.target)
         except (ValueError, TypeError):
             signature = inspect.Signature()
-        found = {name: each.default for name, each in signature.parameters.items() if each.default is not each.empty}
+        defaults = {name: parameter.default for name, parameter in signature.parameters.items() if parameter.default is not parameter.empty}
         return {
-            **found,
-            **{each.name: each.value for each in self.call_spec.arguments() if each.name and not each.slot},
+            **defaults,
+            **{argument.name: argument.value for argument in self.call_spec.arguments() if argument.name and not argument.slot},
             **dict(self.call_spec.keywords),
         }
 
@@ -221,8 +221,12 @@ class Adapted:
             signature = inspect.signature(self.own.target)
         except (ValueError, TypeError):
             return
-        known = [each.name for each in signature.parameters.values() if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-        anything = any(each.kind is each.VAR_KEYWORD for each in signature.parameters.values())
+        known = [
+            parameter.name
+            for parameter in signature.parameters.values()
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        ]
+        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
         for name, _ in self.call_spec.keywords:
             if name not in known and not anything:
                 raise UserError(f"{self.own.spec} takes no {name!r}", nearest(name, known))

@@ -38,7 +38,7 @@ def own_formula(call_spec: CallSpec, loss: Loss) -> Formula:
     Raises:
         UserError: when the formula cannot be loaded or evaluated.
     """
-    return _formula(load(call_spec.formula), call_spec, tuple((each.name, each.default) for each in loss.parameters))
+    return _formula(load(call_spec.formula), call_spec, tuple((parameter.name, parameter.default) for parameter in loss.parameters))
 
 
 @functools.cache
@@ -46,11 +46,13 @@ def _loss(own: Own, call_spec: CallSpec) -> Loss:
     formula = _guarded(own)
     given = dict(call_spec.keywords)
     parameters = []
-    for each in _parameters(own):
-        default = given.get(each.name, each.default)
+    for parameter in _parameters(own):
+        default = given.get(parameter.name, parameter.default)
         if not isinstance(default, int | float):
-            raise UserError(f"{own.spec}: its parameter {each.name} has no value", f"give it with --kw {each.name}=1 or a default")
-        parameters.append(Parameter(each.name, float(default), -math.inf, math.inf, f"of {own.spec}"))
+            raise UserError(
+                f"{own.spec}: its parameter {parameter.name} has no value", f"give it with --kw {parameter.name}=1 or a default"
+            )
+        parameters.append(Parameter(parameter.name, float(default), -math.inf, math.inf, f"of {own.spec}"))
 
     def gradient(m: Any, logit: Any, target: Any, **params: Any) -> Any:
         from losscheck.oracle.dual import DualArithmetic
@@ -70,17 +72,23 @@ def _loss(own: Own, call_spec: CallSpec) -> Loss:
         landmarks=logistic_landmarks,
         source=own.place,
     )
-    _try(own, formula, {each.name: each.default for each in parameters})
+    _try(own, formula, {parameter.name: parameter.default for parameter in parameters})
     return loss
 
 
 @functools.cache
 def _formula(own: Own, call_spec: CallSpec, parameters: tuple[tuple[str, float], ...]) -> Formula:
     inner, given, defaults = _guarded(own), dict(call_spec.keywords), dict(parameters)
-    names = [each.name for each in _parameters(own)]
-    for each in _parameters(own):
-        if each.default is each.empty and each.name not in defaults and not isinstance(given.get(each.name), int | float):
-            raise UserError(f"{own.spec}: its parameter {each.name} has no value", f"give it with --kw {each.name}=1 or a default")
+    names = [parameter.name for parameter in _parameters(own)]
+    for parameter in _parameters(own):
+        if (
+            parameter.default is parameter.empty
+            and parameter.name not in defaults
+            and not isinstance(given.get(parameter.name), int | float)
+        ):
+            raise UserError(
+                f"{own.spec}: its parameter {parameter.name} has no value", f"give it with --kw {parameter.name}=1 or a default"
+            )
 
     def formula(m: Any, logit: Any, target: Any, **params: Any) -> Any:
         chosen = {name: value for name, value in params.items() if name in names}
@@ -94,14 +102,14 @@ def _formula(own: Own, call_spec: CallSpec, parameters: tuple[tuple[str, float],
 def _parameters(own: Own) -> list[inspect.Parameter]:
     """What the formula takes beside the arithmetic, the logit and the target."""
     try:
-        found = list(inspect.signature(own.target).parameters.values())
+        parameters = list(inspect.signature(own.target).parameters.values())
     except (TypeError, ValueError):
-        found = []
-    if len(found) < 3:
+        parameters = []
+    if len(parameters) < 3:
         raise UserError(
             f"{own.spec} is no formula", "write def formula(m, logit, target, *, gamma=2.0): and return m.softplus(...), for example"
         )
-    return [each for each in found[3:] if each.kind is not each.VAR_KEYWORD]
+    return [parameter for parameter in parameters[3:] if parameter.kind is not parameter.VAR_KEYWORD]
 
 
 def _guarded(own: Own) -> Callable[..., Any]:
@@ -136,10 +144,11 @@ def _try(own: Own, formula: Formula, params: Mapping[str, float]) -> None:
     for point in TRIAL:
         try:
             m = arithmetic("flint", 64, FLOAT64)
-            found = formula(m, *(m.number(each) for each in point), **{name: m.number(value) for name, value in params.items()})
-            if found is None or isinstance(found, float | bool | str):
+            result = formula(m, *(m.number(value) for value in point), **{name: m.number(value) for name, value in params.items()})
+            if result is None or isinstance(result, float | bool | str):
+                what = "None" if result is None else f"the {type(result).__name__} {result!r}"
                 raise UserError(
-                    f"--formula {own.spec} returned {'None' if found is None else f'the {type(found).__name__} {found!r}'} ({own.place})",
+                    f"--formula {own.spec} returned {what} ({own.place})",
                     "return the formula, written with m.exp, m.log1p, m.softplus ...; Python's math rounds to float64 and is not exact",
                 )
             exact_value(formula, [Term(*point)], params, FLOAT64)
@@ -154,8 +163,8 @@ def _in_words(own: Own) -> str:
     if text := inspect.getdoc(own.target):
         return text.splitlines()[0]
     try:
-        lines = [each.strip() for each in inspect.getsource(own.target).splitlines()]
+        lines = [line.strip() for line in inspect.getsource(own.target).splitlines()]
     except (OSError, TypeError):
         lines = []
-    returned = [each.removeprefix("return ") for each in lines if each.startswith("return ")]
+    returned = [line.removeprefix("return ") for line in lines if line.startswith("return ")]
     return returned[-1] if returned else own.spec

@@ -65,11 +65,11 @@ def _published(adapted: Adapted, probe: Probe, loss: Loss) -> Published | None:
 
 def accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[str, Adapted]:
     """torch when it takes tensors of some shape, else numpy when it takes arrays; when neither, its rows tell what it raises."""
-    wanted = [each for each in ("torch", "numpy") if not backends or each in backends]
+    wanted = [backend for backend in ("torch", "numpy") if not backends or backend in backends]
     if not wanted:
         raise UserError(f"{own.spec} runs on torch or numpy, not on {' or '.join(backends)}", "leave --backend away")
     first = Adapted(own, call_spec)
-    here = [each for each in wanted if not backend_named(each).why_unavailable("cpu")]
+    here = [backend for backend in wanted if not backend_named(backend).why_unavailable("cpu")]
     for backend in here:
         for axes in [call_spec.axes] if call_spec.axes else USUAL_AXES:
             adapted = Adapted(own, replace(call_spec, axes=axes)) if axes != call_spec.axes else first

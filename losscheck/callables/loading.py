@@ -119,14 +119,14 @@ def load(spec: str) -> Own:
     if not home or not path:
         raise UserError(f"{spec!r} names no callable", "write package.module:function or path/to/file.py:function")
     module = _file(home) if home.endswith(".py") or "/" in home else _module(home)
-    found: Any = module
+    target: Any = module
     for name in path.split("."):
-        if not hasattr(found, name):
-            raise UserError(f"{home} has no {path!r}", nearest(name, _callables(found)))
-        found = getattr(found, name)
-    if not callable(found):
-        raise UserError(f"{spec} is a {type(found).__name__}, which cannot be called", nearest(path, _callables(module)))
-    return Own(spec, found, getattr(module, "__file__", None) or "", _line(found))
+        if not hasattr(target, name):
+            raise UserError(f"{home} has no {path!r}", nearest(name, _callables(target)))
+        target = getattr(target, name)
+    if not callable(target):
+        raise UserError(f"{spec} is a {type(target).__name__}, which cannot be called", nearest(path, _callables(module)))
+    return Own(spec, target, getattr(module, "__file__", None) or "", _line(target))
 
 
 def describe_error(error: BaseException, file: str = "") -> str:
@@ -142,7 +142,7 @@ def describe_error(error: BaseException, file: str = "") -> str:
     return f"{type(error).__name__}: {said}{where}"
 
 
-def reason_of(error: Exception, one: Implementation) -> str:
+def reason_of(error: Exception, implementation: Implementation) -> str:
     """Why a row has no value, when an implementation raised.
 
     A framework that has no kernel for a dtype says so by raising; that is an answer about it, not our crash. Of a callable of the
@@ -150,8 +150,8 @@ def reason_of(error: Exception, one: Implementation) -> str:
     """
     if isinstance(error, OwnCallError):
         return str(error)
-    if one.own and not isinstance(error, UserError):
-        return describe_error(error, one.module)
+    if implementation.own and not isinstance(error, UserError):
+        return describe_error(error, implementation.module)
     if isinstance(error, RuntimeError | TypeError | NotImplementedError | ValueError):
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
     raise error
@@ -175,7 +175,7 @@ def _missing(name: str) -> UserError:
     inside = getattr(sys.modules.get(parent), "__path__", None)
     if parent and inside is None:
         return UserError(f"there is no module {name!r}", f"{parent} is a module and no package; {parent}:{last} would be its {last}")
-    return UserError(f"there is no module {name!r}", nearest(last, [each.name for each in pkgutil.iter_modules(inside)]))
+    return UserError(f"there is no module {name!r}", nearest(last, [info.name for info in pkgutil.iter_modules(inside)]))
 
 
 @functools.cache
@@ -198,7 +198,7 @@ def _file(text: str) -> ModuleType:
     path = Path(text).expanduser()
     if not path.is_file():
         folder = path.parent
-        names = [str(folder / each.name) for each in folder.glob("*.py")] if folder.is_dir() else []
+        names = [str(folder / file.name) for file in folder.glob("*.py")] if folder.is_dir() else []
         raise UserError(f"there is no file {text}", nearest(text, names) if names else f"{folder} holds no Python files")
     return _file_at(path.resolve())
 
@@ -207,7 +207,7 @@ def _broken(name: str, error: BaseException) -> UserError:
     if isinstance(error, SyntaxError) and error.filename:
         place = f" ({_near(error.filename)}:{error.lineno})"
         return UserError(f"{name} cannot be imported: {type(error).__name__}: {error.msg}{place}", "mend the file")
-    frames = [each.filename for each in traceback.extract_tb(error.__traceback__) if not _machinery(each.filename)]
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__) if not _machinery(frame.filename)]
     return UserError(f"{name} cannot be imported: {describe_error(error, frames[0] if frames else '')}", "mend that line, or what it needs")
 
 

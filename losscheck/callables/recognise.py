@@ -93,12 +93,14 @@ def recognise(spec: str | Callable[..., Any], losses: Sequence[Loss] | None = No
     candidates = list(_candidates(own, call_spec))
     chosen = list(registry.losses().values() if losses is None else losses)
     ways = [way for loss in chosen for candidate in candidates if (way := candidate.beside(loss))]
-    found = [(way, way.agreeing()) for way in ways]
-    if not any(recognition.confidence is Confidence.AGREES for _, recognition in found):
+    recognised = [(way, way.agreeing()) for way in ways]
+    if not any(recognition.confidence is Confidence.AGREES for _, recognition in recognised):
         # Known changes are many: they are looked for only where nothing agrees as it is.
-        found = [(way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in found]
+        recognised = [
+            (way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in recognised
+        ]
     best: dict[str, Recognition] = {}
-    for _, recognition in sorted(found, key=lambda pair: _rank(*pair)):
+    for _, recognition in sorted(recognised, key=lambda pair: _rank(*pair)):
         best.setdefault(recognition.loss.name, recognition)
     return list(best.values())
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "check": "Which of these breaks training, why, and what to write instead.",
     "compare": "Every implementation at the given logits, beside the exact value.",
     "sweep": "A range of logits, sampled or every float: where each implementation breaks.",
+    "trace": "Which sub-expression of a PyTorch loss did it, and the line to write instead.",
     "merge": "The report of a sweep whose shards ran apart.",
     "gate": "YAML cases against budgets and baselines: exit 0 holds, 1 broken, 2 could not judge.",
     "explain": "What a word of the outputs means, an example that runs, what to write instead.",
@@ -82,9 +83,9 @@ def main() -> None:
 
 
 def _guarded(run: Callable[[], Any]) -> int:
-    from losscheck.cli.output import ClosedPipeError
-
     warnings.showwarning = _show_warning
+    from losscheck.cli.output import ClosedPipeError  # after that: it finds the formats, and may warn of one
+
     try:
         code = run()
         sys.stdout.flush()

@@ -32,6 +32,7 @@ _POINTS = "Points"
 @options.own
 @options.failing
 @options.output("compare")
+@option("-v", "--verbose", group="Output", is_flag=True, help="Every row, with its outcome and ulp.")
 @options.silence
 def COMMAND(**given: Any) -> int:
     """Every implementation of the chosen losses at the given logits, side by side with the exact value.
@@ -59,6 +60,7 @@ def COMMAND(**given: Any) -> int:
         dtype=given["dtype"] or None,
         reduction=given["reduction"],
         shape=shape_of(given["shape"]),
+        verbose=given["verbose"],
         listener=listener(given),
         **arguments(given),
     )

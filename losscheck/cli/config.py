@@ -40,13 +40,13 @@ def _checked(path: Path, command: str, options: dict[str, Any]) -> dict[str, Any
     import importlib
 
     known = {option.name or "": option for option in importlib.import_module(f"losscheck.cli.{command}").COMMAND.params}
-    found = {}
+    chosen = {}
     for name, value in options.items():
         if name.replace("-", "_") not in known:
             raise UserError(f"{path}: `{command}` has no option {name!r}", nearest(name, known))
         name = name.replace("-", "_")
-        found[name] = [value] if getattr(known[name], "multiple", False) and not isinstance(value, list) else value
-    return found
+        chosen[name] = [value] if getattr(known[name], "multiple", False) and not isinstance(value, list) else value
+    return chosen
 
 
 def _nearest_pyproject(start: Path) -> Path | None:

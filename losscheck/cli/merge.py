@@ -17,7 +17,7 @@ from losscheck.cli.request import listener
 @options.failing
 @option("--plot", group="Output", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (needs matplotlib).")
 @options.output("merge")
-@option("-v", "--verbose", group="Output", is_flag=True, help="Every backend, target and region.")
+@options.detail
 @options.silence
 def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     """The report of a sweep whose shards ran apart, from the files that `sweep --shard I/N --output FILE` wrote.
@@ -30,4 +30,5 @@ def COMMAND(files: tuple[str, ...], **given: Any) -> int:
     format_name = chosen_format("merge", given["format"], given["output"])
     from losscheck.api.sweep import merge
 
-    return finish(merge(files, fail_on=given["fail_on"], plot=given["plot"], listener=listener(given)), format_name, given["output"])
+    same = {name: given[name] for name in ("fail_on", "plot", "regions", "verbose")}
+    return finish(merge(files, listener=listener(given), **same), format_name, given["output"])

@@ -12,7 +12,7 @@ from losscheck.cli.command import option
 from losscheck.cli.output import SERVED
 from losscheck.core.call_spec import DEFAULT_CALL
 
-__all__ = ["failing", "option_group", "output", "own", "selection", "silence"]
+__all__ = ["detail", "failing", "option_group", "output", "own", "selection", "silence"]
 
 _WHAT, _WHERE, _HOW, _OWN, _OUT = "What is judged", "Where it runs", "How it is judged", "A callable of your own", "Output"
 
@@ -99,6 +99,14 @@ def output(command: str) -> Callable[..., Any]:
         ),
         option("--output", group=_OUT, metavar="FILE", default=None, help="Write to a file, whole or not at all."),
     )
+
+
+def detail(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--regions --verbose, of a sweep"""
+    return option_group(
+        option("--regions", group=_OUT, is_flag=True, help="Every failing region, with its exact ends."),
+        option("-v", "--verbose", group=_OUT, is_flag=True, help="Every backend, target and region."),
+    )(function)
 
 
 def silence(function: Callable[..., Any]) -> Callable[..., Any]:

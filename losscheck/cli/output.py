@@ -22,7 +22,7 @@ __all__ = ["SERVED", "ClosedPipeError", "chosen_format", "finish", "note", "prog
 # Command -> the formats it can be written in: a format that a command has not is refused before any work.
 SERVED = {
     "merge": formats_for("sweep"),
-    **{command: formats_for(command) for command in ("check", "compare", "sweep", "gate", "list", "doctor")},
+    **{command: formats_for(command) for command in ("check", "compare", "sweep", "gate", "trace", "list", "doctor")},
 }
 
 

@@ -30,7 +30,7 @@ _POINTS, _WORK = "Points", "The work"
 @options.failing
 @option("--plot", group="Output", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (needs matplotlib).")
 @options.output("sweep")
-@option("-v", "--verbose", group="Output", is_flag=True, help="Every backend, target and region.")
+@options.detail
 @options.silence
 def COMMAND(**given: Any) -> int:
     """A range of logits, sampled or every float: outcomes, worst errors, and the exact floats where each failure starts.
@@ -44,7 +44,21 @@ def COMMAND(**given: Any) -> int:
     format_name = "json" if given["shard"] else chosen_format("sweep", given["format"], given["output"])
     from losscheck.api.sweep import sweep
 
-    same = ("range", "target", "points", "spacing", "exhaustive", "layout", "jobs", "shard", "resume", "output", "plot")
+    same = (
+        "range",
+        "target",
+        "points",
+        "spacing",
+        "exhaustive",
+        "layout",
+        "jobs",
+        "shard",
+        "resume",
+        "output",
+        "plot",
+        "regions",
+        "verbose",
+    )
     report = sweep(
         dtype=given["dtype"] or ("float32",), listener=listener(given), **{name: given[name] for name in same}, **arguments(given)
     )

@@ -53,7 +53,7 @@ class CallSpec:
     def __post_init__(self) -> None:
         if self.input not in INPUTS:
             raise UserError(f"--input {self.input!r} is unknown", nearest(self.input, INPUTS))
-        slots = [each.slot for each in self.arguments() if each.slot]
+        slots = [argument.slot for argument in self.arguments() if argument.slot]
         if sorted(slots) != ["logits", "targets"]:
             raise UserError(
                 f"--call {self.call!r} does not name {{logits}} and {{targets}} once each", "for example --call '{targets}, input={logits}'"
@@ -68,10 +68,10 @@ class CallSpec:
         """Positional and named arguments of a call with these logits and targets."""
         given = {"logits": logits, "targets": targets}
         positional, named = [], {}
-        for each in self.arguments():
-            value = given[each.slot] if each.slot else as_given(each.value)
-            if each.name:
-                named[each.name] = value
+        for argument in self.arguments():
+            value = given[argument.slot] if argument.slot else as_given(argument.value)
+            if argument.name:
+                named[argument.name] = value
             else:
                 positional.append(value)
         return positional, named
@@ -84,18 +84,18 @@ class CallSpec:
         """The shape of so many points: all of them along the first axis with a name, 1 for every other."""
         if not self.axes:
             return (points,)
-        names = [each.strip() for each in self.axes.split(",")]
-        lengthy = [n for n, each in enumerate(names) if each != "1"]
-        if not lengthy or not all(each == "1" or each.isidentifier() for each in names):
+        names = [axis.strip() for axis in self.axes.split(",")]
+        lengthy = [n for n, axis in enumerate(names) if axis != "1"]
+        if not lengthy or not all(axis == "1" or axis.isidentifier() for axis in names):
             raise UserError(f"--axes {self.axes!r} is no list of axes", "write names, or 1, with commas: --axes B,C,H,W or --axes 1,N")
         return tuple(points if n == lengthy[0] else 1 for n in range(len(names)))
 
     def options(self) -> list[str]:
         """The options of a command line that say the same."""
         words = [word for name, value in self.keywords for word in ("--kw", f"{name}={value_text(value)}")]
-        for each in fields(self):
-            value = getattr(self, each.name)
-            words += [f"--{each.name}", value] if each.name != "keywords" and value != each.default else []
+        for attribute in fields(self):
+            value = getattr(self, attribute.name)
+            words += [f"--{attribute.name}", value] if attribute.name != "keywords" and value != attribute.default else []
         return words
 
     def to_json(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class CallSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CallSpec:
         """The inverse of :meth:`to_json`; TypeError or UserError for anything else."""
-        return cls(**{**data, "keywords": tuple(_keyword(each) for each in data.get("keywords", ()))})
+        return cls(**{**data, "keywords": tuple(_keyword(keyword) for keyword in data.get("keywords", ()))})
 
 
 def _keyword(text: str) -> tuple[str, Value]:
@@ -141,13 +141,13 @@ def keywords_of(texts: Iterable[str]) -> tuple[tuple[str, Value], ...]:
     Raises:
         UserError: for another form, or a name given twice.
     """
-    found: dict[str, Value] = {}
+    keywords: dict[str, Value] = {}
     for text in texts:
         name, value = _keyword(text)
-        if name in found:
+        if name in keywords:
             raise UserError(f"--kw {name} is given twice", "keep one of them")
-        found[name] = value
-    return tuple(found.items())
+        keywords[name] = value
+    return tuple(keywords.items())
 
 
 def picked(result: Any, path: str) -> Any:

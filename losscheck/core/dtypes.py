@@ -7,6 +7,7 @@ here is integer arithmetic on mantissa and exponent: no array library is needed 
 from __future__ import annotations
 
 import decimal
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Format:
     def smallest_normal(self) -> float:
         return math.ldexp(1.0, self.emin)
 
-    @property
+    @functools.cached_property
     def least_exponent(self) -> int:
         """The exponent of the smallest subnormal, which is also the ulp of everything below the normal range."""
         return self.emin - self.precision + 1
@@ -53,7 +54,7 @@ class Format:
 
     def ulp_exponent(self, magnitude: int) -> int:
         """Exponent of the ulp of a real r with ``floor(log2 |r|) == magnitude``: max(magnitude, emin) - (p - 1)."""
-        return max(magnitude, self.emin) - (self.precision - 1)
+        return (magnitude if magnitude > self.emin else self.emin) - self.precision + 1
 
     # Rounding ---------------------------------------------------------------------------------------------------
 
@@ -64,15 +65,15 @@ class Format:
         """
         if mantissa == 0:
             return 0.0
-        sign = -1.0 if mantissa < 0 else 1.0
-        mantissa = abs(mantissa)
         magnitude = mantissa.bit_length() - 1 + exponent
         if magnitude > self.emax:
-            return sign * math.inf
+            return -math.inf if mantissa < 0 else math.inf
         if magnitude < self.least_exponent - 1:
-            return sign * 0.0
+            return -0.0 if mantissa < 0 else 0.0
         unit = self.ulp_exponent(magnitude)
-        return sign * self._scaled(_shift_to_even(mantissa, unit - exponent), unit)
+        size = _shift_to_even(abs(mantissa), unit - exponent)
+        rounded = math.inf if size.bit_length() + unit > self.emax + 1 else math.ldexp(size, unit)
+        return -rounded if mantissa < 0 else rounded
 
     def round_fraction(self, value: Fraction) -> float:
         """A rational number rounded once, ties to even. Zero comes out as +0."""
@@ -95,11 +96,6 @@ class Format:
     def contains(self, value: float) -> bool:
         """Is the float64 ``value`` a number of this format?"""
         return math.isnan(value) or self.round(value) == value
-
-    def _scaled(self, mantissa: int, exponent: int) -> float:
-        if mantissa.bit_length() + exponent > self.emax + 1:
-            return math.inf
-        return math.ldexp(mantissa, exponent)
 
     # Ordinals ---------------------------------------------------------------------------------------------------
 
@@ -163,10 +159,10 @@ class Format:
             return str(int(value))
         for digits in range(1, 18):
             near = Decimal(f"{abs(value):.{digits}g}")
-            for each in (near, decimal.Context(prec=digits).next_plus(near)):
-                if self.round_fraction(Fraction(each)) == abs(value):
+            for decimal_number in (near, decimal.Context(prec=digits).next_plus(near)):
+                if self.round_fraction(Fraction(decimal_number)) == abs(value):
                     # Below a power of two the floats lie closer: there the next decimal may do where the nearest does not.
-                    return _plain(repr(math.copysign(float(each), value)))
+                    return _plain(repr(math.copysign(float(decimal_number), value)))
         raise AssertionError(f"{value!r} did not survive 17 digits")
 
     def parse(self, text: str, what: str = "number") -> float:
@@ -238,7 +234,7 @@ FLOAT64 = Format("float64", bits=64, precision=53, emin=-1022, emax=1023)
 FLOAT32 = Format("float32", bits=32, precision=24, emin=-126, emax=127)
 FLOAT16 = Format("float16", bits=16, precision=11, emin=-14, emax=15)
 BFLOAT16 = Format("bfloat16", bits=16, precision=8, emin=-126, emax=127)
-FORMATS = {each.name: each for each in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)}
+FORMATS = {dtype.name: dtype for dtype in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)}
 
 
 # What people write -> its name here.

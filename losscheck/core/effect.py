@@ -17,6 +17,7 @@ from losscheck.core.dtypes import Format
 
 __all__ = [
     "EFFECTS",
+    "MOST_PARTS",
     "Effect",
     "EffectFinding",
     "Scale",
@@ -38,6 +39,8 @@ CAREFUL = 16.0
 MATERIAL_ERROR = 0.01
 # Off by more than half of itself, a gradient is a step of another kind: the wrong way, half as far, half as far again.
 MISDIRECTING = 0.5
+# As many regions can be told in a sentence.
+MOST_PARTS = 3
 
 
 class Effect(Enum):
@@ -127,6 +130,7 @@ class EffectFinding:
         logit, target: the point; None for a reduced loss.
         first, last: the lowest and the highest logit of a range that have the effect; share: the part of the range, in
             logits, that the regions of the effect cover; None for single points, batches and infinite ranges.
+        parts: the ends of these regions where they are at most MOST_PARTS; index: of the element of a batch.
         loss_error, grad_error: the largest |value - definition| of each quantity; None where it was not asked for.
     """
 
@@ -142,6 +146,8 @@ class EffectFinding:
     first: float | None = None
     last: float | None = None
     share: float | None = None
+    parts: tuple[tuple[float, float], ...] = ()
+    index: tuple[int, ...] = ()
 
 
 class Namespace(Protocol):

@@ -116,7 +116,10 @@ def _difference(a: Dyadic, b: Dyadic, unit: int) -> float:
     if abs(e0 - e1) > _FAR:
         return _to_float(_scaled(a, -unit) - _scaled(b, -unit))
     low = min(e0, e1)
-    return FLOAT64.round_dyadic((m0 << (e0 - low)) - (m1 << (e1 - low)), low - unit)
+    difference = (m0 << (e0 - low)) - (m1 << (e1 - low))
+    if difference.bit_length() < 1000 and -900 < difference.bit_length() + low - unit < 1000:
+        return math.ldexp(difference, low - unit)  # the integer is rounded to the nearest, once; the power of two is exact
+    return FLOAT64.round_dyadic(difference, low - unit)
 
 
 def _ratio(a: Dyadic, b: Dyadic) -> float:

@@ -108,16 +108,16 @@ class Loss:
         Raises:
             UserError: for an unknown name or a value out of range.
         """
-        known = {each.name: each for each in self.parameters}
+        known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
                 raise UserError(f"{self.name} has no parameter {name!r}", nearest(name, known))
         values = {}
-        for name, each in known.items():
-            value = dtype.round(given.get(name, each.default))
-            each.check(value)
+        for name, parameter in known.items():
+            value = dtype.round(given.get(name, parameter.default))
+            parameter.check(value)
             if not math.isfinite(value):
-                raise UserError(f"parameter {name}={given[name]:g} is not finite in {dtype.name}", f"it must be {each.valid}")
+                raise UserError(f"parameter {name}={given[name]:g} is not finite in {dtype.name}", f"it must be {parameter.valid}")
             values[name] = value
         return values
 
@@ -127,7 +127,7 @@ class Loss:
         Raises:
             UserError: for a value out of range.
         """
-        known = {each.name for each in self.parameters}
+        known = {parameter.name for parameter in self.parameters}
         return self.resolve({name: value for name, value in given.items() if name in known}, dtype)
 
     def check_target(self, target: float) -> None:

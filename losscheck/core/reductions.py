@@ -31,7 +31,7 @@ def _sum(targets: Sequence[float], shape: Sequence[int]) -> list[Fraction]:
 
 def _normalised(targets: Sequence[float], shape: Sequence[int]) -> list[Fraction]:
     """Divided by the number of targets equal to 1; not divided when there is none."""
-    return [Fraction(1, max(sum(each == 1 for each in targets), 1))] * len(targets)
+    return [Fraction(1, max(sum(target == 1 for target in targets), 1))] * len(targets)
 
 
 def _normalised_array(loss: Any, target: Any) -> Any:

@@ -29,13 +29,13 @@ def losses() -> dict[str, Loss]:
     Raises:
         UserError: when two files define a loss of one name.
     """
-    found: dict[str, tuple[Loss, str]] = {}
+    by_name: dict[str, tuple[Loss, str]] = {}
     for module in _modules():
-        for each in _instances(module, Loss):
-            if each.name in found and found[each.name][0] is not each:
-                raise UserError(f"two losses are called {each.name!r}", f"rename one of {found[each.name][1]} and {module.__name__}")
-            found.setdefault(each.name, (each, module.__name__))
-    return {name: each for name, (each, _) in found.items()}
+        for loss in _instances(module, Loss):
+            if loss.name in by_name and by_name[loss.name][0] is not loss:
+                raise UserError(f"two losses are called {loss.name!r}", f"rename one of {by_name[loss.name][1]} and {module.__name__}")
+            by_name.setdefault(loss.name, (loss, module.__name__))
+    return {name: loss for name, (loss, _) in by_name.items()}
 
 
 @functools.cache
@@ -45,19 +45,19 @@ def implementations() -> tuple[Implementation, ...]:
     Raises:
         UserError: when two files define an implementation of one name for one loss, or of a loss there is none of.
     """
-    found: dict[tuple[str, str], Implementation] = {}
+    by_names: dict[tuple[str, str], Implementation] = {}
     for module in _modules():
         for written in _instances(module, Implementation):
-            for one in _for_its_losses(written):
-                earlier = found.setdefault((one.loss, one.name), one)
-                if earlier != one:
+            for implementation in _for_its_losses(written):
+                earlier = by_names.setdefault((implementation.loss, implementation.name), implementation)
+                if earlier != implementation:
                     raise UserError(
-                        f"two implementations of {one.loss} are called {one.name!r}",
-                        f"rename one of {earlier.module} and {one.module}",
+                        f"two implementations of {implementation.loss} are called {implementation.name!r}",
+                        f"rename implementation of {earlier.module} and {implementation.module}",
                     )
     # Ours first, then the published in the order of their files, the definition itself last.
     order = {"naive": 0, "stable": 1, "mpmath": 3}
-    return tuple(sorted(found.values(), key=lambda each: order.get(each.name, 2)))
+    return tuple(sorted(by_names.values(), key=lambda implementation: order.get(implementation.name, 2)))
 
 
 def loss_named(name: str) -> Loss:
@@ -81,38 +81,42 @@ def registered(chosen: Sequence[Loss], patterns: Sequence[str], backends: Sequen
         UserError: when a pattern matches nothing, so that a spelling mistake is not an empty success.
     """
     of = {loss.name for loss in chosen}
-    candidates = [each for each in implementations() if each.loss in of]
+    candidates = [implementation for implementation in implementations() if implementation.loss in of]
     for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(each.name, pattern) for each in candidates):
-            names = {each.name for each in candidates}
+        if not any(fnmatch.fnmatchcase(implementation.name, pattern) for implementation in candidates):
+            names = {implementation.name for implementation in candidates}
             if pattern.endswith(".py"):
                 raise UserError(f"{pattern!r} names a file and no function in it", f"write --impl {pattern}:FUNCTION")
             raise UserError(f"no implementation of {', '.join(sorted(of))} matches {pattern!r}", nearest(pattern.strip("*"), names))
-    matching = [each for each in candidates if not patterns or any(fnmatch.fnmatchcase(each.name, glob) for glob in patterns)]
-    running = [each for each in matching if not backends or set(backends) & set(each.backends)]
+    matching = [
+        implementation
+        for implementation in candidates
+        if not patterns or any(fnmatch.fnmatchcase(implementation.name, glob) for glob in patterns)
+    ]
+    running = [implementation for implementation in matching if not backends or set(backends) & set(implementation.backends)]
     if not running:
-        known = ", ".join(sorted({each.name for each in matching}))
+        known = ", ".join(sorted({implementation.name for implementation in matching}))
         raise UserError(f"none of {known} runs on the backend {' or '.join(backends)}", "see `losscheck list` for what runs where")
     return running
 
 
-def _for_its_losses(each: Implementation) -> Iterator[Implementation]:
-    if each.loss == EVERY_LOSS:
-        yield from (replace(each, loss=name) for name in losses())
-    elif each.loss in losses():
-        yield each
+def _for_its_losses(written: Implementation) -> Iterator[Implementation]:
+    if written.loss == EVERY_LOSS:
+        yield from (replace(written, loss=name) for name in losses())
+    elif written.loss in losses():
+        yield written
     else:
-        raise UserError(f"{each.module} implements an unknown loss {each.loss!r}", nearest(each.loss, losses()))
+        raise UserError(f"{written.module} implements an unknown loss {written.loss!r}", nearest(written.loss, losses()))
 
 
 @functools.cache
 def _modules() -> tuple[ModuleType, ...]:
     """The modules of both folders, then those that entry points name."""
-    found = []
+    modules = []
     for package in ("losscheck.losses", "losscheck.implementations"):
         home = importlib.import_module(package)
-        found += [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(home.__path__)]
-    return (*found, *_plugins())
+        modules += [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(home.__path__)]
+    return (*modules, *_plugins())
 
 
 def _plugins() -> Iterator[ModuleType]:

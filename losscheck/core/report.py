@@ -8,7 +8,7 @@ from typing import Any
 
 from losscheck.core.batch_rows import TensorBatch, TensorRow
 from losscheck.core.ranking import RankedRow
-from losscheck.core.results import BitDifference, Difference, PointRow, SweepRow
+from losscheck.core.results import BitDifference, CountedRow, Difference, PointRow, SweepRow
 from losscheck.core.verdict import CaseRow, exit_code
 
 __all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
@@ -16,12 +16,13 @@ __all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
 SCHEMA_VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a command found, with all that is needed to find it again.
 
     Attributes:
         definitions: the definition of each loss, as text, by its name.
+        verbose: every row is shown; regions: of a sweep every failing region, with its exact ends.
         matched: the first thing that ``fail_on`` refuses, in words; empty when there is none.
         remarks: sentences about callables of the user's: how each was called, what is odd about it, which convention it follows.
     """
@@ -41,6 +42,7 @@ class Report:
     ranking: tuple[RankedRow, ...] = ()
     strict: bool = False
     verbose: bool = False
+    regions: bool = False
     definitions: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     matched: str = ""
@@ -49,6 +51,14 @@ class Report:
     def job(self) -> str:
         """What was done, as the formats know it: ``compare`` of a dumped batch is ``tensors``."""
         return "tensors" if self.batches or self.tensors else self.command
+
+    def __repr__(self) -> str:
+        """One line, whatever the size: '<losscheck sweep: 84 rows, worst: poisons>'."""
+        rows: tuple[PointRow | CountedRow | RankedRow, ...] = (*self.rows, *self.sweeps, *self.tensors, *self.cases, *self.ranking)
+        effects = [row.effect.effect for row in rows if row.effect]
+        worst = min((row.outcome for row in rows), key=lambda outcome: outcome.severity, default=None)
+        word = min(effects, key=lambda effect: effect.severity).value if effects else worst.value if worst else "nothing"
+        return f"<losscheck {self.command}: {len(rows)} row{'s' * (len(rows) != 1)}, worst: {word}>"
 
     @property
     def exit_code(self) -> int:
@@ -62,7 +72,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What there is and what works here: the facts of `losscheck list` and `losscheck doctor`."""
+    """What there is and what works here: the facts of `losscheck list`, `losscheck doctor` and `losscheck trace`."""
 
     command: str
     facts: Mapping[str, Any]

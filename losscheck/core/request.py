@@ -180,7 +180,11 @@ class Request:
         if isinstance(self.points, Listed):
             points |= {name: [exact_text(value) for value in points[name]] for name in ("logits", "targets")}
         return {
-            **{each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("points", "params", "call_spec")},
+            **{
+                attribute.name: getattr(self, attribute.name)
+                for attribute in fields(self)
+                if attribute.name not in ("points", "params", "call_spec")
+            },
             "points": {"kind": kind, **points},
             "params": {name: float(value).hex() for name, value in self.params.items()},
             "max_ulp": float(self.max_ulp).hex(),
@@ -262,7 +266,7 @@ def listed(
 
 def swept(losses: Collection[str], low: str, high: str, *, targets: Collection[str] = (), **asked: Any) -> Request:
     """A request over a range; ``asked`` are attributes of :class:`Range` and of :class:`Request`."""
-    points = {each.name: asked.pop(each.name) for each in fields(Range) if each.name in asked}
+    points = {attribute.name: asked.pop(attribute.name) for attribute in fields(Range) if attribute.name in asked}
     return Request(tuple(losses), Range(low, high, tuple(targets), **points), **asked)
 
 
@@ -296,7 +300,7 @@ def _tuples(value: Any) -> Any:
 
 def _check_types(kind: type[Any], given: Mapping[str, Any]) -> None:
     """Refuse what a hand or a fault wrote into a file: each value must be of the type its field is written with."""
-    expected = {each.name: str(each.type) for each in fields(kind)}
+    expected = {attribute.name: str(attribute.type) for attribute in fields(kind)}
     if set(given) != set(expected):
         raise ValueError(f"it has the fields {sorted(given)} and not {sorted(expected)}")
     for name, value in given.items():

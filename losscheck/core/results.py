@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from losscheck.core.absence import Absence
-from losscheck.core.effect import EffectFinding
+from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
 
@@ -176,6 +176,7 @@ class SweepRow(SummaryRow):
         histogram: points by bucket of |ulp|, zeros left out.
         profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
             outcome (None for no point).
+        effects: for each of these cells the severest effect (None for no point); empty where effects were not judged.
         nan_points, nan_wrong: NaN logits, and how many of them came out as a number.
     """
 
@@ -189,6 +190,7 @@ class SweepRow(SummaryRow):
     regions: tuple[Region, ...] = ()
     histogram: Mapping[str, int] = field(default_factory=dict)
     profile: tuple[tuple[float, float, Outcome | None], ...] = ()
+    effects: tuple[Effect | None, ...] = ()
     nan_points: int = 0
     nan_wrong: int = 0
 

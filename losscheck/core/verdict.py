@@ -43,7 +43,8 @@ class CaseRow(CountedRow):
         reason: why the verdict is what it is; one sentence for each broken expectation. Empty for a plain pass.
         reproduce: the command that shows the worst point, or judges the case again.
         points, failing: how many were judged, and how many of them broke an expectation on points.
-        max_ulp, limit: the largest |ulp| of a number, NaN where a result was none; and what the case allows.
+        max_ulp, limit: the largest |ulp| of a number, NaN where a result was none; and what the case allows, infinite
+            where the record or the effects alone judge.
         deviation: the largest |deviation| of the own formula from the definition; None where it was not asked for.
         worst: the worst point that broke something, else the worst of all.
         exhaustive: every float of the range was judged.

@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from itertools import product
 
 from losscheck.core.dtypes import FLOAT64, Format
 from losscheck.core.effect import Scale
 from losscheck.core.loss import Formula, Loss
-from losscheck.filter.operations import ArrayOperations
-from losscheck.filter.running_error import RunningErrorArithmetic
+from losscheck.filter.arrays import filter_arrays
 from losscheck.oracle.refine import Term, exact_value
 
 __all__ = ["RANGE", "scale_of"]
@@ -38,29 +36,33 @@ def scale_of(loss: Loss, params: Mapping[str, float], dtype: Format, grad_dtype:
 
 @functools.cache
 def _constants(loss: Loss, params: tuple[tuple[str, float], ...], oracle: str) -> tuple[float, float]:
-    def size(formula: Formula, logit: float, target: float) -> float:
-        return abs(_value(formula, logit, target, dict(params), oracle))
+    def sizes(formula: Formula, logits: list[float], target: float) -> list[float]:
+        return [abs(value) for value in _values(formula, logits, target, dict(params), oracle)]
 
-    loss_at_zero = max(size(loss.formula, 0.0, target) for target in loss.targets)
+    loss_at_zero = max(sizes(loss.formula, [0.0], target)[0] for target in loss.targets)
     grid = [step * STEP for step in range(-round(RANGE / STEP), round(RANGE / STEP) + 1)]
-    steepest, logit, target = max((size(loss.gradient, logit, target), logit, target) for logit, target in product(grid, loss.targets))
+    steepest, logit, target = max(
+        (size, logit, target) for target in loss.targets for size, logit in zip(sizes(loss.gradient, grid, target), grid, strict=True)
+    )
     step = STEP
     for _ in range(ROUNDS):
         near = [max(-RANGE, min(RANGE, logit + step * quarter / 4)) for quarter in range(-4, 5)]
-        steepest, logit = max((size(loss.gradient, candidate, target), candidate) for candidate in near)
+        steepest, logit = max(zip(sizes(loss.gradient, near, target), near, strict=True))
         step /= 4
     return steepest, loss_at_zero
 
 
-def _value(formula: Formula, logit: float, target: float, params: Mapping[str, float], oracle: str) -> float:
+def _values(formula: Formula, logits: list[float], target: float, params: Mapping[str, float], oracle: str) -> list[float]:
     """The formula in float64 with a proved bound, by the oracle where that is not enough; 0 where nobody knows."""
-    m = RunningErrorArithmetic(ArrayOperations(None), FLOAT64)  # every number is a constant: no array is made
-    numbers = {name: m.number(value) for name, value in params.items()}
+    import numpy as np
+
     try:
-        found = m.lift(formula(m, m.number(logit), m.number(target), **numbers))
-        if found.bound <= ENOUGH and math.isfinite(found.value):
-            return float(found.value)
+        with np.errstate(all="ignore"):
+            values, bounds = filter_arrays(np, formula, np.array(logits), target, params, FLOAT64)
+        known = np.isfinite(values) & (bounds <= ENOUGH)
     except (TypeError, ArithmeticError, ValueError):  # no rule for it, or none for these numbers
-        pass
-    exact = exact_value(formula, [Term(logit, target)], params, FLOAT64, oracle=oracle, printable=False)
-    return exact.rounded if math.isfinite(exact.rounded) else 0.0
+        values, known = np.zeros(len(logits)), np.zeros(len(logits), bool)
+    for n in np.flatnonzero(~known):
+        exact = exact_value(formula, [Term(logits[n], target)], params, FLOAT64, oracle=oracle, printable=False)
+        values[n] = exact.rounded if math.isfinite(exact.rounded) else 0.0
+    return [float(value) for value in values]

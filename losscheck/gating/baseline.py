@@ -128,7 +128,7 @@ def read_baseline(path: Path) -> Baseline:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["version"] != VERSION or data["class"] != path.stem:
             raise damaged
-        rows = {key: _entry(each) for key, each in data["rows"].items()}
+        rows = {key: _entry(entry) for key, entry in data["rows"].items()}
         return Baseline(path, path.stem, rows, dict(data["environment"]), str(data["command"]))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", "mend that, or give another --baseline") from None
@@ -159,12 +159,12 @@ def write_baseline(baseline: Baseline, command: str) -> None:
         raise UserError(f"cannot make the folder {baseline.path.parent}: {error.strerror or error}", "mend that first") from None
     rows = {
         key: {
-            "points": each.points,
-            "max_ulp": each.max_ulp if math.isfinite(each.max_ulp) else "inf",
-            "counts": dict(each.counts),
-            "question": each.question,
+            "points": recorded.points,
+            "max_ulp": recorded.max_ulp if math.isfinite(recorded.max_ulp) else "inf",
+            "counts": dict(recorded.counts),
+            "question": recorded.question,
         }
-        for key, each in sorted(baseline.rows.items())
+        for key, recorded in sorted(baseline.rows.items())
     }
     # Whoever measures again must take the same kernels.
     forced = [f"{name}={shlex.quote(os.environ[name])}" for name in _KERNEL_CHOICE if os.environ.get(name)]

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from losscheck.core.call_spec import DEFAULT_CALL, PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT64
+from losscheck.core.effect import Effect
 from losscheck.core.errors import UserError
 from losscheck.core.literals import read_value
 from losscheck.gating.tree import Number
@@ -41,6 +42,9 @@ Quantity = Literal["loss", "grad"]
 AllowedOutcome = Literal["ok", "nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed"]
 DTYPES: tuple[str, ...] = get_args(DType)
 QUANTITIES: tuple[str, ...] = get_args(Quantity)
+# Never allowed: one that poisons is all there can be.
+AllowedEffect = Literal["misdirects", "dead", "misstates", "tails", "sound"]
+HarmfulEffect = Literal["poisons", "misdirects", "dead", "misstates", "tails"]
 FailedOutcome = Literal["nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed", "inaccurate"]
 
 
@@ -224,12 +228,15 @@ class CaseExhaustive(_Model):
 class Expect(_Model):
     """What must hold. What is not named is judged all the same: no outcome but `ok`, and no more than 8 ulp.
 
-    With `recorded: true` and neither `max_ulp` nor `outcomes`, the record alone judges.
+    With `recorded: true` or `effects`, and neither `max_ulp` nor `outcomes`, the record or the effects alone judge.
     """
 
     value: Reals = Field(default=[], description="The result, right to the digits printed here: one, or one for each point.")
     max_ulp: Budgets = Field(default={}, description="The largest |ulp|; a number, or one for each dtype or quantity.")
     outcomes: list[AllowedOutcome] = Field(default=["ok"], min_length=1, description="Outcomes that are allowed beside `ok`.")
+    effects: list[AllowedEffect] = Field(
+        default=[], min_length=1, description="What the worst point may do to training: these effects and all that are milder."
+    )
     max_deviation: Limit | None = Field(default=None, description="The largest |deviation| of the own formula from the definition.")
     monotone: Literal["increasing", "decreasing"] | None = Field(default=None, description="In the logit, for each target.")
     non_negative: Flag = Field(default=False, description="The loss is never below 0.")
@@ -240,12 +247,20 @@ class Expect(_Model):
     recorded: Flag = Field(default=False, description="No worse than the baseline recorded for this kind of machine.")
 
     @property
-    def judged_by_record(self) -> bool:
-        """Is the baseline all that judges outcomes and ulp? So it is for a loss that keeps no limit of its own."""
-        return self.recorded and not self.model_fields_set & {"max_ulp", "outcomes"}
+    def limits_floats(self) -> bool:
+        """Does it limit outcomes and ulp? Without a word about them the record and the effects do, where they are asked for."""
+        return bool(self.model_fields_set & {"max_ulp", "outcomes"}) or not (self.recorded or self.effects)
+
+    @property
+    def worst_effect(self) -> Effect:
+        """The severest effect that is allowed; without a word about effects, any."""
+        return min((Effect(name) for name in self.effects), key=lambda effect: effect.severity, default=Effect.POISONS)
 
     def allows(self, outcome: str) -> bool:
-        return self.judged_by_record or outcome in self.outcomes
+        return not self.limits_floats or outcome in self.outcomes
+
+    def allows_effect(self, effect: Effect) -> bool:
+        return effect.severity >= self.worst_effect.severity
 
     def limit(self, dtype: str, quantity: str) -> float:
         """The |ulp| allowed of a quantity in a dtype."""
@@ -253,7 +268,8 @@ class Expect(_Model):
 
         limits: dict[str, dict[str, float]] = dict(self.max_ulp)  # type: ignore[arg-type]
         if not limits:
-            return math.inf if self.judged_by_record else DEFAULT_MAX_ULP
+            # The record needs none. Effects do: what is beyond it, and harms nobody, is `tails` and not `sound`.
+            return DEFAULT_MAX_ULP if self.limits_floats or self.effects else math.inf
         # The keys of one level are of one kind, and "" is alone.
         inner = next((limits[key] for key in (quantity, dtype, "") if key in limits), {})
         return next((inner[key] for key in (quantity, dtype, "") if key in inner), DEFAULT_MAX_ULP)
@@ -265,6 +281,7 @@ class KnownFailure(_Model):
     reason: Text
     link: Annotated[str, BeforeValidator(_text), Field(pattern=r"^https?://\S+$")]
     outcomes: list[FailedOutcome] = Field(default=[], min_length=1, description="What it fails with; anything else is a new failure.")
+    effects: list[HarmfulEffect] = Field(default=[], min_length=1, description="What it does to training; anything else is a new failure.")
 
 
 class CaseCallable(_Model):

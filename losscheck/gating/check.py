@@ -13,6 +13,7 @@ from losscheck.backends import backend_named, parse_device, parse_mode
 from losscheck.callables.loading import is_registered, is_spec
 from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT64, FORMATS
+from losscheck.core.effect import Effect
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Implementation, Loss
 from losscheck.gating.case import DTYPES, MOST_POINTS, QUANTITIES, Case
@@ -32,8 +33,8 @@ def problems_of(case: Case, imports: bool = True) -> list[Complaint]:
         loss = registry.loss_named(case.loss)
     except UserError as error:
         return [(("loss",), str(error))]
-    found = [*_selection(case, loss, imports), *_params(case, loss), *_domain(case, loss), *_budgets(case), *_expectations(case)]
-    return [*found, *_twice(case)]
+    complaints = [*_selection(case, loss, imports), *_params(case, loss), *_domain(case, loss), *_budgets(case), *_expectations(case)]
+    return [*complaints, *_twice(case)]
 
 
 def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Complaint]:
@@ -66,12 +67,12 @@ def _asking(path: tuple[str | int, ...], ask: Any) -> Iterator[Complaint]:
 
 
 def _params(case: Case, loss: Loss) -> Iterator[Complaint]:
-    known = {each.name: each for each in loss.parameters}
+    known = {parameter.name: parameter for parameter in loss.parameters}
     for name, text in case.params.items():
         if name not in known:
             yield ("params", name, "[key]"), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
         else:
-            yield from _asking(("params", name), lambda each=known[name], value=text: each.check(FLOAT64.parse(value)))
+            yield from _asking(("params", name), lambda parameter=known[name], value=text: parameter.check(FLOAT64.parse(value)))
 
 
 def _domain(case: Case, loss: Loss) -> Iterator[Complaint]:
@@ -129,11 +130,26 @@ def _budgets(case: Case) -> Iterator[Complaint]:
     yield from _limits(case)
     if len(set(case.expect.outcomes) - {"ok"}) == 6:
         yield ("expect", "outcomes"), "allows every outcome, which gates nothing: leave out those that are not expected"
+    if case.expect.effects:
+        yield from _effects(case)
     known = case.known_failure
+    if known and any(case.expect.allows_effect(Effect(name)) for name in known.effects if case.expect.effects):
+        yield ("known_failure", "effects"), "names an effect that `expect` allows: it cannot fail with that"
     if known and set(known.outcomes) & set(case.expect.outcomes):
         yield ("known_failure", "outcomes"), "names an outcome that `expect` allows: it cannot fail with that"
     if known and case.expect.recorded:
         yield ("expect", "recorded"), "a known failure has no baseline to keep: delete one of the two"
+
+
+def _effects(case: Case) -> Iterator[Complaint]:
+    """Effects that nobody can judge, or that judge less than it seems."""
+    if case.reduction != "none":
+        yield ("expect", "effects"), "are judged element by element: leave the reduction out"
+    if case.expect.limits_floats:
+        return
+    ends = case.points.logits if case.points else [end for over in (case.range, case.exhaustive) if over for end in (over.low, over.high)]
+    if not all(math.isfinite(FLOAT64.parse(end)) for end in ends):
+        yield ("expect", "effects"), "say nothing of infinite and NaN logits: give finite ones, or add `outcomes` or `max_ulp`"
 
 
 def _limits(case: Case) -> Iterator[Complaint]:
@@ -179,7 +195,7 @@ def _expectations(case: Case) -> Iterator[Complaint]:
         yield ("expect", "equal_bits"), "there is one device only, which is equal to itself: name another one"
     if "implementations" in expect.equal_bits and not _share_a_backend(case):
         yield ("expect", "equal_bits"), "no two implementations run on the same backend: name another one, or compare backends too"
-    if "backends" in expect.equal_bits and all(len(_backends(case, each)) < 2 for each in _matching(case)):
+    if "backends" in expect.equal_bits and all(len(_backends(case, implementation)) < 2 for implementation in _matching(case)):
         yield ("expect", "equal_bits"), "every implementation runs on one backend only, which is equal to itself"
 
 
@@ -192,24 +208,24 @@ def _printable(text: str) -> bool:
 
 
 def _matching(case: Case) -> Sequence[Implementation | str]:
-    names = [each for each in case.implementations if not is_spec(each)]
+    names = [name for name in case.implementations if not is_spec(name)]
     try:
         ours = registry.registered([registry.loss_named(case.loss)], names, ()) if names else []
     except UserError:
         return ["", ""]  # said already, at the name itself
-    return [*ours, *(each for each in case.implementations if is_spec(each))]
+    return [*ours, *(name for name in case.implementations if is_spec(name))]
 
 
 def _share_a_backend(case: Case) -> bool:
     """Are there two implementations to compare on one backend, or on any when backends are compared too?"""
-    found = [_backends(case, each) for each in _matching(case)]
+    backends = [_backends(case, implementation) for implementation in _matching(case)]
     if "backends" in case.expect.equal_bits:
-        return len(found) > 1
-    return any(a & b for a, b in itertools.combinations(found, 2))
+        return len(backends) > 1
+    return any(a & b for a, b in itertools.combinations(backends, 2))
 
 
-def _backends(case: Case, one: Implementation | str) -> set[str]:
-    runs_on = {"torch", "numpy"} if isinstance(one, str) else set(one.backends)
+def _backends(case: Case, implementation: Implementation | str) -> set[str]:
+    runs_on = {"torch", "numpy"} if isinstance(implementation, str) else set(implementation.backends)
     return runs_on & set(case.backends) if case.backends else runs_on
 
 

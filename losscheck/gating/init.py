@@ -20,7 +20,7 @@ from losscheck.gating.judge import Session, judge_case
 from losscheck.gating.load import LoadedCase, case_of
 from losscheck.gating.measured import Measured, asked_of, measure
 
-__all__ = ["case_text", "importable", "rounded_up", "slug_of"]
+__all__ = ["Written", "case_text", "importable", "rounded_up", "slug_of"]
 
 DTYPE = "float32"
 WIDTHS = (100, 50, 30, 20, 15, 10, 5)  # logits from -W to W: the widest of them in which a limit says something has the limits
@@ -28,7 +28,15 @@ WIDTHS = (100, 50, 30, 20, 15, 10, 5)  # logits from -W to W: the widest of them
 LOOSEST = 2.0 ** (FORMATS[DTYPE].precision / 2)
 
 
-def case_text(spec: str, loss: str, keywords: Mapping[str, Any], params: Mapping[str, float], path: Path, command: str) -> str:
+@dataclass(frozen=True)
+class Written:
+    """The text of a case file, and whether some of its cases ask for a record, which there is none of yet."""
+
+    text: str
+    recorded: bool
+
+
+def case_text(spec: str, loss: str, keywords: Mapping[str, Any], params: Mapping[str, float], path: Path, command: str) -> Written:
     """The text of a case file about an implementation; its limits are measured, and it has been judged once.
 
     Args:
@@ -51,7 +59,8 @@ def case_text(spec: str, loss: str, keywords: Mapping[str, Any], params: Mapping
             if row.verdict not in (Verdict.PASS, Verdict.SKIPPED):
                 raise _does_not_hold(row)
     lines = [line for case in cases for line in _lines(case)]
-    return "\n".join([f"# Written by `{command}`: what was measured, rounded up. Tighten what is too loose.", "cases:", *lines, ""])
+    head = f"# Written by `{command}`: what was measured, rounded up. Tighten what is too loose."
+    return Written("\n".join([head, "cases:", *lines, ""]), any(case["expect"].get("recorded") for case in cases))
 
 
 def _cases(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:

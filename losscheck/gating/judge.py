@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from losscheck.core.dtypes import Format
+from losscheck.core.effect import EffectFinding
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Listed, Range
@@ -16,6 +17,7 @@ from losscheck.core.results import PointRow
 from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.gating.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
 from losscheck.gating.case import Case
+from losscheck.gating.effects import broken_effects, refused_effect
 from losscheck.gating.load import LoadedCase
 from losscheck.gating.measured import Measured, asked_of, measure, place_of
 from losscheck.gating.properties import Breach, broken_properties, unequal_bits
@@ -106,8 +108,9 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
         points=measured.points,
         counts=measured.counts,
         max_ulp=measured.max_ulp,
-        limit=case.expect.limit(measured.dtype.name, measured.quantity),
+        limit=case.expect.limit(measured.dtype.name, measured.quantity) if case.expect.limits_floats else math.inf,
         exhaustive=measured.exhaustive,
+        effect=measured.effect,
         source=place_of(case, measured.implementation),
         reproduce=_gate_again(loaded),
     )
@@ -118,8 +121,9 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
     breaches, worst, largest = _breaches(measured)
     breaches += [unequal] if unequal else []
     row = replace(row, failing=max((breach.points for breach in breaches), default=0), worst=worst, deviation=largest)
-    if worst and breaches and breaches[0].points and case.reduction == "none":
-        row = replace(row, reproduce=_compare_again(worst, measured, row.limit))
+    harmful = refused_effect(measured)
+    if worst and breaches and (breaches[0].points or harmful) and case.reduction == "none":
+        row = replace(row, reproduce=_compare_again(worst, measured, case.quantities if harmful else [worst.quantity]))
     if case.known_failure:
         return _known(row, case, measured, breaches)
     if breaches:
@@ -135,6 +139,8 @@ def _unjudgeable(measured: Measured) -> str:
         return "there was nothing to judge"
     if undecided := measured.counts.get(Outcome.UNDECIDED, 0):
         return f"the oracle could not decide {undecided} of {measured.points} points"
+    if measured.case.expect.effects and measured.effect is None:
+        return "no effect could be judged: reductions, and logits that are infinite or NaN, have none"
     if any(sweep.wrong for sweep in measured.sweeps):
         return "the float64 filter disagreed with the oracle at a checked point: a bug in losscheck, please report it"
     return ""
@@ -145,9 +151,12 @@ def _breaches(measured: Measured) -> tuple[list[Breach], PointRow | None, float 
     expect = measured.case.expect
     bad = {outcome: n for outcome, n in measured.counts.items() if outcome.failed and not expect.allows(outcome.value)}
     breaches, worst = [], _worst(measured, bad)
+    if not bad and (effect := refused_effect(measured)):
+        worst = _point_of(effect, measured) or worst
     if bad:
         what = ", ".join(f"{n} {outcome.value}" for outcome, n in sorted(bad.items(), key=lambda item: item[0].severity))
         breaches.append(Breach(f"{what} of {measured.points} points, which the case does not allow", sum(bad.values())))
+    breaches += broken_effects(measured)
     if numbers := sum(sweep.nan_wrong for sweep in measured.sweeps):
         breaches.append(Breach(f"a number came out for {numbers} NaN logits", numbers))
     if expect.value:
@@ -171,9 +180,16 @@ def _worst(measured: Measured, bad: Collection[Outcome]) -> PointRow | None:
         for region in sweep.regions:
             if region.outcome in bad:
                 return measured.again([region.first], [sweep.target])[0]
-    if measured.case.expect.judged_by_record:
+    if not measured.case.expect.limits_floats:
         return rows[0] if rows else None
     return max(rows, key=lambda row: abs(row.ulp or 0.0)) if rows and not bad else None
+
+
+def _point_of(effect: EffectFinding, measured: Measured) -> PointRow | None:
+    """The point that has the effect."""
+    if effect.logit is None or effect.target is None:
+        return None
+    return measured.again([effect.logit], [effect.target])[0]
 
 
 def _largest_deviation(measured: Measured) -> tuple[float, str]:
@@ -196,12 +212,15 @@ def _known(row: CaseRow, case: Case, measured: Measured, breaches: Sequence[Brea
             verdict=Verdict.FAIL,
             reason=f"a known failure holds now: delete known_failure, or narrow the case to what still fails ({known.link})",
         )
-    found = {outcome.value for outcome, n in measured.counts.items() if n and outcome.failed} - set(case.expect.outcomes)
-    if known.outcomes and (new := sorted(found - set(known.outcomes))):
+    failed = {outcome.value for outcome, n in measured.counts.items() if n and outcome.failed} - set(case.expect.outcomes)
+    if known.outcomes and (new := sorted(failed - set(known.outcomes))):
         what = f"`{', '.join(new)}` is new: it is known to fail with `{', '.join(known.outcomes)}`"
         return replace(row, verdict=Verdict.FAIL, reason=what)
-    if known.outcomes and not found:
+    if known.outcomes and not failed:
         what = f"the known failure (`{', '.join(known.outcomes)}`) is gone, and this is left: {breaches[0].reason}"
+        return replace(row, verdict=Verdict.FAIL, reason=what)
+    if known.effects and measured.effect and measured.effect.effect.value not in known.effects:
+        what = f"`{measured.effect.effect.value}` is new: it is known to be `{', '.join(known.effects)}`"
         return replace(row, verdict=Verdict.FAIL, reason=what)
     return replace(row, verdict=Verdict.KNOWN_FAILURE, reason=f"{known.reason} ({known.link})")
 
@@ -240,7 +259,7 @@ def _gate_again(loaded: LoadedCase) -> str:
     return shlex.join(["losscheck", "gate", str(loaded.file), "--case", loaded.case.name, "-v"])
 
 
-def _compare_again(worst: PointRow, measured: Measured, limit: float) -> str:
+def _compare_again(worst: PointRow, measured: Measured, quantities: Sequence[str]) -> str:
     """The command that shows one point; a tail of three elements is not what compare evaluates."""
     dtype: Format = measured.dtype
     layouts = {sweep.layout for sweep in measured.sweeps if sweep.target == worst.targets[0]}
@@ -253,7 +272,7 @@ def _compare_again(worst: PointRow, measured: Measured, limit: float) -> str:
         dtypes=(dtype.name,),
         devices=(worst.device,),
         modes=(measured.mode,),
-        quantities=(worst.quantity,),
-        max_ulp=limit,
+        quantities=tuple(quantities),
+        max_ulp=measured.case.expect.limit(dtype.name, worst.quantity),
     )
     return request.command_line(always=("dtype", "quantity"))

@@ -35,7 +35,7 @@ class CaseError(UserError):
     """Case files that cannot be judged, with every problem and its place."""
 
     def __init__(self, problems: Sequence[tuple[Path, Problem]], files: int) -> None:
-        lines = [place(file, each) for file, each in problems[:SHOWN]]
+        lines = [place(file, problem) for file, problem in problems[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"... and {len(problems) - SHOWN} more")
         number = f"{len(problems)} problem{'s' * (len(problems) > 1)} in {files} case file{'s' * (files > 1)}"
@@ -65,22 +65,22 @@ def case_files(paths: Iterable[Path]) -> list[Path]:
     Raises:
         UserError: for a path that does not exist, and when there is no case file at all.
     """
-    paths, found = list(paths), []
+    paths, files = list(paths), []
     for path in paths:
         try:
-            found += _files_of(path)
+            files += _files_of(path)
         except OSError as error:
             raise UserError(f"cannot look at {str(path)[:200]}: {error.strerror or error}", "give case files or folders of them") from None
-    if not found:
+    if not files:
         raise UserError(
             f"no case file in {', '.join(map(str, paths))}", "a case file ends in .yaml or .yml; see docs/gate.md for the first one"
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and not each.is_dir())
+        return sorted(file for file in path.rglob("*") if file.suffix in (".yaml", ".yml") and not file.is_dir())
     if not path.exists():
         raise UserError(f"{path} does not exist", "give case files or folders of them; without any it is cases/")
     if not path.is_file():
@@ -99,7 +99,7 @@ def load(files: Sequence[Path], *, imports: bool = True) -> list[LoadedCase]:
     for file in files:
         cases, wrong = _read(file, imports)
         loaded += cases
-        problems += [(file, each) for each in wrong]
+        problems += [(file, problem) for problem in wrong]
     problems += _same_names(loaded)
     if problems:
         raise CaseError(problems, len({file for file, _ in problems}))
@@ -117,7 +117,7 @@ def case_of(plain: Mapping[str, Any]) -> Case:
     try:
         case = Case.model_validate(_as_written(plain))
     except ValidationError as error:
-        problems = [f"{_dotted(each['loc'])}: {_message(each, Case)}" for each in error.errors()]
+        problems = [f"{_dotted(problem['loc'])}: {_message(problem, Case)}" for problem in error.errors()]
     else:
         problems = [f"{_dotted(path)}: {message}" for path, message in problems_of(case)]
     if problems:
@@ -132,9 +132,9 @@ def _dotted(path: tuple[Any, ...]) -> str:
 def _as_written(value: Any) -> Any:
     """Numbers as the text they would be in a file."""
     if isinstance(value, Mapping):
-        return {key: _as_written(each) for key, each in value.items()}
+        return {key: _as_written(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_written(each) for each in value]
+        return [_as_written(item) for item in value]
     return Number(repr(value)) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -169,22 +169,22 @@ def _read(file: Path, imports: bool) -> tuple[list[LoadedCase], list[Problem]]:
         try:
             case = Case.model_validate(plain)
         except ValidationError as error:
-            found = _model_problems(_errors_of(error), root, ("cases", n), Case)
-            found += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
-            places = {(each.line, each.column) for each in found}
-            problems += [*found, *(each for each in empty if (each.line, each.column) not in places)]
+            complaints = _model_problems(_errors_of(error), root, ("cases", n), Case)
+            complaints += [_problem(root, ("cases", n, *path), message) for path, message in _of_the_rest(plain, error, imports)]
+            places = {(problem.line, problem.column) for problem in complaints}
+            problems += [*complaints, *(problem for problem in empty if (problem.line, problem.column) not in places)]
             continue
         problems += empty
         problems += [_problem(root, ("cases", n, *path), message) for path, message in problems_of(case, imports)]
         cases.append(LoadedCase(case, file, node.line))
-    return cases, sorted(problems, key=lambda each: (each.line, each.column))
+    return cases, sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
 def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Complaint]:
     """What is wrong with the names in a case of which other values are wrong: all problems are told at once."""
     from pydantic import ValidationError
 
-    wrong = {each["loc"][0] for each in error.errors() if each["loc"]}
+    wrong = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
     try:
         case = Case.model_validate({key: value for key, value in plain.items() if key not in wrong and key in _NAMES})
     except (ValidationError, AttributeError):
@@ -206,12 +206,12 @@ def _empty(node: Node, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 
 def _same_names(loaded: Sequence[LoadedCase]) -> Iterator[tuple[Path, Problem]]:
     first: dict[str, LoadedCase] = {}
-    for each in loaded:
-        earlier = first.setdefault(each.case.name, each)
-        if earlier is not each:
+    for case in loaded:
+        earlier = first.setdefault(case.case.name, case)
+        if earlier is not case:
             yield (
-                each.file,
-                Problem(each.line, 1, "name", f"{each.case.name!r} is also the name of {earlier.file}:{earlier.line}: rename one"),
+                case.file,
+                Problem(case.line, 1, "name", f"{case.case.name!r} is also the name of {earlier.file}:{earlier.line}: rename one"),
             )
 
 
@@ -241,7 +241,7 @@ def _message(error: Mapping[str, Any], model: Any) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":
-        known = [each for each in error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ") if each]
+        known = [name for name in error["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ") if name]
         return f"{shown(given)} is not one of {', '.join(known)}: {nearest(str(given)[:60], known)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{shown(given)} is not a mapping of keys to values"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from losscheck.callables.loading import is_spec, load
 from losscheck.callables.selection import Selection
 from losscheck.core.absence import Absence
 from losscheck.core.dtypes import FORMATS, Format
+from losscheck.core.effect import EffectFinding
 from losscheck.core.error import deviation
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
@@ -42,6 +43,8 @@ class Measured:
         missing: why the backend or device is not there; empty when it is.
         counts: points by outcome.
         max_ulp: the largest |ulp|, infinite where a result was NaN or infinite and should not have been.
+        effect: what the worst point does to training, of all quantities that the case judges of the subject; None where that
+            was not judged: reductions, and logits that are infinite or NaN.
         rows: the single points, or the worst ones of a range.
         sweeps, tasks: of a range, one for each target and layout.
     """
@@ -57,6 +60,7 @@ class Measured:
     missing: str = ""
     counts: Mapping[Outcome, int] = field(default_factory=dict)
     max_ulp: float = 0.0
+    effect: EffectFinding | None = None
     rows: tuple[PointRow, ...] = ()
     sweeps: tuple[SweepRow, ...] = ()
     tasks: tuple[Task, ...] = ()
@@ -151,6 +155,11 @@ def _in_dtype(case: Case, asked: Asked, dtype: Format) -> list[Measured]:
         everything += judge(case, asked, request, dtype)
     if len(by_limit) == 1:
         return everything
+    # The effect of a point is the severer one of its loss and its gradient: so it can be put together afterwards.
+    effects: dict[tuple[str, ...], list[EffectFinding | None]] = {}
+    for measured in everything:
+        effects.setdefault(measured.subject, []).append(measured.effect)
+    everything = [replace(measured, effect=_worst(effects[measured.subject])) for measured in everything]
     # As if they had been measured together: subjects in their order, each with its quantities side by side.
     subjects, quantities = list(dict.fromkeys(measured.subject for measured in everything)), [*map(str, case.quantities)]
     return sorted(everything, key=lambda measured: (subjects.index(measured.subject), quantities.index(measured.quantity)))
@@ -209,6 +218,7 @@ def _points(case: Case, asked: Asked, request: Request, dtype: Format) -> list[M
             missing=next((row.reason for row in rows if row.absence is Absence.NOT_HERE), ""),
             counts=Counter(row.outcome for row in rows),
             max_ulp=max((math.inf if math.isnan(row.ulp) else abs(row.ulp) for row in rows if row.ulp is not None), default=0.0),
+            effect=_worst(row.effect for row in rows),
             rows=tuple(rows),
         )
         for key, rows in groups.items()
@@ -239,10 +249,16 @@ def _swept(case: Case, asked: Asked, dtype: Format, key: tuple[str, str, str, st
         missing=missing.reason if (missing := not_here(swept[0][0].subject)) else "",
         counts=counts,
         max_ulp=max(row.max_ulp for _, row in swept),
+        effect=_worst(row.effect for _, row in swept),
         rows=tuple(worst for _, row in swept for worst in row.worst),
         sweeps=tuple(row for _, row in swept),
         tasks=tuple(task for task, _ in swept),
     )
+
+
+def _worst(effects: Iterable[EffectFinding | None]) -> EffectFinding | None:
+    judged = [effect for effect in effects if effect is not None]
+    return min(judged, key=lambda finding: finding.effect.severity, default=None)
 
 
 def _with_gradient(task: Task) -> Task:

@@ -37,21 +37,21 @@ def _monotone(measured: Measured, increasing: bool) -> Iterator[Breach]:
 
     broken, example = 0, ""
     logits, values = np.empty(0), np.empty(0)
-    for each in segments(measured):
+    for segment in segments(measured):
         # The last float of a block belongs to the next one too: a step down may lie between them.
-        logits = np.concatenate([logits[-1:], each.logits]) if each.continues else each.logits
-        values = np.concatenate([values[-1:], each.values]) if each.continues else each.values
+        logits = np.concatenate([logits[-1:], segment.logits]) if segment.continues else segment.logits
+        values = np.concatenate([values[-1:], segment.values]) if segment.continues else segment.values
         right = values[1:] >= values[:-1] if increasing else values[1:] <= values[:-1]
         broken += int((~right).sum())
         if not example and not right.all():
             n = int((~right).argmax())
-            example = " and ".join(_at(measured.dtype, logits[k], each.target, values[k]) for k in (n, n + 1))
+            example = " and ".join(_at(measured.dtype, logits[k], segment.target, values[k]) for k in (n, n + 1))
     if broken:
         yield Breach(f"not {'increasing' if increasing else 'decreasing'} at {_times(broken)}, first: {example}", broken)
 
 
 def _non_negative(measured: Measured) -> Iterator[Breach]:
-    broken, example = _first(measured, lambda each: each.values >= 0)
+    broken, example = _first(measured, lambda segment: segment.values >= 0)
     if broken:
         yield Breach(f"negative or NaN at {_times(broken)}, first: {example}", broken)
 
@@ -60,7 +60,7 @@ def _symmetric(measured: Measured) -> Iterator[Breach]:
     """f(x, z) = f(-x, 1 - z); the gradient changes its sign. Signed zeros are equal."""
     sign = -1 if measured.quantity == "grad" else 1
     mirrored = segments(measured, mirrored=True)
-    broken, example = _first(measured, lambda each: each.values == sign * next(mirrored).values)
+    broken, example = _first(measured, lambda segment: segment.values == sign * next(mirrored).values)
     if broken:
         yield Breach(f"not symmetric under x -> -x, z -> 1 - z at {_times(broken)}, first: {example}", broken)
 
@@ -68,35 +68,35 @@ def _symmetric(measured: Measured) -> Iterator[Breach]:
 def _first(measured: Measured, holds: Callable[[Segment], Any]) -> tuple[int, str]:
     """At how many points something does not hold, and the first of them in words."""
     broken, example = 0, ""
-    for each in segments(measured):
-        right = holds(each)
+    for segment in segments(measured):
+        right = holds(segment)
         broken += int((~right).sum())
         if not example and not right.all():
             n = int((~right).argmax())
-            example = _at(measured.dtype, each.logits[n], each.target, each.values[n])
+            example = _at(measured.dtype, segment.logits[n], segment.target, segment.values[n])
     return broken, example
 
 
 def unequal_bits(all_measured: Sequence[Measured]) -> dict[int, Breach]:
     """For every entry (by its number) that has other bits than the first one it must equal: where, and what."""
-    found: dict[int, Breach] = {}
+    breaches: dict[int, Breach] = {}
     first: dict[tuple[Any, ...], Measured] = {}
-    for number, each in enumerate(all_measured):
-        across = each.case.expect.equal_bits
-        if not across or each.missing or each.failure:
+    for number, measured in enumerate(all_measured):
+        across = measured.case.expect.equal_bits
+        if not across or measured.missing or measured.failure:
             continue
         key = (
-            each.dtype.name,
-            each.quantity,
-            "" if "implementations" in across else each.implementation,
-            "" if "backends" in across else each.backend,
-            "" if "devices" in across else each.device,
-            each.mode,
+            measured.dtype.name,
+            measured.quantity,
+            "" if "implementations" in across else measured.implementation,
+            "" if "backends" in across else measured.backend,
+            "" if "devices" in across else measured.device,
+            measured.mode,
         )
-        reference = first.setdefault(key, each)
-        if reference is not each and (breach := _unequal(reference, each)):
-            found[number] = breach
-    return found
+        reference = first.setdefault(key, measured)
+        if reference is not measured and (breach := _unequal(reference, measured)):
+            breaches[number] = breach
+    return breaches
 
 
 def _unequal(reference: Measured, other: Measured) -> Breach | None:

@@ -17,8 +17,8 @@ def schema_text() -> str:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "losscheck cases"
     properties = schema["$defs"]["Case"]["properties"]
-    properties["loss"]["examples"] = [name for name, each in registry.losses().items() if _ours(each.formula.__module__)]
-    ours = {each.name for each in registry.implementations() if _ours(each.module)}
+    properties["loss"]["examples"] = [name for name, loss in registry.losses().items() if _ours(loss.formula.__module__)]
+    ours = {implementation.name for implementation in registry.implementations() if _ours(implementation.module)}
     properties["implementations"]["examples"] = sorted(ours)
     schema["$defs"]["Case"]["oneOf"] = [{"required": [name]} for name in ("points", "range", "exhaustive")]
     return json.dumps(_plain(schema), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -32,10 +32,10 @@ def _ours(module: str) -> bool:
 def _plain(value: Any) -> Any:
     """Without pydantic's titles, which repeat the keys, and nulls, which no case file may hold."""
     if isinstance(value, list):
-        return [_plain(each) for each in value if each != {"type": "null"}]
+        return [_plain(item) for item in value if item != {"type": "null"}]
     if not isinstance(value, dict):
         return value
-    cleaned = {key: _plain(each) for key, each in value.items() if not (key == "default" and each is None)}
+    cleaned = {key: _plain(item) for key, item in value.items() if not (key == "default" and item is None)}
     if isinstance(cleaned.get("title"), str) and "properties" not in cleaned:
         del cleaned["title"]
     if isinstance(cleaned.get("anyOf"), list) and len(cleaned["anyOf"]) == 1:

@@ -61,5 +61,5 @@ def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Segment]:
         if not math.isnan(row.logits[0]):  # NaN has no place in an order, and no mirror image
             by_target.setdefault(row.targets[0], []).append((row.logits[0], math.nan if value is None else value))
     for target, pairs in by_target.items():
-        ordered = sorted(pairs, key=lambda each: each[0])
+        ordered = sorted(pairs, key=lambda pair: pair[0])
         yield Segment(target, np.array([x for x, _ in ordered]), np.array([y for _, y in ordered]))

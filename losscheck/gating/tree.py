@@ -46,7 +46,7 @@ class Node:
     def plain(self) -> Any:
         """The value with all places left out."""
         if isinstance(self.value, list):
-            return [each.plain() for each in self.value]
+            return [item.plain() for item in self.value]
         if isinstance(self.value, dict):
             return {key: value.plain() for key, (_, value) in self.value.items()}
         return self.value
@@ -93,8 +93,8 @@ def read_text(path: Path) -> str | Problem:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", errors="replace")
         return Problem(*_place(before), "", f"is not UTF-8 (byte 0x{data[error.start]:02x}): save it as UTF-8")
-    if found := _NOT_TEXT.search(text):
-        return Problem(*_place(text[: found.start()]), "", f"contains the control character U+{ord(found[0]):04X}: delete it")
+    if character := _NOT_TEXT.search(text):
+        return Problem(*_place(text[: character.start()]), "", f"contains the control character U+{ord(character[0]):04X}: delete it")
     return text
 
 
@@ -218,9 +218,9 @@ class _Composer:
 
     def _scalar(self, event: Any, path: str) -> Any:
         text: str = event.value
-        if found := _NOT_TEXT.search(text):
+        if character := _NOT_TEXT.search(text):
             # Written as an escape; a terminal would obey it in every message that names the case.
-            self._say(event, path, f"contains the control character U+{ord(found[0]):04X}: delete it")
+            self._say(event, path, f"contains the control character U+{ord(character[0]):04X}: delete it")
         if not event.implicit[0]:
             return text
         if text.lower() in _OLD_BOOLEANS:

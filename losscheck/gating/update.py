@@ -23,24 +23,24 @@ def update_baselines(session: Session, judged: Iterable[str], command: str, *, c
         UserError: when a file cannot be written.
     """
     names, changes = set(judged), []
-    for path, found in session.found.items():
+    for path, recorded in session.found.items():
         old = session.baselines[path]
-        kept = {key: each for key, each in old.rows.items() if key not in found and not _gone(key, names, found, complete)}
-        changes += [f"{old.name}: {line}" for line in _changes(old, found, kept)]
-        if (rows := {**kept, **found}) != old.rows:
+        kept = {key: row for key, row in old.rows.items() if key not in recorded and not _gone(key, names, recorded, complete)}
+        changes += [f"{old.name}: {line}" for line in _changes(old, recorded, kept)]
+        if (rows := {**kept, **recorded}) != old.rows:
             write_baseline(replace(old, rows=rows), command)
     return changes
 
 
-def _gone(key: str, judged: set[str], found: dict[str, Recorded], complete: bool) -> bool:
+def _gone(key: str, judged: set[str], recorded: dict[str, Recorded], complete: bool) -> bool:
     """Does no case ask for this row any more? A device or framework that is missing today keeps its rows."""
     name, _, backend, device, *_ = key.split(" | ")
-    here = {tuple(each.split(" | ")[2:4]) for each in found}
+    here = {tuple(key.split(" | ")[2:4]) for key in recorded}
     return (complete and name not in judged) or (name in judged and (backend, device) in here)
 
 
-def _changes(old: Baseline, found: dict[str, Recorded], kept: dict[str, Recorded]) -> Iterator[str]:
-    for key, now in found.items():
+def _changes(old: Baseline, recorded: dict[str, Recorded], kept: dict[str, Recorded]) -> Iterator[str]:
+    for key, now in recorded.items():
         before = old.rows.get(key)
         if before is None:
             yield f"new: {key}: {now.points} points, {now.max_ulp:.9g} ulp{_counts(now)}"
@@ -51,7 +51,7 @@ def _changes(old: Baseline, found: dict[str, Recorded], kept: dict[str, Recorded
         elif better := now.better(before):
             yield f"better: {key}: {', '.join(better)}"
     for key in old.rows:
-        if key not in found and key not in kept:
+        if key not in recorded and key not in kept:
             yield f"no case asks any more: {key}"
 
 

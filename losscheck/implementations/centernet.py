@@ -16,7 +16,7 @@ def _cells(xp, pred, target, alpha, beta):
 
 def _normalised(cells, target):
     num_pos = target.eq(1).float().sum()
-    pos_loss, neg_loss = (each.sum() for each in cells)
+    pos_loss, neg_loss = (cell.sum() for cell in cells)
     return -neg_loss if num_pos == 0 else -(pos_loss + neg_loss) / num_pos
 
 

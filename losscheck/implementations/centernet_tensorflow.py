@@ -54,7 +54,7 @@ def _published(xp, logit, target, *, alpha, beta):
 def _published_in_tensorflow(xp, cells, target):
     samples = cells.shape[0] if len(cells.shape) > 1 else 1
     total, positives = (
-        xp.reduce_sum(xp.reshape(each, (samples, -1)), axis=1) for each in (cells, xp.cast(xp.equal(target, 1), cells.dtype))
+        xp.reduce_sum(xp.reshape(values, (samples, -1)), axis=1) for values in (cells, xp.cast(xp.equal(target, 1), cells.dtype))
     )
     return xp.reduce_mean(xp.math.divide_no_nan(total, positives))
 
@@ -64,7 +64,7 @@ def published_weights(targets, shape, *, alpha, beta):
     size = len(targets) // samples
     weights = []
     for start in range(0, len(targets), size):
-        positives = sum(each == 1 for each in targets[start : start + size])
+        positives = sum(target == 1 for target in targets[start : start + size])
         weights += [Fraction(1, positives * samples) if positives else Fraction(0)] * size
     return weights
 

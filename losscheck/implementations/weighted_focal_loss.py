@@ -26,7 +26,7 @@ def unweighted(m, logit, target, *, alpha, gamma):
 
 def _class_weights(targets, alpha):
     by_class = [Fraction(FLOAT32.round(alpha)), Fraction(FLOAT32.round(1 - alpha))]
-    return [by_class[int(each)] for each in targets]
+    return [by_class[int(target)] for target in targets]
 
 
 def published_weights(targets, shape, *, alpha, gamma):
@@ -39,7 +39,7 @@ def published_weights(targets, shape, *, alpha, gamma):
     count = len(weights)
     if len(shape) > 1 and shape[-1] == 1 and count > 1:
         return [sum(weights, Fraction(0)) / count**2] * count
-    return [each / count for each in weights]
+    return [weight / count for weight in weights]
 
 
 def _forward(xp, inputs, targets, alpha, gamma):

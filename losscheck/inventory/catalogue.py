@@ -15,7 +15,7 @@ __all__ = ["catalogue"]
 def catalogue() -> dict[str, Any]:
     """Losses with their implementations, and backends with their devices or the reason why they cannot run."""
     return {
-        "losses": [_loss(each) for each in registry.losses().values()],
+        "losses": [_loss(loss) for loss in registry.losses().values()],
         "backends": [_backend(name) for name in BACKENDS],
     }
 
@@ -29,22 +29,25 @@ def _loss(loss: Loss) -> dict[str, Any]:
         "targets": "0 and 1" if loss.hard_targets else "[0, 1]",
         "reduction": loss.reduction,
         "parameters": [
-            {"name": each.name, "default": each.default, "valid": each.valid, "meaning": each.meaning} for each in loss.parameters
+            {"name": parameter.name, "default": parameter.default, "valid": parameter.valid, "meaning": parameter.meaning}
+            for parameter in loss.parameters
         ],
-        "implementations": [_implementation(each) for each in registry.implementations() if each.loss == loss.name],
+        "implementations": [
+            _implementation(implementation) for implementation in registry.implementations() if implementation.loss == loss.name
+        ],
     }
 
 
-def _implementation(one: Implementation) -> dict[str, Any]:
+def _implementation(implementation: Implementation) -> dict[str, Any]:
     return {
-        "name": one.name,
-        "backends": list(one.backends),
-        "source": one.source,
-        "about": (inspect.getdoc(one.function) or "").partition("\n")[0],
-        "own_formula": one.formula is not None,
-        "note": one.note,
-        "published_note": one.published.note if one.published else "",
-        "module": one.module,
+        "name": implementation.name,
+        "backends": list(implementation.backends),
+        "source": implementation.source,
+        "about": (inspect.getdoc(implementation.function) or "").partition("\n")[0],
+        "own_formula": implementation.formula is not None,
+        "note": implementation.note,
+        "published_note": implementation.published.note if implementation.published else "",
+        "module": implementation.module,
     }
 
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from losscheck.backends import backend_named
-from losscheck.backends.extras import EXTRAS, installed, why_missing
+from losscheck.backends.extras import EXTRAS, how_to_get, installed
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.version import __version__
 from losscheck.inventory.environment import processor
@@ -40,7 +40,7 @@ _ALSO_AS = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tensorflow-mac
 
 def diagnose() -> dict[str, Any]:
     """Versions with the cure for what is missing, devices, the subnormal probe of each backend, and a self-check."""
-    packages = [_package(*each) for each in _PACKAGES]
+    packages = [_package(*package) for package in _PACKAGES]
     checks = [_check(name, probe) for name, probe in _PROBES.items()]
     return {
         "losscheck": __version__,
@@ -49,7 +49,7 @@ def diagnose() -> dict[str, Any]:
         "packages": packages,
         "devices": _devices(),
         "checks": checks,
-        "healthy": all(each["version"] or not each["needed"] for each in packages) and all(each["ok"] for each in checks),
+        "healthy": all(item["version"] or not item["needed"] for item in packages) and all(item["ok"] for item in checks),
     }
 
 
@@ -58,7 +58,7 @@ def _package(name: str, purpose: str, needed: bool) -> dict[str, Any]:
     for distribution in (name, *_ALSO_AS.get(name, ())):
         with contextlib.suppress(metadata.PackageNotFoundError):
             version = version or metadata.version(distribution)
-    cure = "" if version else why_missing(name).rpartition("; ")[2] if not needed else f"pip install {name}"
+    cure = "" if version or (installed(name) and not needed) else how_to_get(name)
     return {"name": name, "version": version, "purpose": purpose, "needed": needed, "cure": cure}
 
 
@@ -83,8 +83,8 @@ def _oracles_agree() -> tuple[bool, str]:
 
     loss = loss_named("bce")
     params = loss.resolve({}, FLOAT32)
-    found = [exact_value(loss.formula, [Term(-15.0, 0.0)], params, FLOAT32, oracle=name) for name in ("flint", "mpmath")]
-    return found[0].decimal(30) == found[1].decimal(30), f"softplus(-15) = {found[0].decimal(30)} in flint and in mpmath"
+    values = [exact_value(loss.formula, [Term(-15.0, 0.0)], params, FLOAT32, oracle=name) for name in ("flint", "mpmath")]
+    return values[0].decimal(30) == values[1].decimal(30), f"softplus(-15) = {values[0].decimal(30)} in flint and in mpmath"
 
 
 def _subnormals(backend: str) -> Callable[[], tuple[bool, str]]:

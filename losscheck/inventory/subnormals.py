@@ -54,11 +54,11 @@ def treatment_text(backend: str) -> str:
 def _mode_text(backend: str, mode: str) -> str:
     if reason := backend_named(backend).why_unavailable("cpu", mode):
         return f"not here, {reason}"
-    found = {name: flushed_in(backend, mode, dtype) for name, dtype in FORMATS.items()}
-    kept = [name for name, kinds in found.items() if not kinds]
+    flushed = {name: flushed_in(backend, mode, dtype) for name, dtype in FORMATS.items()}
+    kept = [name for name, kinds in flushed.items() if not kinds]
     by_kinds: dict[tuple[str, ...], list[str]] = {}
-    for name, kinds in found.items():
+    for name, kinds in flushed.items():
         if kinds:
             by_kinds.setdefault(kinds, []).append(name)
-    flushed = [f"{', '.join(names)}" + (f" ({', '.join(kinds)})" if kinds != KINDS else "") for kinds, names in by_kinds.items()]
-    return "; ".join([f"kept in {', '.join(kept) or 'none'}", *(f"FLUSHED in {text}" for text in flushed)])
+    lacking = [f"{', '.join(names)}" + (f" ({', '.join(kinds)})" if kinds != KINDS else "") for kinds, names in by_kinds.items()]
+    return "; ".join([f"kept in {', '.join(kept) or 'none'}", *(f"FLUSHED in {text}" for text in lacking)])

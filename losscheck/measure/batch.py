@@ -212,7 +212,10 @@ class _Run:
         returned = {"loss": (case.loss, summary.loss_error), "grad": (case.grad, summary.grad_error)}
         errors = {quantity: error for quantity, (value, error) in returned.items() if value is not None}
         logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
-        return self._effects_of(subject, list(errors)).finding(case, logit, target, errors) if math.isfinite(logit) else None
+        if not math.isfinite(logit):
+            return None
+        found = self._effects_of(subject, list(errors)).finding(case, logit, target, errors)
+        return replace(found, index=index_of(case.position, self.elements.shape))
 
     def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
         import numpy as np

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from losscheck.measure.summary import Summary, segments_of
 from losscheck.points.grid import decode_ordinals
 
 __all__ = ["SampleEngine"]
+
+STEPS = 3  # halvings between two calls: a call costs more than the seven points that three of them may meet
 
 
 class SampleEngine(Engine):
@@ -50,20 +52,15 @@ class SampleEngine(Engine):
         logits = decode_ordinals(self.grid.dtype, ordinals)
         return logits.astype(np.float64), self.results(self.call(logits))
 
-    def codes(self, edges: list[_Edge], ordinals: list[int]) -> list[int]:
-        """The code at one ordinal for each edge; the implementation is called once for all."""
+    def codes(self, quantities: Collection[str], ordinals: list[int]) -> dict[str, list[int]]:
+        """The codes of some quantities, or of the effects, at some ordinals; the implementation is called once for all."""
         import numpy as np
 
         logits, results = self.values(np.array(ordinals, np.int64))
-        found = np.zeros(len(edges), np.int64)
-        for quantity in self.totals:
-            mine = np.flatnonzero([edge.quantity == quantity for edge in edges])
-            if len(mine):
-                streams = self.streams if quantity == EFFECT else {quantity: self.streams[quantity]}
-                some = {name: results[name][mine] for name in streams}
-                judged = judge_all(np, streams, self.effects if quantity == EFFECT else None, logits[mine], some)
-                found[mine] = judged[quantity].codes
-        return found.tolist()
+        effects = self.effects if EFFECT in quantities else None
+        streams = {name: stream for name, stream in self.streams.items() if effects or name in quantities}
+        judged = judge_all(np, streams, effects, logits, results)
+        return {quantity: judged[quantity].codes.tolist() for quantity in quantities}
 
 
 @dataclass
@@ -79,6 +76,14 @@ class _Edge:
     def open(self) -> bool:
         return abs(self.outside - self.inside) > 1
 
+    def narrow(self, code_at: Mapping[int, int]) -> None:
+        """Halve as often as the codes that are known allow."""
+        while self.open and (middle := (self.inside + self.outside) // 2) in code_at:
+            if code_at[middle] == self.code:
+                self.inside = middle
+            else:
+                self.outside = middle
+
 
 def _edges(quantity: str, codes: Any, sample: tuple[int, ...]) -> list[_Edge]:
     """Between unlike neighbours of the sample two edges: where the first code ends and where the second begins."""
@@ -90,15 +95,22 @@ def _edges(quantity: str, codes: Any, sample: tuple[int, ...]) -> list[_Edge]:
     return edges
 
 
-def _bisect(edges: list[_Edge], code_at: Callable[[list[_Edge], list[int]], list[int]]) -> None:
-    """Move each edge to the float where its code ends, all of them together: a step is one call of the implementation."""
+def _bisect(edges: Sequence[_Edge], codes_at: Callable[[Collection[str], list[int]], dict[str, list[int]]]) -> None:
+    """Move each edge to the float where its code ends, all of them together and STEPS halvings at a time."""
     while unfinished := [edge for edge in edges if edge.open]:
-        middles = [(edge.inside + edge.outside) // 2 for edge in unfinished]
-        for edge, middle, code in zip(unfinished, middles, code_at(unfinished, middles), strict=True):
-            if code == edge.code:
-                edge.inside = middle
-            else:
-                edge.outside = middle
+        ordinals = sorted({middle for edge in unfinished for middle in _middles(edge.inside, edge.outside, STEPS)})
+        codes = codes_at({edge.quantity for edge in unfinished}, ordinals)
+        code_at = {quantity: dict(zip(ordinals, of_quantity, strict=True)) for quantity, of_quantity in codes.items()}
+        for edge in unfinished:
+            edge.narrow(code_at[edge.quantity])
+
+
+def _middles(one_end: int, other_end: int, steps: int) -> list[int]:
+    """Every float that so many halvings of a stretch may ask about."""
+    if not steps or abs(one_end - other_end) <= 1:
+        return []
+    middle = (one_end + other_end) // 2
+    return [middle, *_middles(one_end, middle, steps - 1), *_middles(middle, other_end, steps - 1)]
 
 
 def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge], kept: Collection[int]) -> dict[int, Any]:

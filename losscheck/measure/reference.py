@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -89,19 +89,21 @@ class Reference:
     def at(self, claim: Claim, logit: float, target: float, *, printable: bool = False) -> Exact:
         """The exact value at a point, as far as it decides; with digits to print where that is asked."""
         # -0 and +0 are one key, and one exact value.
-        return self._remembered(claim, (logit, target), printable, lambda: (Term(logit, target),))
+        exact, has_digits = self._known.get((claim, (logit, target)), (None, False))
+        if exact is None or (printable and not has_digits):
+            return self._found(claim, (logit, target), printable, [Term(logit, target)])
+        return exact
 
     def terms(self, claim: Claim, terms: tuple[Term, ...]) -> Exact:
         """The exact sum of weighted terms, with digits to print."""
-        return self._remembered(claim, terms, True, lambda: terms)
+        exact, has_digits = self._known.get((claim, terms), (None, False))
+        return exact if exact is not None and has_digits else self._found(claim, terms, True, list(terms))
 
-    def _remembered(self, claim: Claim, of: tuple[object, ...], printable: bool, terms: Callable[[], tuple[Term, ...]]) -> Exact:
-        exact, has_digits = self._known.get((claim, of), (None, False))
-        if exact is None or (printable and not has_digits):
-            how: dict[str, Any] = {"oracle": self.oracle, "differentiate": claim.differentiate, "printable": printable}
-            exact = exact_value(claim.formula, list(terms()), self.params, self.dtype, **how)
-            if len(self._known) < KEPT:
-                self._known[claim, of] = exact, printable
+    def _found(self, claim: Claim, of: tuple[object, ...], printable: bool, terms: list[Term]) -> Exact:
+        how: dict[str, Any] = {"oracle": self.oracle, "differentiate": claim.differentiate, "printable": printable}
+        exact = exact_value(claim.formula, terms, self.params, self.dtype, **how)
+        if len(self._known) < KEPT:
+            self._known[claim, of] = exact, printable
         return exact
 
     def judge(self, value: float, exact: Exact) -> tuple[Outcome, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from losscheck.core.effect import EffectFinding
+from losscheck.core.effect import EFFECTS, MOST_PARTS, Effect, EffectFinding
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
 from losscheck.filter.classify import CODES, bucket_name
@@ -62,6 +62,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
         regions=_regions(task, summary),
         histogram={bucket_name(n): count for n, count in enumerate(summary.histogram) if count},
         profile=_profile(task, summary),
+        effects=_effects(finding.summaries.get(EFFECT)),
         settled=summary.settled,
         checked=summary.checked,
         wrong=summary.wrong,
@@ -83,7 +84,7 @@ def _effect(task: Task, summary: Summary | None, references: References) -> Effe
     ends = [(value(first), value(last)) for first, last, _ in summary.segments[case.code].tolist()]
     width = task.grid.high - task.grid.low
     share = min(1.0, sum(last - first for first, last in ends) / width) if 0 < width < math.inf else None
-    return replace(found, first=ends[0][0], last=ends[-1][1], share=share)
+    return replace(found, first=ends[0][0], last=ends[-1][1], share=share, parts=tuple(ends) if len(ends) <= MOST_PARTS else ())
 
 
 def _point(task: Task, quantity: str, reference: Reference, case: Case) -> PointRow:
@@ -121,6 +122,10 @@ def _profile(task: Task, summary: Summary) -> tuple[tuple[float, float, Outcome 
     cells = zip(summary.profile_ulp, summary.profile_code, strict=True)
     middles = task.grid.cell_middles
     return tuple((middles[n], ulp, CODES[code] if code < len(CODES) else None) for n, (ulp, code) in enumerate(cells))
+
+
+def _effects(summary: Summary | None) -> tuple[Effect | None, ...]:
+    return tuple(EFFECTS[code] if code < len(EFFECTS) else None for code in summary.profile_code) if summary else ()
 
 
 def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[BitDifference]:

@@ -144,7 +144,7 @@ class DualArithmetic:
             return self._dual(value, self.slope(a))
         if self._value(b) > self._value(a):
             return self._dual(value, self.slope(b))
-        slopes = [self.slope(each) for each in (a, b)]
+        slopes = [self.slope(operand) for operand in (a, b)]
         if self._value(a) == self._value(b):
             return self._dual(value, slopes[0] if self._mine(a) else slopes[1])
         # Which is larger is not decided at this precision. NaN is enclosed by nothing, so the precision is raised.

@@ -52,7 +52,7 @@ def exact_value(
     Raises:
         UserError: when the oracle is unknown or not installed.
     """
-    if any(math.isnan(each.logit) for each in terms):
+    if any(math.isnan(term.logit) for term in terms):
         return Exact(Kind.NAN, math.nan)
     total = _evaluator(formula, terms, params, differentiate)
     bits = FIRST
@@ -87,18 +87,19 @@ def _beside_a_tie(
 ) -> Exact | None:
     """The exact value at large logits where it differs from a tie by less than any precision shows."""
     total, signs = Fraction(0), set()
-    for term in (each for each in terms if each.weight):
+    weighing = [term for term in terms if term.weight]
+    for term in weighing:
         if not LARGE <= abs(term.logit) < math.inf:
             return None
         logit = m.number(term.logit)
         expansion = AsymptoticArithmetic(m, logit)
         try:
-            found = expansion.side(_element(expansion, formula, logit, term, params, differentiate))
+            sided = expansion.side(_element(expansion, formula, logit, term, params, differentiate))
         except NoExpansionError:
             return None
-        if found is None or abs(found[0][1]) > CAP:
+        if sided is None or abs(sided[0][1]) > CAP:
             return None
-        (mantissa, exponent), sign = found
+        (mantissa, exponent), sign = sided
         total += term.weight * mantissa * Fraction(2) ** exponent
         signs.add(sign)
     if len(signs) != 1 or total == 0 or total.denominator & (total.denominator - 1):
@@ -123,7 +124,7 @@ def at_precision(
     formula: Formula, terms: list[Term], params: Mapping[str, float], dtype: Format, *, bits: int, oracle: str, differentiate: bool = False
 ) -> float:
     """The same sum at one working precision, right or wrong, rounded to the dtype; NaN where nothing came out."""
-    if any(math.isnan(each.logit) for each in terms):
+    if any(math.isnan(term.logit) for term in terms):
         return math.nan
     m = arithmetic(oracle, bits, dtype)
     value = _evaluator(formula, terms, params, differentiate)(m)
@@ -166,10 +167,11 @@ def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) ->
         return None
     if (m0, e0) == (m1, e1):
         return Exact(Kind.FINITE, rounded, (m0, e0), (0, 0), bits)
-    top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
-    if top < dtype.least_exponent - PINNED - 2:
-        # Far below half the least subnormal: it rounds to zero, and its ulp distance is 0 to 2^-20.
-        return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
+    if rounded == 0:
+        top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
+        if top < dtype.least_exponent - PINNED - 2:
+            # Far below half the least subnormal: its ulp distance is 0 to 2^-20.
+            return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
     if not _comparable(e0, e1):
         return None
     exact = _ball(m0, e0, m1, e1, rounded, bits)
@@ -177,8 +179,13 @@ def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) ->
     return exact if width <= min(_ulp_exponents(enclosure, dtype)) - PINNED else None
 
 
-def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> list[int]:
-    return [dtype.ulp_exponent(m.bit_length() - 1 + e) if m else dtype.least_exponent for m, e in ends]
+def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> tuple[int, int]:
+    (m0, e0), (m1, e1) = ends
+    least = dtype.least_exponent
+    return (
+        dtype.ulp_exponent(m0.bit_length() - 1 + e0) if m0 else least,
+        dtype.ulp_exponent(m1.bit_length() - 1 + e1) if m1 else least,
+    )
 
 
 def _in_one_binade(ends: tuple[Dyadic, Dyadic] | None, dtype: Format) -> bool:

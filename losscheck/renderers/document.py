@@ -5,19 +5,22 @@ Text is plain: no markup, no escapes, no colour. What is wrong carries a severit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from losscheck.core.effect import Effect
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
+from losscheck.core.results import Row
 from losscheck.renderers.severity import Severity
 
 __all__ = [
     "Appendix",
     "Block",
     "Cell",
+    "Code",
     "Column",
     "Document",
     "Entry",
@@ -73,19 +76,22 @@ class Cell:
 class Strip:
     """A range, from low to high logits: the largest |ulp| (-1 without a point) and the severest outcome of each cell.
 
-    ``zero``: which part of the range lies below logit 0; None when 0 is not inside it.
+    ``zero``: which part of the range lies below logit 0; None when 0 is not inside it. ``effects``: the severest effect of
+    each cell; empty where the strip tells outcomes.
     """
 
     cells: tuple[tuple[float, Outcome | None], ...]
     zero: float | None = None
+    effects: tuple[Effect | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table."""
+    """A row of a table. ``rows``: what it tells of, for formats that can choose."""
 
     cells: tuple[Cell | Strip, ...]
     severity: Severity = Severity.FINE
+    rows: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,10 +120,11 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Sentence:
-    """A finding."""
+    """A finding. ``rows``: what it tells of, for formats that can choose."""
 
     text: str
     severity: Severity = Severity.FINE
+    rows: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,15 +157,28 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Lines to be copied as they are, such as a diff: nothing is wrapped, and tabs stay."""
+
+    text: str
+
+    def lines(self, plain: Callable[[str], str]) -> list[str]:
+        """Each made harmless by ``plain``."""
+        return ["\t".join(map(plain, line.split("\t"))) for line in self.text.split("\n")]
+
+
+@dataclass(frozen=True)
 class Picture:
-    """The picture of a sweep, for formats that can show one."""
+    """The curves of a sweep, for formats that can show them."""
 
     report: Report
 
 
 @dataclass(frozen=True)
 class Legend:
-    """What the characters of strips mean; they depend on what a screen can show."""
+    """What the characters of strips mean; they depend on what a screen can show. ``effects``: of strips that tell effects."""
+
+    effects: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,7 +189,7 @@ class Appendix:
     table: Table
 
 
-Block = Appendix | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
+Block = Appendix | Code | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
 
 
 @dataclass(frozen=True)

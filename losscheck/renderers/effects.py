@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 
-__all__ = ["effect_sentence", "rough", "spans_text", "where_text"]
+__all__ = ["at_most", "effect_sentence", "finding_text", "rough", "spans_text", "where_text"]
 
 MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
@@ -73,17 +73,43 @@ def effect_sentence(
     return ", ".join(filter(None, (what, where))) + blame
 
 
+def finding_text(findings: Sequence[EffectFinding], low: float, high: float, dtype: str, max_ulp: float = 0.0) -> str:
+    """One short line about an implementation, of the findings of its targets or points, the one to be told first; nothing
+    without one. As :func:`effect_sentence`, but that beside a NaN it does not matter which number is right."""
+    if not findings:
+        return ""
+    worst = findings[0]
+    if worst.effect is Effect.SOUND:
+        return f"within {rough(max(max_ulp, 0.5))} ulp" if math.isfinite(max_ulp) else at_most(findings)
+    if not worst.effect.harmful:
+        return at_most(findings)
+    name = "gradient" if worst.quantity == "grad" else "loss"
+    value = "NaN" if worst.value is not None and math.isnan(worst.value) else rough(worst.value)
+    right = "" if worst.effect is Effect.POISONS else f" where {rough(worst.exact)} is right"
+    where = where_text(worst, low, high, dtype)
+    if len(worst.parts) > 1 and worst.target is not None:
+        where = f"{spans_text(worst.parts, low, high)}, target {FORMATS[dtype].shortest(worst.target)}"
+    blame = ", by its formula" if worst.truth is Truth.DEVIATION else ""
+    return f"{name} {value}{right}{f', {where}' if where else ''}{blame}"
+
+
+def at_most(findings: Sequence[EffectFinding]) -> str:
+    """'loss off by at most 4.8e-07, gradient by 8.8e-08'"""
+    parts: list[str] = []
+    for name in ("loss", "gradient"):
+        errors = [finding.loss_error if name == "loss" else finding.grad_error for finding in findings]
+        known = [error for error in errors if error is not None]
+        if known:
+            parts.append(f"{name} {'by' if parts else 'off by at most'} {rough(max(known))}")
+    return ", ".join(parts)
+
+
 def _tails(finding: EffectFinding) -> str:
-    loss, grad = finding.loss_error, finding.grad_error
-    parts = []
-    if loss is not None:
-        parts.append(f"loss off by at most {rough(loss)}")
-    if grad is not None:
-        parts.append(f"gradient by {rough(grad)}" if parts else f"gradient off by at most {rough(grad)}")
+    loss = finding.loss_error
     total = f"; a million such elements add up to {rough(loss * MANY_CELLS)}" if loss else ""
-    return ", ".join(parts) + total
+    return at_most([finding]) + total
 
 
 def _end(logit: float) -> str:
     """The end of a region to four digits: exact ends are with -v and in JSON."""
-    return f"{logit:.4g}"
+    return "0" if logit == 0 else f"{logit:.4g}"

@@ -170,6 +170,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "limit": number(row.limit),
         "deviation": number(row.deviation),
         "worst": flat(row.worst) if row.worst else None,
+        **_effect(row),
     }
 
 
@@ -228,6 +229,7 @@ def flat_tensor(row: TensorRow) -> dict[str, Any]:
         "whole": None if row.whole is None else _whole(row.whole, row.dtype),
         "reason": row.reason,
         **_effect(row),
+        "effect_index": list(row.effect.index) if row.effect and row.effect.index else None,
     }
 
 
@@ -247,6 +249,11 @@ def _effect(row: Row) -> dict[str, Any]:
         "effect": effect and effect.effect.value,
         "effect_truth": effect.truth.value if effect and effect.truth else None,
         "effect_quantity": (effect and effect.quantity) or None,
+        "effect_first": number(effect.first) if effect else None,
+        "effect_last": number(effect.last) if effect else None,
+        "effect_share": number(effect.share) if effect else None,
+        "effect_loss_error": number(effect.loss_error) if effect else None,
+        "effect_grad_error": number(effect.grad_error) if effect else None,
     }
 
 

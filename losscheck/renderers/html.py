@@ -1,149 +1,153 @@
-"""A document as one self-contained page: no network, no script but a few lines that sort its tables."""
+"""A document as one self-contained page: no network and no script. The verdict first, then what to choose, curves, evidence."""
 
 from __future__ import annotations
 
-import importlib.util
+import itertools
+import json
 from collections.abc import Iterator
-from html import escape as escape_tags
+from importlib.resources import files
 
+from losscheck.core.effect import Effect
+from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Inventory, Report
 from losscheck.renderers import Style
-from losscheck.renderers.document import (
-    Appendix,
-    Block,
-    Cell,
-    Column,
-    Document,
-    Entry,
-    Heading,
-    Legend,
-    Listing,
-    Paragraph,
-    Picture,
-    Sentence,
-    Strip,
-    Table,
-)
+from losscheck.renderers.blocks import block_html, sentence_html
+from losscheck.renderers.cards import cards, signed
+from losscheck.renderers.curves import escape
+from losscheck.renderers.document import Document, Picture
 from losscheck.renderers.documents import document_of
-from losscheck.renderers.figures import printable
-from losscheck.renderers.severity import Severity
-from losscheck.renderers.strips import draw, legend
+from losscheck.renderers.filters import ROOT, Filters
+from losscheck.renderers.severity import Severity, severity_of
+from losscheck.renderers.standings import Standing, answer, standings
 
-__all__ = ["render"]
+__all__ = ["fragment", "render"]
 
-_STRIP = 80  # characters
-_MORE = 25  # times as many findings as on a screen
-_COLORS = "\n".join(f".{severity.name.lower()} {{ color: {severity.page_color} }}" for severity in Severity)
-_STYLE = f"""
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em; color: #1a1a1a; background: #fff }}
-table {{ border-collapse: collapse; margin: .6em 0 1.6em; display: block; overflow-x: auto }}
-th, td {{ padding: .2em .7em; text-align: left; border-bottom: 1px solid #ddd }}
-th {{ cursor: pointer; background: #f4f4f4 }} .n {{ text-align: right; font-variant-numeric: tabular-nums }}
-code, .strip {{ font-family: ui-monospace, monospace; white-space: pre }} .strip {{ font-size: 12px }}
-pre {{ background: #f4f4f4; padding: .6em; overflow-x: auto }} svg {{ max-width: 100%; height: auto }}
-.quiet {{ color: #555 }} .sign {{ font-weight: bold }} li {{ overflow-wrap: anywhere }}
-{_COLORS}
-"""
-_SCRIPT = """
-document.querySelectorAll('th').forEach(function (th) { th.onclick = function () {
-  var table = th.closest('table'), n = [].indexOf.call(th.parentNode.children, th), up = th.dataset.up !== '1';
-  th.dataset.up = up ? '1' : '0';
-  var rows = [].slice.call(table.tBodies[0].rows), key = function (r) { var c = r.cells[n]; return c.dataset.key || c.textContent; };
-  rows.sort(function (a, b) { var x = key(a), y = key(b), d = parseFloat(x) - parseFloat(y);
-    return (isNaN(d) ? x.localeCompare(y) : d) * (up ? 1 : -1); });
-  rows.forEach(function (r) { table.tBodies[0].appendChild(r); }); }; });
-"""
+_ANCHOR = "card-"  # begins the ids of a page
+_OUTPUTS = itertools.count(1)  # several outputs share the page of one notebook: each has ids of its own
 
 
 def render(report: Report | Inventory, style: Style) -> str:
+    """The page."""
     document = document_of(report)
+    found = standings(report) if isinstance(report, Report) else []
+    filters = Filters(found)
     head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(document.title)}</title><style>{_STYLE}</style>"
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(document.title)}</title><style>\n{_style(filters)}</style>"
     )
-    body = "\n".join(_body(document))
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n<script>{_SCRIPT}</script></body></html>\n'
+    body = "\n".join((*_header(document, report, found), *_main(document, report, found, filters), *_footer(document)))
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body class="{ROOT}">\n{body}\n</body></html>\n'
 
 
-def _body(document: Document) -> Iterator[str]:
-    yield f"<h1>{escape(document.title)}</h1>"
+def fragment(report: Report) -> str:
+    """The verdict and the curves alone, for the output of a notebook: an element with its own style."""
+    found = standings(report)
+    filters = Filters(found)
+    anchor = f"{_ANCHOR}{next(_OUTPUTS)}-"
+    pieces = [f"<style>{_style(filters)}</style>", *_verdict(found, filters, anchor), filters.html()]
+    pieces += cards(found, filters, report.max_ulp, anchor)
+    if report.ranking or not found:
+        pieces += [block_html(block, filters) for block in document_of(report).blocks]
+    return f'<div class="{ROOT}">{"".join(pieces)}</div>'
+
+
+def _style(filters: Filters) -> str:
+    """The style sheet, the colours of severities in both schemes, and the rules of this report's filters."""
+    named = [severity for severity in Severity if severity is not Severity.FINE]
+    light = " ".join(f"--{severity.name.lower()}: {severity.page_color};" for severity in named)
+    dark = " ".join(f"--{severity.name.lower()}: {severity.dark_color};" for severity in named)
+    rules = "\n".join(f".{ROOT} .{severity.name.lower()} {{ color: var(--{severity.name.lower()}) }}" for severity in named)
+    colors = f".{ROOT} {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ .{ROOT} {{ {dark} }} }}\n{rules}\n"
+    sheet = files("losscheck.renderers").joinpath("page.css").read_text(encoding="utf-8")
+    return f"{sheet}{colors}{filters.rules()}\n"
+
+
+def _header(document: Document, report: Report | Inventory, found: list[Standing]) -> Iterator[str]:
+    """The name, and in a line what was asked."""
+    yield f"<header><h1>{escape(document.title)}</h1>"
+    asked = list(dict.fromkeys(standing.heading for standing in found))
+    if isinstance(report, Report):
+        asked += dict.fromkeys(f"logits {row.low:g} to {row.high:g}" for row in report.sweeps)
+    if asked:
+        yield f'<p class="quiet">{escape("; ".join(asked))}</p>'
+    yield "</header>"
+
+
+def _main(document: Document, report: Report | Inventory, found: list[Standing], filters: Filters) -> Iterator[str]:
+    ranked = isinstance(report, Report) and bool(report.ranking)
+    choices = [_legend(found), filters.html()]
+    yield "<main>"
     if document.conclusion:
-        yield f"<p>{_sentence(document.conclusion)}</p>"
+        yield f'<p class="answer">{sentence_html(document.conclusion)}</p>'
+    yield from _verdict(found, filters, _ANCHOR)
+    yield from () if ranked else choices
+    for block in document.blocks:
+        if isinstance(block, Picture):
+            yield from _curves(block.report, found, filters)
+        else:
+            yield block_html(block, filters)
+    yield from choices if ranked else ()  # its blocks are the verdict, which nothing may push off the first screen
+    yield "</main>"
+
+
+def _verdict(found: list[Standing], filters: Filters, anchor: str) -> Iterator[str]:
+    """The answer in a sentence, then a line for each implementation, worst first."""
+    if not found:
+        return
+    yield '<section aria-label="Verdict">'
+    if text := answer(found):
+        yield f'<p class="answer">{escape(text)}</p>'
+    told = [standing for standing in found if not any(isinstance(row, RankedRow) for row in standing.rows)]  # check ranks by itself
+    headings = list(dict.fromkeys(standing.heading for standing in told))
+    for heading in headings:
+        if len(headings) > 1:
+            yield f"<h2>{escape(heading)}</h2>"
+        lines = [_standing(f"{anchor}{number}", standing, filters) for number, standing in enumerate(found) if standing.heading == heading]
+        yield f'<ol class="ranking">{"".join(lines)}</ol>'
+    yield "</section>"
+
+
+def _standing(anchor: str, standing: Standing, filters: Filters) -> str:
+    name = escape(standing.name)
+    told = f'<a href="#{anchor}">{name}</a>' if standing.drawable else f"<strong>{name}</strong>"
+    return f'<li class="{filters.css(standing.rows)}">{signed(standing)}{told}<span>{escape(standing.words)}</span></li>'
+
+
+def _legend(found: list[Standing]) -> str:
+    """What the words mean: the effects that occur."""
+    present = {standing.effect for standing in found}
+    words = "".join(map(_explained, (effect for effect in Effect if effect in present)))
+    return f"<details><summary>What the words mean</summary><dl>{words}</dl></details>" if words else ""
+
+
+def _explained(effect: Effect) -> str:
+    severity = severity_of(effect)
+    return f'<dt class="word {severity.name.lower()}">{severity.sign()} {effect.value}</dt><dd>{escape(effect.words)}</dd>'
+
+
+def _curves(report: Report, found: list[Standing], filters: Filters) -> Iterator[str]:
+    pieces = list(cards(found, filters, report.max_ulp, _ANCHOR))
+    if not pieces:
+        return
+    yield '<section aria-labelledby="curves"><h2 id="curves">Error over the logit</h2>'
+    yield (
+        '<p class="quiet">Each line is the largest error in units of the last place (ulp) near a logit, for one target; at the top lies '
+        "what is no number. A filled mark is a failure: point at it, or go to it with the tab key, and its numbers appear below.</p>"
+    )
+    yield from pieces
+    yield "</section>"
+
+
+def _footer(document: Document) -> Iterator[str]:
+    yield "<footer>"
     if document.reproduce:
-        yield f"<pre>{escape(document.reproduce)}</pre>"
-    yield from map(_block, document.blocks)
+        yield f"<h2>Reproduce</h2><pre><code>{escape(document.reproduce)}</code></pre>"
     if document.environment:
-        rows = "".join(
-            f"<tr><td>{escape(str(name))}</td><td>{escape(str(value))}</td></tr>" for name, value in document.environment.items()
-        )
-        yield f"<h2>Environment</h2><table><tbody>{rows}</tbody></table>"
+        rows = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(_value(value))}</dd>" for name, value in document.environment.items())
+        yield f"<details><summary>Environment</summary><dl>{rows}</dl></details>"
+    yield "</footer>"
 
 
-def _block(block: Block) -> str:
-    match block:
-        case Heading(text=text, aside=aside, level=level):
-            small = f" <small>{escape(aside)}</small>" if aside else ""
-            return f"<h{level + 1}>{escape(text)}{small}</h{level + 1}>"
-        case Paragraph(text=text, quiet=quiet):
-            return f"<p{' class=quiet' if quiet else ''}>{escape(text)}</p>"
-        case Legend():
-            return f"<p class=quiet>{escape(legend(unicode=True))}</p>"
-        case Table():
-            return _table(block)
-        case Listing():
-            title = f"<h2>{escape(block.title)}</h2>" if block.title else ""
-            items = "".join(f"<li>{_sentence(sentence)}</li>" for sentence in block.shown(_MORE))
-            return title + (f"<ul>{items}</ul>" if items else "")
-        case Entry():
-            word = Sentence(block.word, block.severity)
-            told = "".join(f"<li>{escape(line)}</li>" for line in block.lines)
-            return f"<h3>{_sentence(word)} {escape(f'{block.place}: {block.name}')}</h3><ul>{told}</ul><pre>{escape(block.command)}</pre>"
-        case Appendix(title=title, table=table):
-            return f"<h2>{escape(title)}</h2>{_table(table)}" if table.lines else ""
-        case Picture(report=report):
-            return _picture(report)
-
-
-def _picture(report: Report) -> str:
-    if importlib.util.find_spec("matplotlib") is None:
-        return "<p>The plot is left out: <code>pip install matplotlib</code> draws it.</p>"
-    from losscheck.renderers import plot
-
-    return plot.svg(report)
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th{_class(column)}>{escape(_heading(column))}</th>" for column in table.columns)
-    rows = []
-    for line in table.lines:
-        cells = "".join(_cell(cell, column) for cell, column in zip(line.cells, table.columns, strict=True))
-        rows.append(f"<tr class={line.severity.name.lower()}>{cells}</tr>")
-    shown = f"<thead><tr>{head}</tr></thead>" if table.headed else ""
-    return f"<table>{shown}<tbody>\n" + "\n".join(rows) + "\n</tbody></table>"
-
-
-def _heading(column: Column) -> str:
-    return " to ".join(column.ends) if any(column.ends) else column.heading
-
-
-def _class(column: Column) -> str:
-    return " class=n" if column.kind.right else ""
-
-
-def _cell(cell: Cell | Strip, column: Column) -> str:
-    if isinstance(cell, Strip):
-        return f'<td><span class="strip">{escape(draw(cell, _STRIP))}</span></td>'
-    key = "" if cell.key is None else f' data-key="{cell.key}"'
-    text = _sentence(Sentence(cell.text, cell.severity)) if cell.signed else escape(cell.text)
-    return f"<td{_class(column)}{key}>{text}</td>"
-
-
-def _sentence(sentence: Sentence) -> str:
-    """The sign of its severity, which is no colour alone, and the text."""
-    severity = sentence.severity
-    sign = f'<span class="sign {severity.name.lower()}">{severity.sign()}</span> ' if severity is not Severity.FINE else ""
-    return sign + escape(sentence.text)
-
-
-def escape(text: str) -> str:
-    return escape_tags(printable(text))
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

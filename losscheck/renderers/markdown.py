@@ -7,7 +7,21 @@ from collections.abc import Iterator, Sequence
 
 from losscheck.core.report import Inventory, Report
 from losscheck.renderers import Style
-from losscheck.renderers.document import Block, Cell, Column, Document, Entry, Heading, Legend, Listing, Paragraph, Sentence, Strip, Table
+from losscheck.renderers.document import (
+    Block,
+    Cell,
+    Code,
+    Column,
+    Document,
+    Entry,
+    Heading,
+    Legend,
+    Listing,
+    Paragraph,
+    Sentence,
+    Strip,
+    Table,
+)
 from losscheck.renderers.documents import document_of
 from losscheck.renderers.figures import printable
 from losscheck.renderers.severity import Severity
@@ -44,12 +58,14 @@ def _block(block: Block) -> Iterator[str]:
             yield _escape(text)
             yield ""
         case Legend():
-            yield _escape(legend(unicode=True))
+            yield _escape(legend(unicode=True, effects=block.effects))
         case Table():
             yield from _table(block)
         case Listing():
             yield from [f"**{_escape(block.title)}**", ""] if block.title else []
             yield from (f"- {_sentence(sentence)}" for sentence in block.shown(_MORE))
+        case Code():
+            yield from ("```diff", *block.lines(printable), "```")
         case Entry():
             told = ". ".join(_escape(line) for line in block.lines)
             word = f"{block.severity.sign().strip()} {block.word}".strip()

@@ -8,22 +8,24 @@ __all__ = ["Severity", "severity_of"]
 
 
 class Severity(Enum):
-    """How much something matters, worst first: its sign with and without unicode, its colour on a screen and on a page.
+    """How much something matters, worst first: its sign with and without unicode, its colour on a screen, on a light page
+    and on a dark one.
 
     The sign alone tells them apart: colour only helps.
     """
 
-    BROKEN = ("✗", "x", "red", "#b00020")
-    WRONG = ("!", "!", "yellow", "#8a5a00")
-    SLIGHT = ("~", "~", "cyan", "#00637a")
-    UNKNOWN = ("?", "?", "magenta", "#7a2a8a")
-    FINE = (" ", " ", "none", "inherit")
+    BROKEN = ("✗", "x", "red", "#b00020", "#ff8a94")
+    WRONG = ("!", "!", "yellow", "#8a5a00", "#e9b44c")
+    SLIGHT = ("~", "~", "cyan", "#00637a", "#5cc8e0")
+    UNKNOWN = ("?", "?", "magenta", "#7a2a8a", "#d79be8")
+    FINE = (" ", " ", "none", "inherit", "inherit")
 
-    def __init__(self, symbol: str, ascii_symbol: str, color: str, page_color: str) -> None:
+    def __init__(self, symbol: str, ascii_symbol: str, color: str, page_color: str, dark_color: str) -> None:
         self.symbol = symbol
         self.ascii_symbol = ascii_symbol
         self.color = color
         self.page_color = page_color
+        self.dark_color = dark_color
 
     def sign(self, unicode: bool = True) -> str:
         return self.symbol if unicode else self.ascii_symbol

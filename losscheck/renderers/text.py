@@ -12,6 +12,7 @@ from losscheck.renderers import Style
 from losscheck.renderers.document import (
     Appendix,
     Block,
+    Code,
     Document,
     Entry,
     Heading,
@@ -75,7 +76,7 @@ class _Screen:
             case Paragraph(text=text, quiet=quiet):
                 self._wrapped(Text(self._plain(text), style="dim" if quiet else ""), self.indent, self.indent)
             case Legend():
-                self._wrapped(Text(legend(self.style.unicode)))
+                self._wrapped(Text(legend(self.style.unicode, block.effects)))
             case Table():
                 for line in table_lines(block, self.style):
                     self.console.print(line, soft_wrap=True)
@@ -86,6 +87,9 @@ class _Screen:
                     self._sentence(sentence)
             case Entry():
                 self._entry(block)
+            case Code():
+                for verbatim in block.lines(self._plain):
+                    self.console.print(Text(verbatim, tab_size=1), soft_wrap=True)
 
     def _entry(self, entry: Entry) -> None:
         word = f"{entry.severity.sign(self.style.unicode)} {entry.word.upper()}"
@@ -118,4 +122,6 @@ def _joined(before: Block, block: Block) -> bool:
     """Do they stand together, without a blank line? Headings with what they head, and text with what it explains."""
     if isinstance(before, Heading):
         return not isinstance(block, Heading)
+    if isinstance(before, Legend) or isinstance(block, Legend):
+        return isinstance(before, Legend | Table) and isinstance(block, Legend | Listing)
     return isinstance(before, Paragraph) and isinstance(block, Paragraph | Table | Listing)

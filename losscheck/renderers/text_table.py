@@ -13,7 +13,7 @@ from losscheck.renderers import Style
 from losscheck.renderers.document import Cell, Column, Kind, Strip, Table
 from losscheck.renderers.figures import printable
 from losscheck.renderers.severity import Severity
-from losscheck.renderers.strips import LETTERS, axis, draw
+from losscheck.renderers.strips import axis, painted
 
 __all__ = ["table_lines"]
 
@@ -112,7 +112,7 @@ def _joined(cells: Sequence[Sequence[Text]], columns: Sequence[Column], widths: 
 
 def _fitted(cell: Cell | Strip, column: Column, width: int, style: Style) -> list[Text]:
     if isinstance(cell, Strip):
-        return [_colored(draw(cell, width, style.unicode))]
+        return [_colored(cell, width, style)]
     text = _cell_text(cell, style)
     if text.cell_len <= width:
         return [text]
@@ -130,7 +130,7 @@ def _stacked(table: Table, style: Style, room: int) -> list[Text]:
             heading = f"{column.heading} " if number and column.heading and table.headed else ""
             if isinstance(cell, Strip):
                 width = min(room - len(indent), _MOST_STRIP)
-                strip = _colored(draw(cell, width, style.unicode))
+                strip = _colored(cell, width, style)
                 lines += [Text(indent + axis(cell, column.ends, width), style="dim"), Text.assemble(indent, strip)]
                 continue
             text = _cell_text(cell, style)
@@ -164,6 +164,9 @@ def _cell_text(cell: Cell, style: Style) -> Text:
     return Text(shown, style=cell.severity.color + bold)
 
 
-def _colored(strip: str) -> Text:
-    letters = set(LETTERS.values())
-    return Text.assemble(*((character, f"{Severity.BROKEN.color} bold" if character in letters else "green") for character in strip))
+def _colored(strip: Strip, width: int, style: Style) -> Text:
+    """One colour a severity; what is right is green."""
+    parts = painted(strip, width, style.unicode)
+    return Text.assemble(
+        *((character, "green" if severity is Severity.FINE else f"{severity.color} bold") for character, severity in parts)
+    )

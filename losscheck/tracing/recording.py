@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,9 +139,25 @@ def _eager(function: Any, recording: Recording) -> Iterator[None]:
     if dynamo is not None:
         import torch
 
-    if hasattr(function, "_torchdynamo_orig_callable") or hasattr(function, "_orig_mod"):
+    layers = list(_layers(function))
+    if any(hasattr(layer, "_torchdynamo_orig_callable") or hasattr(layer, "_orig_mod") for layer in layers):
         recording.notes.append(Note(NoteKind.COMPILED))
-    if type(function).__module__.startswith("torch.jit") or type(function).__name__ in ("ScriptFunction", "RecursiveScriptModule"):
+    scripted = any(type(layer).__name__ in ("ScriptFunction", "RecursiveScriptModule") for layer in layers)
+    if scripted:
         recording.notes.append(Note(NoteKind.SCRIPTED))
-    with torch.compiler.set_stance("force_eager") if dynamo is not None else nullcontext():
+    with ExitStack() as modes:
+        if dynamo is not None:
+            modes.enter_context(torch.compiler.set_stance("force_eager"))
+        if scripted:
+            # Optimised, it detaches its variables and differentiates by a graph of its own, which nobody sees.
+            modes.enter_context(sys.modules["torch.jit"].optimized_execution(False))
         yield
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """The callable, and what it says that it wraps."""
+    seen: set[int] = set()
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        yield function
+        function = getattr(function, "__wrapped__", None)

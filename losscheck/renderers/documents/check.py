@@ -66,11 +66,10 @@ def _line(place: str, row: RankedRow, name: str) -> Line:
     backends = f" ({row.backend})" if _needs_backend(row) else ""
     if row.effect is None:
         cells = (Cell(place), Cell(name + backends, Severity.UNKNOWN, signed=True), Cell("not judged"), Cell(row.reason))
-        return Line(cells, Severity.UNKNOWN)
+        return Line(cells, Severity.UNKNOWN, (row,))
     severity = severity_of(row.effect.effect)
-    return Line(
-        (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(_words(row))), severity
-    )
+    cells = (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(_words(row)))
+    return Line(cells, severity, (row,))
 
 
 def _words(row: RankedRow) -> str:

@@ -1,14 +1,16 @@
-"""compare: a table for each point and quantity, then what the worst rows mean, in sentences."""
+"""compare: what harms training first, in sentences; then a table for each point and quantity; then the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from losscheck.core.effect import Effect
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.core.results import PointRow
 from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.effects import at_most
 from losscheck.renderers.figures import (
     deviation_text,
     exact_text,
@@ -21,27 +23,45 @@ from losscheck.renderers.figures import (
 )
 from losscheck.renderers.names import Names, label
 from losscheck.renderers.severity import Severity, severity_of
+from losscheck.renderers.standings import Standing, standings
 
 __all__ = ["document", "findings"]
 
 _AT_MOST = 4  # sentences of each kind
+_FEW = 4  # implementations whose lines are shown whatever they say
+_MOST_POINTS = 12  # where all is well
 
 
 def document(report: Report) -> Document:
+    answers, rest, whole = _answers(report), _rest(report), _whole(report)
     blocks: list[Block] = []
+    fine: list[Sentence] = []
     for (loss, dtype, given, params), rows in _grouped(
         report.rows, lambda row: (row.loss, row.dtype, row.logit_dtype, tuple(row.params.items()))
     ):
+        if not whole and all(map(_harmless, rows)):
+            fine += [Sentence(f"{loss} {dtype}, {_in_short(point)}") for point in _points(rows)]
+            continue
         shown = f"{dtype} from {given} logits" if given else dtype
         blocks.append(Heading(f"{loss}  {shown}", params_text(dict(params), given or dtype)))
-        if definition := report.definitions.get(loss):
+        if (definition := report.definitions.get(loss)) and whole:
             blocks.append(Paragraph(definition, quiet=True))
         if report.reduction != "none":
             blocks.append(Paragraph(f"reduction: {report.reduction}"))
-        for _, point in _grouped(rows, lambda row: (row.logits, row.targets, row.quantity)):
-            blocks += _block(point)
-    blocks.append(Listing(tuple(findings(report))))
+        for point in _points(rows):
+            blocks += _point(point, whole)
+    lead = [Listing(tuple(answers)), Listing(tuple(fine), limit=_MOST_POINTS, what="points: -v shows them.")]
+    blocks = [*lead, *blocks, Listing(tuple(rest))]
     return Document("losscheck compare", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
+
+
+def _whole(report: Report) -> bool:
+    """Is every row shown? Where somebody chose a few implementations, too."""
+    return report.verbose or len({row.implementation for row in report.rows}) <= _FEW
+
+
+def _points(rows: Sequence[PointRow]) -> Iterator[list[PointRow]]:
+    return (point for _, point in _grouped(rows, lambda row: (row.logits, row.targets)))
 
 
 def _grouped(rows: Sequence[PointRow], key: Callable[[PointRow], Any]) -> Iterator[tuple[Any, list[PointRow]]]:
@@ -53,24 +73,69 @@ def _grouped(rows: Sequence[PointRow], key: Callable[[PointRow], Any]) -> Iterat
     yield from groups.values()
 
 
-def _block(rows: list[PointRow]) -> list[Block]:
-    """One quantity at one point."""
-    deviates = any(row.deviation for row in rows)
+def _point(rows: list[PointRow], whole: bool) -> Iterator[Block]:
+    """One point: a table for each quantity with the lines of what harms, or of all; who else is right, in a sentence."""
+    quiet = [] if whole else [row for row in rows if _harmless(row)]
+    for _, quantity in _grouped(rows, lambda row: row.quantity):
+        if told := [pair for pair in _merged(quantity) if pair[1] not in quiet]:
+            yield Heading(quantity_name(quantity[0]), f"at {point_text(quantity[0], hexadecimal=True)}", level=2)
+            yield _table(told, whole)
+    if quiet:
+        yield Listing((Sentence(f"the others: {_kinds(quiet)}" if len(quiet) < len(rows) else _in_short(quiet)),))
+
+
+def _in_short(rows: Sequence[PointRow]) -> str:
+    """'logit 1.5, target 1: loss 0.201413278, gradient -0.1824255238; 9 sound'"""
+    exact = [
+        f"{quantity_name(point[0])} {exact_text(point[0].definition, point[0].dtype)}"
+        for _, point in _grouped(rows, lambda row: row.quantity)
+    ]
+    return f"{point_text(rows[0])}: {', '.join(exact)}; {_kinds(rows)}"
+
+
+def _kinds(rows: Sequence[PointRow]) -> str:
+    """'9 sound, tails: torch-bce-with-logits'"""
+    names: dict[Effect, list[str]] = {}
+    for row in rows:
+        if row.effect:
+            names.setdefault(row.effect.effect, []).append(row.implementation)
+    sound, tails = (list(dict.fromkeys(names.get(effect, []))) for effect in (Effect.SOUND, Effect.TAILS))
+    told = [f"{len(sound)} sound"] if sound else []
+    return ", ".join(told + ([f"tails: {', '.join(tails)}"] if tails else []))
+
+
+def _harmless(row: PointRow) -> bool:
+    return row.effect is not None and not row.effect.effect.harmful
+
+
+def _table(pairs: Sequence[tuple[str, PointRow]], whole: bool) -> Table:
+    deviates = any(row.deviation for _, row in pairs)
+    judged = any(row.effect for _, row in pairs)
     columns = [Column("implementation", Kind.NAME), Column("value"), Column("exact"), Column("ulp")]
     columns += [Column("deviation")] if deviates else []
+    columns += [Column("outcome", Kind.WORD, optional=judged and not whole)] + ([Column("effect", Kind.WORD)] if judged else [])
     lines = []
-    for name, row in _merged(rows):
+    for name, row in pairs:
         severity = _severity(row)
         cells = [name, value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp)]
         cells += [deviation_text(row.deviation)] if deviates else []
-        outcome = Cell(row.outcome.value, severity_of(row.outcome), signed=True)
-        lines.append(Line((*(Cell(text, severity) for text in cells), outcome), severity))
-    heading = Heading(quantity_name(rows[0]), f"at {point_text(rows[0], hexadecimal=True)}", level=2)
-    return [heading, Table((*columns, Column("outcome", Kind.WORD)), tuple(lines))]
+        signed = Cell(row.outcome.value, severity_of(row.outcome), signed=True)
+        if row.effect:
+            # What it does to training has the sign: a lost tail is no cross.
+            signed = Cell(row.outcome.value, severity)
+        effect = [_effect(row)] if judged else []
+        lines.append(Line((*(Cell(text, severity) for text in cells), signed, *effect), severity, (row,)))
+    return Table(tuple(columns), tuple(lines))
+
+
+def _effect(row: PointRow) -> Cell:
+    return Cell(row.effect.effect.value, severity_of(row.effect.effect), signed=True) if row.effect else Cell("")
 
 
 def _severity(row: PointRow) -> Severity:
-    """Of the whole line: a deviating formula is no rounding error, and no failure of the row."""
+    """Of the whole line: that of its effect; a deviating formula is no rounding error, and no failure of the row."""
+    if row.effect is not None:
+        return severity_of(row.effect.effect)
     if row.outcome is Outcome.OK and row.deviation:
         return Severity.SLIGHT
     return severity_of(row.outcome)
@@ -93,22 +158,54 @@ def _merged(rows: Sequence[PointRow]) -> list[tuple[str, PointRow]]:
 
 
 def findings(report: Report) -> list[Sentence]:
-    """What the worst rows mean: failures, then deviations, then what could not run or be decided."""
-    failed = sorted((row for row in report.rows if row.failed), key=lambda row: row.badness)
+    """What harms training and what fails otherwise, or that all is well; then deviations, then what could not run or be decided."""
+    return _answers(report) + _rest(report)
+
+
+def _rest(report: Report) -> list[Sentence]:
     deviating = _first_of_each(row for row in report.rows if row.deviation)
     deviating.sort(key=lambda row: -abs(row.deviation or 0.0))
     missing = _first_of_each(row for row in report.rows if row.outcome in (Outcome.UNAVAILABLE, Outcome.UNDECIDED))
-    sentences = _limited([Sentence(_failure(row), severity_of(row.outcome)) for row in _first_of_each(failed)], "kinds of failure")
-    sentences += _limited([Sentence(_deviation(row), Severity.SLIGHT) for row in deviating], "deviating implementations")
-    sentences += _limited([Sentence(_missing(row), Severity.UNKNOWN) for row in missing], "that could not be judged")
-    if not failed:
-        judged = sum(row.outcome is Outcome.OK for row in report.rows)
-        sentences.insert(0, Sentence(f"All {judged} judged results are within {report.max_ulp:g} ulp of their own formula."))
+    sentences: list[Sentence] = []
+    if _whole(report):
+        failed = sorted((row for row in report.rows if row.failed and row.effect), key=lambda row: row.badness)
+        sentences += _limited([Sentence(_failure(row), _severity(row), (row,)) for row in _first_of_each(failed)], "kinds of failure")
+    sentences += _limited([Sentence(_deviation(row), Severity.SLIGHT, (row,)) for row in deviating], "deviating implementations")
+    sentences += _limited([Sentence(_missing(row), Severity.UNKNOWN, (row,)) for row in missing], "that could not be judged")
     sentences += [
         Sentence(f"{difference.differ} of {difference.rows} rows differ in bits between {difference.device} and {difference.other}.")
         for difference in report.differences
     ]
     return [*sentences, *map(Sentence, report.remarks)]
+
+
+def _answers(report: Report) -> list[Sentence]:
+    """The first lines: what harms training, worst first; what fails where effects are not judged; or that all is well."""
+    found = standings(report)
+    several = len({row.loss for row in report.rows}) > 1
+    harmful = sorted((standing for standing in found if standing.harmful), key=lambda standing: list(Severity).index(standing.severity))
+    sentences = [Sentence(_harm(standing, several), standing.severity, standing.rows) for standing in harmful]
+    failed = sorted((row for row in report.rows if row.failed and row.effect is None), key=lambda row: row.badness)
+    sentences += [Sentence(_failure(row), severity_of(row.outcome), (row,)) for row in _first_of_each(failed)]
+    return _limited(sentences, "that fail") if sentences else _sound(report, found)
+
+
+def _harm(standing: Standing, several: bool) -> str:
+    """'torch-sigmoid-bceloss: dead: gradient 0 where 1 is right, logit 17, target 0.'"""
+    loss = f" ({standing.rows[0].loss})" if several else ""
+    return f"{standing.name}{loss} {standing.word}: {standing.words}."
+
+
+def _sound(report: Report, found: Sequence[Standing]) -> list[Sentence]:
+    judged = [standing for standing in found if standing.effect]
+    if not judged:
+        count = sum(row.outcome is Outcome.OK for row in report.rows)
+        return [Sentence(f"All {count} judged results are within {report.max_ulp:g} ulp of their own formula.")]
+    who = f"All {len(judged)} implementations are" if len(judged) > 1 else f"{judged[0].name} is"
+    tails = any(standing.effect is not Effect.SOUND for standing in judged)
+    what = "sound or have harmless tails" if tails and len(judged) > 1 else "sound but for harmless tails" if tails else "sound"
+    findings = [row.effect for standing in judged for row in standing.rows if row.effect]
+    return [Sentence(f"{who} {what} here: {at_most(findings)}.")]
 
 
 def _failure(row: PointRow) -> str:

@@ -54,14 +54,15 @@ def _worst(rows: list[CaseRow], strict: bool) -> Verdict:
 
 def _every_row(report: Report) -> Iterator[Block]:
     """A block for each case; the figures of each row in columns."""
-    columns = (Column("", Kind.NAME), Column("points"), Column("max ulp"), Column("verdict", Kind.WORD))
+    columns = (Column("", Kind.NAME), Column("points"), Column("max ulp"), Column("effect", Kind.WORD), Column("verdict", Kind.WORD))
     for file, case in dict.fromkeys((row.file, row.case) for row in report.cases):
         rows = [row for row in report.cases if (row.file, row.case) == (file, case)]
         yield Heading(f"{file}:{rows[0].line}: {case}", level=2)
         lines = []
         for row in rows:
             severity = severity_of(row.verdict)
-            cells = (Cell(row.subject), *map(Cell, _figures(row)), Cell(row.verdict.value, severity, signed=True))
+            effect = Cell(row.effect.effect.value, severity_of(row.effect.effect)) if row.effect else Cell("")
+            cells = (Cell(row.subject), *map(Cell, _figures(row)), effect, Cell(row.verdict.value, severity, signed=True))
             lines.append(Line(cells, severity))
         yield Table(columns, tuple(lines), headed=False)
 

@@ -1,13 +1,13 @@
-"""sweep: a row for each implementation and target with a strip over the range, then the failing regions, then the reach."""
+"""sweep: the implementations ranked by what they do to training, a line each; every row and region behind it; then the reach."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import nsmallest
+from itertools import groupby
 
 from losscheck.core.dtypes import FORMATS, short_hex
-from losscheck.core.effect import Effect
 from losscheck.core.report import Report
 from losscheck.core.results import BitDifference, SweepRow
 from losscheck.renderers.document import (
@@ -24,79 +24,76 @@ from losscheck.renderers.document import (
     Paragraph,
     Picture,
     Sentence,
-    Strip,
     Table,
 )
-from losscheck.renderers.figures import end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
+from losscheck.renderers.figures import counted, end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
 from losscheck.renderers.names import Names, label
 from losscheck.renderers.severity import Severity, severity_of
+from losscheck.renderers.standings import Standing, answer, standings
 from losscheck.renderers.strips import strip_of
 from losscheck.renderers.trends import Trend, trends
 
 __all__ = ["coverage", "document", "failing_text"]
 
-_MOST_REGIONS = 16  # told on a screen
-_LISTED = 400  # in a document: a page has room
+_LISTED = 400  # in a page's table of regions
+_FEW = 4  # implementations of a loss, below which there is room for its definition
 _WORST = 3  # cases of each row
 
 
 def document(report: Report) -> Document:
-    blocks: list[Block] = [Picture(report)]
     name = Names(report.sweeps)
-    definitions = dict(report.definitions)  # each is told once, before its first number
-    for (loss, dtype, params, quantity), rows in _tables(report):
-        blocks.append(Heading(f"{loss}  {quantity}  {dtype}", params))
-        if definition := definitions.pop(loss, ""):
-            blocks.append(Paragraph(definition, quiet=True))
-        blocks.append((_table if report.verbose else _summary)(rows, name))
-    reach = (*_missing(report), *map(Sentence, coverage(report)), *_behind(report, blocks))
-    blocks += [Legend(), _regions(report), Listing(reach), _worst(report, name)]
+    found = standings(report)
+    blocks: list[Block] = [Picture(report)]
+    if len(found) > 1 and (sentence := answer(found)):
+        blocks.append(Heading(sentence))
+    ran = [standing for standing in found if not all(isinstance(row, SweepRow) and not row.counts for row in standing.rows)]
+    for _, group in groupby(ran, key=lambda standing: standing.heading):
+        blocks += _ranking(list(group), report)
+    blocks.append(Legend(effects=any(row.effects for row in report.sweeps)))
+    if report.verbose:
+        blocks += _every_row(report, name)
+    if report.verbose or report.regions:
+        blocks.append(_regions(report))
+    blocks.append(Listing((*_missing(report), *map(Sentence, coverage(report)), *_behind(report))))
+    blocks += [_region_table(report, name), _worst(report, name)]
     return Document("losscheck sweep", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 
-def _tables(report: Report) -> list[tuple[tuple[str, str, str, str], list[SweepRow]]]:
-    """Rows by loss, dtype, parameters and quantity, in the order of first appearance."""
+def _ranking(found: Sequence[Standing], report: Report) -> Iterator[Block]:
+    """One loss: a line for each implementation, all targets, loss and gradient together; the worst effect first."""
+    first = found[0].rows[0]
+    assert isinstance(first, SweepRow)
+    yield Heading(f"{first.loss}  {_dtype(first)}", params_text(first.params, first.given_dtype))
+    few = len(found) <= _FEW and len(report.definitions) == 1
+    if (report.verbose or few) and (definition := report.definitions.get(first.loss)):
+        yield Paragraph(definition, quiet=True)
+    ends = (f"{first.low:g}", f"{first.high:g}")
+    columns = (Column("implementation", Kind.NAME), Column("strip", Kind.STRIP, ends=ends), Column("effect on training", Kind.WORDS))
+    yield Table(columns, tuple(_standing(standing) for standing in found))
+
+
+def _standing(standing: Standing) -> Line:
+    rows = [row for row in standing.rows if isinstance(row, SweepRow)]
+    severity = standing.severity
+    words = f"{standing.word}: {standing.words}" if standing.words else standing.word
+    strip = strip_of(*rows, effects=True) if any(row.profile for row in rows) else Cell("")
+    return Line((Cell(standing.name, severity, signed=True), strip, Cell(words, severity)), severity, standing.rows)
+
+
+def _dtype(row: SweepRow) -> str:
+    return f"{row.dtype} from {row.logit_dtype} logits" if row.logit_dtype else row.dtype
+
+
+def _every_row(report: Report, name: Names) -> Iterator[Block]:
+    """Every backend, target and quantity with its outcomes."""
     groups: dict[tuple[str, str, str, str], list[SweepRow]] = {}
     for row in report.sweeps:
-        dtype = f"{row.dtype} from {row.logit_dtype} logits" if row.logit_dtype else row.dtype
-        groups.setdefault((row.loss, dtype, params_text(row.params, row.given_dtype), quantity_name(row)), []).append(row)
-    return list(groups.items())
-
-
-def _table(rows: list[SweepRow], name: Names) -> Table:
-    """Every row: each backend and target."""
-    return Table(_columns(rows), tuple(_line(row, name(row), strip_of(row)) for row in rows))
-
-
-def _summary(rows: list[SweepRow], name: Names) -> Table:
-    """A line for each implementation: its worst target, the worst of all in each part of its strip; backends that agree share it."""
-    lines = []
-    for backends in _by_implementation(rows):
-        alike = len({tuple(map(_found, group)) for group in backends}) == 1
-        for group in backends[:1] if alike else backends:
-            worst = min(group, key=_badness)
-            lines.append(_line(worst, name(worst, backend=not alike), strip_of(*group)))
-    return Table(_columns(rows), tuple(lines))
-
-
-def _by_implementation(rows: list[SweepRow]) -> list[list[list[SweepRow]]]:
-    """Rows of each implementation, device, layout and mode, and of these the rows of each backend."""
-    groups: dict[tuple[str, ...], dict[str, list[SweepRow]]] = {}
-    for row in rows:
-        key = (row.implementation, row.device, row.layout, row.mode)
-        groups.setdefault(key, {}).setdefault(row.backend, []).append(row)
-    return [list(backends.values()) for backends in groups.values()]
-
-
-def _found(row: SweepRow) -> tuple[object, ...]:
-    """What makes two backends worth two lines, where it differs."""
-    return row.target, tuple(row.counts.items()), row.max_ulp, row.reason
-
-
-def _badness(row: SweepRow) -> tuple[int, int, float]:
-    """By what it does to training where that is known, then by outcome, then by error."""
-    effect = row.effect.effect.severity if row.effect else len(Effect)
-    return effect, row.outcome.severity, -row.max_ulp
+        key = (row.loss, _dtype(row), params_text(row.params, row.given_dtype), quantity_name(row))
+        groups.setdefault(key, []).append(row)
+    for (loss, dtype, params, quantity), rows in groups.items():
+        yield Heading(f"{loss}  {quantity}  {dtype}", params)
+        yield Table(_columns(rows), tuple(_line(row, name(row)) for row in rows))
+    yield Legend()
 
 
 def _columns(rows: list[SweepRow]) -> tuple[Column, ...]:
@@ -110,7 +107,7 @@ def _columns(rows: list[SweepRow]) -> tuple[Column, ...]:
     )
 
 
-def _line(row: SweepRow, name: str, strip: Strip) -> Line:
+def _line(row: SweepRow, name: str) -> Line:
     severity = severity_of(row.outcome)
     share = row.failures / row.points if row.points else 0.0
     cells = (
@@ -119,9 +116,9 @@ def _line(row: SweepRow, name: str, strip: Strip) -> Line:
         Cell("-" if row.reason else ulp_size(row.max_ulp), severity, key=row.max_ulp),
         Cell(failing_text(row), severity, key=share),
         Cell(row.outcome.value, severity, signed=True),
-        Cell(row.reason, severity) if row.reason else strip,
+        Cell(row.reason, severity) if row.reason else strip_of(row),
     )
-    return Line(cells, severity)
+    return Line(cells, severity, (row,))
 
 
 def _target(row: SweepRow) -> str:
@@ -150,7 +147,7 @@ def _worst(report: Report, name: Names) -> Appendix:
             severity = severity_of(point.outcome)
             texts = [row.loss, name(row), row.dtype, quantity_name(row), _target(row), end_text(point.logits[0], row.given_dtype)]
             texts += [value_text(point), exact_text(point.exact, point.dtype), ulp_text(point.ulp)]
-            lines.append(Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity))
+            lines.append(Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity, (row,)))
     return Appendix("Worst cases", Table(tuple(columns), tuple(lines)))
 
 
@@ -158,12 +155,27 @@ def _worst(report: Report, name: Names) -> Appendix:
 
 
 def _regions(report: Report) -> Listing:
-    """Regions of one trend are told as one; with -v each is told."""
-    told = [(row, trend) for row in report.sweeps for trend in (_each(row) if report.verbose else trends(row.regions))]
-    worst = nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
-    items = tuple(Sentence(_region(row, trend), severity_of(trend.outcome)) for row, trend in worst)
-    title = "Failures, severest and largest first" if told else "No failure was found."
-    return Listing(items, title, None if report.verbose else _MOST_REGIONS, len(told), "regions: --format json lists them all.")
+    """Each run of failing floats with its exact ends, severest and largest first."""
+    told = [(row, trend) for row in report.sweeps for trend in _each(row)]
+    told.sort(key=lambda pair: (pair[1].outcome.severity, -pair[1].points))
+    items = tuple(Sentence(_region(row, trend), severity_of(trend.outcome), (row,)) for row, trend in told)
+    return Listing(items, "Regions, severest and largest first" if told else "No failure was found.")
+
+
+def _region_table(report: Report, name: Names) -> Appendix:
+    """Regions of one trend as one line, for a page."""
+    told = [(row, trend) for row in report.sweeps for trend in trends(row.regions)]
+    words = [Column(heading, Kind.WORD) for heading in ("loss", "implementation", "dtype", "quantity")]
+    columns = [*words, Column("target"), Column("outcome", Kind.WORD), Column("from"), Column("to"), Column("floats"), Column("regions")]
+    lines = []
+    for row, trend in nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points)):
+        severity = severity_of(trend.outcome)
+        cells = [Cell(text) for text in (row.loss, name(row), row.dtype, quantity_name(row), _target(row))]
+        cells.append(Cell(trend.outcome.value, severity, signed=True))
+        cells += [Cell(end_text(logit, row.given_dtype), key=logit) for logit in (trend.first, trend.last)]
+        cells += [Cell(str(count), key=count) for count in (trend.floats, trend.regions)]
+        lines.append(Line(tuple(cells), severity, (row,)))
+    return Appendix("Failing regions", Table(tuple(columns), tuple(lines)))
 
 
 def _each(row: SweepRow) -> list[Trend]:
@@ -191,12 +203,13 @@ def _missing(report: Report) -> list[Sentence]:
     return [Sentence(text, Severity.UNKNOWN) for text in told]
 
 
-def _behind(report: Report, blocks: list[Block]) -> list[Sentence]:
-    """How much of the tables is not shown."""
-    lines = sum(len(block.lines) for block in blocks if isinstance(block, Table))
-    if lines == len(report.sweeps):
+def _behind(report: Report) -> list[Sentence]:
+    """What is not shown, and how to see it."""
+    regions = sum(len(row.regions) for row in report.sweeps)
+    if report.verbose:
         return []
-    return [Sentence(f"{len(report.sweeps)} rows in {lines} lines, the worst target of each; -v shows every backend and target.")]
+    told = f"; {counted(regions, 'region')}, exact ends: --regions" if regions and not report.regions else ""
+    return [Sentence(f"{counted(len(report.sweeps), 'row')} with outcome and ulp: -v{told}.")]
 
 
 def coverage(report: Report) -> list[str]:
@@ -208,7 +221,7 @@ def _covered(report: Report) -> Iterator[str]:
     yield from map(_extent, report.sweeps)
     checked, wrong = sum(row.checked for row in report.sweeps), sum(row.wrong for row in report.sweeps)
     if checked:
-        yield f"{checked} points spread over the ranges were checked against the exact oracle: {wrong} disagreements."
+        yield f"{checked} points were checked against the exact oracle: {wrong} disagreements."
     nans = [row for row in report.sweeps if row.nan_points]
     if nans:
         yield f"All {nans[0].nan_points} NaN logits were tried as well: {sum(row.nan_wrong for row in nans)} gave a number."
@@ -220,10 +233,7 @@ def _extent(row: SweepRow) -> str:
     given = row.given_dtype
     ends = " to ".join(FORMATS[given].shortest(logit) for logit in (row.low, row.high))
     if not row.exhaustive:
-        return (
-            f"{given}: {row.points} logits from {ends}; the ends of each region are exact floats, found by bisection, "
-            "but between its samples it was only sampled."
-        )
+        return f"{given}: {row.points} logits sampled from {ends}; regions end at exact floats."
     joined = any(region.points != region.floats for region in row.regions)
     complete = "the counts are complete; of too many regions close ones were joined" if joined else "the regions are complete"
     return f"{given}: every float from {ends}, {row.points} of them, so {complete}."

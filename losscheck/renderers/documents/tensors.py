@@ -1,4 +1,4 @@
-"""compare --tensors: what is in the batch, outcomes by implementation, the failing elements, the reduced losses, the reach."""
+"""compare --tensors: the poisoned element first; then what is in the batch, outcomes, reduced losses, failing elements, the reach."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.documents.culprits import culprits
 from losscheck.renderers.documents.reduced import reduced_findings, reduced_table
 from losscheck.renderers.figures import (
     counted,
@@ -28,11 +29,13 @@ __all__ = ["document"]
 
 _MOST_ELEMENTS = 10
 _MOST_REDUCED = 6
+# Wrong by as much as itself, whatever its size; the others are relative, and told where they show an effect.
+_ABSOLUTE = (Outcome.NAN, Outcome.INF, Outcome.WRONG_SIGN, Outcome.MISSED_INF)
 
 
 def document(report: Report) -> Document:
     name = Names(report.tensors)
-    blocks: list[Block] = []
+    blocks: list[Block] = [*culprits(report)]
     for batch in report.batches:
         blocks += map(Paragraph, _contents(batch))
     for (loss, dtype, params), rows in _tables(report):
@@ -40,18 +43,33 @@ def document(report: Report) -> Document:
         if any(row.whole for row in rows):
             blocks += [Heading("reduction:", report.reduction, level=2), reduced_table(rows, name)]
     failing = tuple(_failing(report, name))
-    title = "Failing elements, severest first" if failing else "No element fails."
+    title = "Failing elements, severest first" if failing else "" if any(row.failures for row in report.tensors) else "No element fails."
     blocks.append(Listing(failing, title, _MOST_ELEMENTS, what="like these: --format json has them all."))
     if reduced := tuple(reduced_findings(report, name)):
         blocks.append(Listing(reduced, "Reduced losses", _MOST_REDUCED, what="see the table."))
-    blocks.append(Listing((*map(Sentence, report.remarks), *_reach(report, name))))
+    blocks.append(Listing((*_behind(report), *map(Sentence, report.remarks), *_reach(report, name))))
     return Document("losscheck compare --tensors", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
+
+
+def _shown(report: Report, row: TensorRow, element: Element) -> bool:
+    """Does an element matter, or was everything asked for? What is only relatively wrong harms nobody."""
+    if report.verbose or row.effect is None:
+        return True
+    return row.effect.effect.harmful and (element.index == row.effect.index or element.point.outcome in _ABSOLUTE)
+
+
+def _behind(report: Report) -> list[Sentence]:
+    hidden = [row.implementation for row in report.tensors if not all(_shown(report, row, element) for element in row.first)]
+    if not hidden:
+        return []
+    text = f"Elements that fail and harm no training (of {', '.join(dict.fromkeys(hidden))}): -v."
+    return [Sentence(text, Severity.SLIGHT)]
 
 
 def _contents(batch: TensorBatch) -> Iterator[str]:
     """What is in the dump, before any loss is asked; what could be the culprit itself comes first."""
     shown = FORMATS[batch.dtype].shortest
-    where = f"{' and '.join(batch.files)}: {batch.elements} elements {list(batch.shape)}, {batch.dtype}"
+    where = f"{' and '.join(batch.files) or 'the batch'}: {batch.elements} elements {list(batch.shape)}, {batch.dtype}"
     yield f"{where}, logits {shown(batch.low)} to {shown(batch.high)}." if math.isfinite(batch.low) else f"{where}, no finite logit."
     if batch.nan.count:
         yield f"NaN logits: {_few(batch.nan)}. No loss can mend them: what made the logits made the NaN."
@@ -86,16 +104,18 @@ def _tables(report: Report) -> list[tuple[tuple[str, str, str], list[TensorRow]]
 
 def _outcomes(rows: list[TensorRow], name: Names) -> Table:
     """A line for each implementation and quantity."""
+    judged = any(row.effect for row in rows)
+    also = any(_also(row) for row in rows)
     columns = [Column("implementation", Kind.NAME), Column("of", Kind.WORD), Column("failing"), Column("max ulp")]
-    columns += [Column("severest", Kind.WORD), Column("also", Kind.WORDS)]
+    columns += [Column("severest", Kind.WORD)] + [Column("effect", Kind.WORD)] * judged + [Column("also", Kind.WORDS, optional=True)] * also
     lines = []
     for row in rows:
-        severity = severity_of(row.outcome)
+        effect = row.effect.effect if row.effect else None
+        severity = severity_of(effect or row.outcome)
         texts = (name(row), quantity_name(row), str(row.failures) if row.counts else "-", ulp_size(row.max_ulp) if row.counts else "-")
-        cells = (*(Cell(text, severity) for text in texts), Cell(row.outcome.value, severity, signed=True), Cell(_also(row), severity))
-        lines.append(Line(cells, severity))
-    if not any(_also(row) for row in rows):
-        columns, lines = columns[:-1], [Line(line.cells[:-1], line.severity) for line in lines]
+        cells = [*(Cell(text, severity) for text in texts), Cell(row.outcome.value, severity, signed=effect is None)]
+        cells += [Cell(effect.value if effect else "", severity, signed=effect is not None)] * judged + [Cell(_also(row), severity)] * also
+        lines.append(Line(tuple(cells), severity, (row,)))
     return Table(tuple(columns), tuple(lines))
 
 
@@ -110,9 +130,9 @@ def _also(row: TensorRow) -> str:
 
 def _failing(report: Report, name: Names) -> list[Sentence]:
     """Failing elements by severity: of each row and outcome the first, and the worst where that is another."""
-    pairs = [(row, first) for row in report.tensors for first in row.first]
+    pairs = [(row, first) for row in report.tensors for first in row.first if _shown(report, row, first)]
     pairs.sort(key=lambda pair: pair[1].point.outcome.severity)
-    return [Sentence(_element(row, first, name), severity_of(first.point.outcome)) for row, first in pairs]
+    return [Sentence(_element(row, first, name), severity_of(first.point.outcome), (row,)) for row, first in pairs]
 
 
 def _element(row: TensorRow, first: Element, name: Names) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from losscheck.core.loss import Formula
 from losscheck.tracing.cures.terms import LEAVES, Term, subterms
 
 __all__ = ["UnknownTermError", "evaluated", "formula_of", "supported"]
+
+
+# A longer term is nobody's elementwise formula, and its search would take minutes.
+MOST_SUBTERMS = 200
 
 
 class UnknownTermError(TypeError):
@@ -41,6 +46,7 @@ EXACT: dict[str, Callable[..., Any]] = {
     "log1p": lambda m, a: m.log1p(a),
     "sqrt": lambda m, a: m.power(a, m.number(0.5)),
     "tanh": lambda m, a: m.tanh_half(a + a),
+    "atanh": lambda m, a: (m.log1p(a) - m.log1p(-a)) / 2,
     "cosh": lambda m, a: (m.exp(a) + m.exp(-a)) / 2,
     "abs": lambda m, a: m.maximum(a, -a),
     "relu": lambda m, a: m.maximum(a, m.number(0)),
@@ -65,8 +71,10 @@ EXACT: dict[str, Callable[..., Any]] = {
 
 
 def supported(root: Term) -> bool:
-    """Can the term be evaluated both ways?"""
-    return all(part.op in LEAVES or part.op in ("where", "cast", "detach") or part.op in EXACT for part in subterms(root))
+    """Can the term be evaluated both ways, and is it short enough to be searched?"""
+    parts = list(islice(subterms(root), MOST_SUBTERMS + 1))
+    known = all(part.op in LEAVES or part.op in ("where", "cast", "detach") or part.op in EXACT for part in parts)
+    return known and len(parts) <= MOST_SUBTERMS
 
 
 def formula_of(root: Term) -> Formula:
@@ -132,7 +140,8 @@ def evaluated(root: Term, logits: Any, targets: Any) -> Any:
         elif part.op in ("constant", "given"):
             values[part] = part.value
         elif part.op == "cast":
-            values[part] = values[part.args[0]].to(getattr(torch, part.value))
+            inner = values[part.args[0]]
+            values[part] = inner.to(getattr(torch, part.value)) if isinstance(inner, torch.Tensor) else inner
         elif part.op == "where":
             condition, *branches = (values[argument] for argument in part.args)
             branches = [branch if isinstance(branch, torch.Tensor) else torch.full_like(logits, branch) for branch in branches]
@@ -146,13 +155,13 @@ def evaluated(root: Term, logits: Any, targets: Any) -> Any:
 
 def _kernels(torch: Any) -> dict[str, Callable[..., Any]]:
     functional = torch.nn.functional
-    same = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "cosh", "abs", "relu", "sigmoid", "reciprocal", "square", "neg")
+    same = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "atanh", "cosh", "abs", "relu", "sigmoid", "reciprocal", "square", "neg")
     return {
         **{name: getattr(torch, name) for name in (*same, "maximum", "minimum", "clamp")},
         **{name: getattr(operator, name) for name in ("add", "sub", "mul", "pow", "eq", "ne", "lt", "le", "gt", "ge")},
         "rsub": lambda a, b: b - a,
         "div": operator.truediv,
-        "detach": lambda a: a.detach(),
+        "detach": lambda a: a.detach() if isinstance(a, torch.Tensor) else a,
         "clamp_min": lambda a, low: torch.clamp(a, min=low),
         "clamp_max": lambda a, high: torch.clamp(a, max=high),
         "softplus": functional.softplus,

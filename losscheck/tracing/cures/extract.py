@@ -153,7 +153,7 @@ class _Extraction:
 
     def _aligned(self, op: Operation, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
         """Which expression stands for which operand of an op, by position; those that cannot be told are left out."""
-        written = dict(operands(node, op.name))
+        written = dict(operands(node, op.name, len(given)))
         by_position: dict[int, ast.expr] = {}
         for place, operand in written.items():
             position = given.index(place) if isinstance(place, str) and place in given else place
@@ -200,7 +200,7 @@ class _Extraction:
             given = [name for name in definition.parameters if _counts(arguments.get(name))]
             aligned = self._aligned(op, node, given, op.plan.calls[0][1])
         else:
-            aligned = {place: operand for place, operand in operands(node, op.name) if isinstance(place, int)}
+            aligned = {place: operand for place, operand in operands(node, op.name, 1) if isinstance(place, int)}
         return {
             whole.args[position]: source.text(operand)
             for position, operand in aligned.items()

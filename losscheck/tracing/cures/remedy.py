@@ -78,9 +78,7 @@ def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | No
     if not search.roots:
         return Remedies()
     choices = (True, False) if soft is None else (soft,)
-    cure = next(filter(None, (search.remedy(find_cure, choice, False) for choice in choices)), None)
-    meaning = next(filter(None, (search.remedy(without_guards, choice, True) for choice in choices)), None)
-    return Remedies(cure, meaning)
+    return Remedies(search.best(find_cure, choices, False), search.best(without_guards, choices, True))
 
 
 class _Search:
@@ -100,6 +98,17 @@ class _Search:
         except UserError:
             return None
         return extracted(recording, RECORDED) if recording.error is None else None
+
+    def best(self, find: Callable[..., Cure | None], choices: Sequence[bool], meaning: bool) -> Remedy | None:
+        """The first that leaves no NaN and no infinity; where none does, the first of all."""
+        found = []
+        for soft in choices:
+            remedy = self.remedy(find, soft, meaning)
+            if remedy is not None:
+                found.append(remedy)
+                if all(map(math.isfinite, remedy.after)):
+                    return remedy
+        return found[0] if found else None
 
     def remedy(self, find: Callable[..., Cure | None], soft: bool, meaning: bool) -> Remedy | None:
         """The cures of all terms together, where they are worth a change."""

@@ -7,7 +7,6 @@ that it is offered for, whatever its rules are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from losscheck.tracing.cures.patterns import ONE, complement, difference, log_sigmoid, negated, one_plus, softplus, softplus_of, where
@@ -17,6 +16,7 @@ __all__ = ["BASE", "EXTRA", "HARD", "MEANING", "RULES", "Rule"]
 
 Rule = Callable[[Term], "Term | None"]
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+GUARD = 0.05  # a bound further inside [0, 1] is no guard against its ends
 
 
 def name_sigmoid(q: Term) -> Term | None:
@@ -247,11 +247,11 @@ def sigmoid_by_log(q: Term) -> Term | None:
 
 
 def log_cosh(q: Term) -> Term | None:
-    """log(cosh(y)) -> |y| - log 2 + softplus(-2|y|)"""
+    """log(cosh(y)) -> |y| + log1p(expm1(-2|y|) / 2): every constant is exact, which log 2 would not be"""
     if q.op != "log" or q.args[0].op != "cosh":
         return None
     size = term("abs", q.args[0].args[0])
-    return term("add", term("sub", size, constant(math.log(2))), softplus(term("mul", size, constant(-2.0))))
+    return term("add", size, term("log1p", term("div", term("expm1", term("mul", size, constant(-2.0))), constant(2.0))))
 
 
 def atanh_of_tanh(q: Term) -> Term | None:
@@ -274,8 +274,15 @@ def negated_where(q: Term) -> Term | None:
 
 
 def without_clamp(q: Term) -> Term | None:
-    """clamp(y, ...) -> y: another meaning"""
-    return q.args[0] if q.op in ("clamp", "clamp_min", "clamp_max") else None
+    """clamp(p, 1e-4, 1 - 1e-4) -> p: another meaning. Of max(x, 0) the bound is the meaning, and it stays."""
+    if q.op not in ("clamp", "clamp_min", "clamp_max") or not all(_is_guard(bound) for bound in q.args[1:]):
+        return None
+    return q.args[0]
+
+
+def _is_guard(bound: Term) -> bool:
+    """A number just inside the ends of [0, 1], which keeps a probability from them."""
+    return bound.op == "constant" and (0 < bound.value <= GUARD or 1 - GUARD <= bound.value < 1)
 
 
 def without_eps(q: Term) -> Term | None:

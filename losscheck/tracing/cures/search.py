@@ -17,6 +17,8 @@ __all__ = ["Cure", "Step", "apply", "find_cure", "without_guards"]
 
 ROUNDS = 4
 WORTHWHILE = 0.25
+# What changes the meaning has to be right at least: a few digits of a float32 at its worst point.
+GOOD = 256.0
 # A longer term has to earn its length: a bit lost at one point of the grid is worth a hundred ops.
 LENGTH = 0.01
 PROOF_LOGITS = (-97.0, -60.5, -17.25, -9.0, -2.5, -1e-3, 0.0, 0.5, 3.75, 11.0, 24.5, 88.0)
@@ -82,6 +84,8 @@ def find_cure(root: Term, dtype: str, targets: Sequence[float], *, soft: bool) -
         return None
     after = measure(grid, best, truth)
     assert after is not None
+    if after.score >= before.score:
+        return None  # shorter, and no better
     return Cure(root, best, steps, before, after, hard=any(rule in rules.HARD for step in steps for rule in step))
 
 
@@ -145,15 +149,15 @@ def _cost(measured: Measured, candidate: Term) -> float:
 
 def without_guards(root: Term, dtype: str, targets: Sequence[float], *, soft: bool) -> Cure | None:
     """A cure that changes the meaning: clamps and small constants left out, and the rest made to hold without them."""
-    bare = normalised(root, rules.MEANING)
-    if bare is root or not supported(bare):
+    bare = normalised(root, rules.MEANING) if supported(root) else root
+    if bare is root:
         return None
     cured = find_cure(bare, dtype, targets, soft=soft)
     after = cured.after if cured else bare
     grid = Grid.of(dtype, targets, grid_logits())
     truth = truth_on(grid, bare)
     before, measured = measure(grid, root, truth), measure(grid, after, truth)
-    if before is None or measured is None or measured.score >= before.score:
+    if before is None or measured is None or measured.score > WORTHWHILE * before.score or not max(measured.worst()) <= GOOD:
         return None
     steps: tuple[Step, ...] = (rules.MEANING, *(cured.steps if cured else ()))
     return Cure(root, after, steps, before, measured, hard=bool(cured and cured.hard), meaning=True)

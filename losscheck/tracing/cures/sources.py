@@ -85,8 +85,8 @@ def source_of(file: str) -> Source | None:
 CASTS = ("float", "double", "half", "bfloat16", "to", "type", "type_as")
 
 
-def operands(node: ast.expr, op: str) -> Iterator[tuple[int | str, ast.expr]]:
-    """The operands of the one aten op that an expression is: (position or keyword, expression), the tensor of a method first."""
+def operands(node: ast.expr, op: str, count: int) -> Iterator[tuple[int | str, ast.expr]]:
+    """The ``count`` operands of the one aten op that an expression is: (position or keyword, expression), the tensor of a method first."""
     if isinstance(node, ast.BinOp):
         yield from enumerate((node.left, node.right))
     elif isinstance(node, ast.Compare) and len(node.comparators) == 1:
@@ -96,16 +96,8 @@ def operands(node: ast.expr, op: str) -> Iterator[tuple[int | str, ast.expr]]:
     elif isinstance(node, ast.Call):
         first: list[ast.expr] = []
         method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        # torch.log(x) and x.log(): as many arguments as the op has tell them apart only where one of them is no module.
-        if isinstance(node.func, ast.Attribute) and (method in CASTS or (method == op and not _names_a_module(node.func.value))):
+        # torch.log(x) hands over all of the operands, x.log() all but one.
+        if isinstance(node.func, ast.Attribute) and (method in CASTS or (method == op and len(node.args) + len(node.keywords) < count)):
             first = [node.func.value]
         yield from enumerate([*first, *node.args])
         yield from ((keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg)
-
-
-def _names_a_module(node: ast.expr) -> bool:
-    """torch, F, torch.nn.functional, tc: by how people import them."""
-    return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node).split(".")[0] in MODULES
-
-
-MODULES = ("torch", "F", "functional", "nn", "tc", "th", "t")

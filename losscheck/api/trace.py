@@ -1,0 +1,72 @@
+"""Which op of a callable did it, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from losscheck.api.arguments import call_spec_of, dtype_name, many
+from losscheck.core.errors import UserError
+
+if TYPE_CHECKING:
+    from losscheck.tracing.advice import Advice
+
+__all__ = ["trace"]
+
+
+def trace(
+    what: str | Callable[..., Any],
+    logit: Any = None,
+    target: Any = None,
+    *,
+    dtype: Any = None,
+    loss: str = "",
+    params: Mapping[str, float | str] | None = None,
+    **calling: Any,
+) -> Advice:
+    """One call of a PyTorch loss, forward and backward, op by op beside exact arithmetic, as ``losscheck trace``.
+
+    Args:
+        what: a callable on torch tensors, its ``package.module:function`` or ``file.py:function``, or the name of an implementation.
+        logit, target: numbers, text that is rounded once, sequences or tensors; without logits the worst point that a small sweep finds.
+        dtype: float32 by default; of a tensor, its own.
+        loss: which loss an implementation is meant for that is there for several; says which targets a callable of your own gets.
+        params: parameters of an implementation's loss.
+        calling: how a callable of your own is called: ``keywords``, ``call``, ``input``, ``pick``, ``axes``.
+
+    Returns:
+        An advice: its ``trace`` has the ops and causes, ``remedies`` what to write instead, ``explain()`` says it in words.
+
+    Raises:
+        UserError: for an unknown name, points that are no numbers, and a callable that returns no tensor.
+    """
+    from losscheck.api.arguments import specs_of
+    from losscheck.callables.traceable import traceable
+    from losscheck.core.dtypes import FLOAT64, format_named
+    from losscheck.tracing.advice import advise
+
+    form = format_named(dtype_name(dtype) if dtype is not None else _dtype_of(logit))
+    call_spec = call_spec_of(calling)
+    values = {name: FLOAT64.parse(str(value), f"parameter {name}") for name, value in (params or {}).items()}
+    (spec,) = specs_of(what)
+    of = traceable(spec, form, loss=loss, params=values, call_spec=call_spec)
+    logits, targets = _points(logit, target, form)
+    return advise(of.function, logits, targets, dtype=form.name, soft=of.soft, name=of.name)
+
+
+def _dtype_of(logit: Any) -> str:
+    name = str(getattr(logit, "dtype", "float32")).removeprefix("torch.")
+    return name if "float" in name else "float32"
+
+
+def _points(logit: Any, target: Any, form: Any) -> tuple[Any, Any]:
+    """Numbers rounded to the dtype; None for no logits."""
+    from losscheck.points.listed import pair
+
+    if not many(logit):
+        targets = many(target)
+        if len(targets) > 1:
+            raise UserError(f"{len(targets)} targets were given and no logit", "give the logits, or one target")
+        return None, form.parse(str(targets[0]), "target") if targets else None
+    points = pair(many(logit), many(target) or ("1",), form)
+    return list(points.logits), list(points.targets)

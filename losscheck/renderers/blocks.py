@@ -1,0 +1,104 @@
+"""The blocks of a document as HTML."""
+
+from __future__ import annotations
+
+from losscheck.renderers.curves import escape
+from losscheck.renderers.document import (
+    Appendix,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Entry,
+    Heading,
+    Legend,
+    Line,
+    Listing,
+    Paragraph,
+    Picture,
+    Sentence,
+    Strip,
+    Table,
+)
+from losscheck.renderers.filters import Filters
+from losscheck.renderers.severity import Severity
+from losscheck.renderers.strips import draw, legend
+
+__all__ = ["block_html", "sentence_html"]
+
+_STRIP = 80  # characters
+_MORE = 25  # times as many findings as on a screen
+
+
+def block_html(block: Block, filters: Filters) -> str:
+    """One element or several; a picture is the page's own business."""
+    match block:
+        case Heading(text=text, aside=aside, level=level):
+            small = f" <small>{escape(aside)}</small>" if aside else ""
+            return f"<h{level + 1}>{escape(text)}{small}</h{level + 1}>"
+        case Paragraph(text=text, quiet=quiet):
+            return f"<p{' class=quiet' if quiet else ''}>{escape(text)}</p>"
+        case Legend():
+            return f"<p class=quiet>{escape(legend(unicode=True, effects=block.effects))}</p>"
+        case Table():
+            return _table(block, filters)
+        case Listing():
+            title = f"<h2>{escape(block.title)}</h2>" if block.title else ""
+            items = "".join(f"<li{_tags(sentence, filters)}>{sentence_html(sentence)}</li>" for sentence in block.shown(_MORE))
+            return title + (f"<ul>{items}</ul>" if items else "")
+        case Entry():
+            return _entry(block)
+        case Code():
+            return "<pre><code>" + "\n".join(block.lines(escape)) + "</code></pre>"
+        case Appendix(title=title, table=table):
+            return f"<details><summary>{escape(title)}</summary>{_table(table, filters)}</details>" if table.lines else ""
+        case Picture():
+            return ""
+
+
+def sentence_html(sentence: Sentence) -> str:
+    """The sign of its severity, which is no colour alone, and the text."""
+    severity = sentence.severity
+    sign = f'<span class="word {severity.name.lower()}">{severity.sign()}</span> ' if severity is not Severity.FINE else ""
+    return sign + escape(sentence.text)
+
+
+def _entry(entry: Entry) -> str:
+    word = Sentence(entry.word, entry.severity)
+    told = "".join(f"<li>{escape(line)}</li>" for line in entry.lines)
+    command = f"<pre><code>{escape(entry.command)}</code></pre>" if entry.command else ""
+    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{command}"
+
+
+def _table(table: Table, filters: Filters) -> str:
+    """A table scrolls inside its own box, which the keyboard reaches: the page itself never scrolls sideways."""
+    head = "".join(f'<th scope="col"{_class(column)}>{escape(_heading(column))}</th>' for column in table.columns)
+    rows = []
+    for line in table.lines:
+        cells = "".join(_cell(cell, column) for cell, column in zip(line.cells, table.columns, strict=True))
+        rows.append(f"<tr{_tags(line, filters)}>{cells}</tr>")
+    shown = f"<thead><tr>{head}</tr></thead>" if table.headed else ""
+    body = "\n".join(rows)
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{shown}<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _tags(told: Line | Sentence, filters: Filters) -> str:
+    """The class of its severity, and what the filters choose it by."""
+    severity = "" if isinstance(told, Sentence) else told.severity.name.lower()
+    classes = f"{severity} {filters.css(told.rows)}".strip()
+    return f' class="{classes}"' if classes else ""
+
+
+def _heading(column: Column) -> str:
+    return " to ".join(column.ends) if any(column.ends) else column.heading
+
+
+def _class(column: Column) -> str:
+    return " class=n" if column.kind.right else ""
+
+
+def _cell(cell: Cell | Strip, column: Column) -> str:
+    if isinstance(cell, Strip):
+        return f'<td><span class="strip">{escape(draw(cell, _STRIP))}</span></td>'
+    text = sentence_html(Sentence(cell.text, cell.severity)) if cell.signed else escape(cell.text)
+    return f"<td{_class(column)}>{text}</td>"

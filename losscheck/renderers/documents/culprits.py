@@ -1,0 +1,94 @@
+"""The elements of a dumped batch that harm training: index, logit and target, what came out and what is right, why, and the
+command that shows one alone. The first lines of a report, and of an AssertionError in a training loop."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from losscheck.core.batch_rows import Element, TensorRow
+from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.effect import EffectFinding, Truth
+from losscheck.core.outcome import Outcome
+from losscheck.core.report import Report
+from losscheck.renderers.document import Block, Entry, Listing, Sentence
+from losscheck.renderers.effects import at_most, rough
+from losscheck.renderers.severity import severity_of
+from losscheck.renderers.standings import Standing, standings
+
+__all__ = ["culprits"]
+
+_MOST = 3  # told in full
+# Options of a report's command that single out a batch or a subject, each with its value.
+_OF_A_BATCH = ("--tensors", "--names", "--reduction", "--fail-on", "--loss", "--impl", "--backend", "--dtype", "--quantity")
+
+
+def culprits(report: Report) -> Iterator[Block]:
+    """An entry for each implementation that harms training, worst first; one sentence where none does."""
+    found = [standing for standing in standings(report) if standing.effect]
+    harmful = sorted((standing for standing in found if standing.harmful), key=lambda standing: _severity(standing.finding))
+    yield from (_entry(report, standing) for standing in harmful[:_MOST])
+    if left := harmful[_MOST:]:
+        names = ", ".join(dict.fromkeys(f"{standing.name} ({standing.word})" for standing in left))
+        yield Listing((Sentence(f"... and {len(left)} more that harm training: {names}.", left[0].severity),))
+    if found and not harmful:
+        findings = [row.effect for row in report.tensors if row.effect]
+        who = f"None of {len(found)} implementations harms" if len(found) > 1 else f"{found[0].name} does not harm"
+        yield Listing((Sentence(f"{who} training on this batch: {at_most(findings)}."),))
+
+
+def _severity(finding: EffectFinding | None) -> int:
+    return finding.effect.severity if finding else 0
+
+
+def _entry(report: Report, standing: Standing) -> Entry:
+    rows = [row for row in standing.rows if isinstance(row, TensorRow)]
+    row = next(row for row in rows if row.effect == standing.finding)
+    finding = row.effect
+    assert finding is not None and finding.logit is not None and finding.target is not None
+    shortest = FORMATS[row.given_dtype].shortest
+    name = "gradient" if finding.quantity == "grad" else "loss"
+    logit = f"logit {shortest(finding.logit)} ({short_hex(finding.logit)}), target {shortest(finding.target)}"
+    lines = (
+        f"{name} {rough(finding.value)} where {rough(finding.exact)} is right: {logit}.",
+        f"why: {finding.effect.words}{_why(row, rows, finding)}.",
+    )
+    place = f"element {list(finding.index)}" if finding.index else "one element"
+    command = _alone(report, row, finding)
+    return Entry(finding.effect.value, place, f"{row.loss} {standing.name}", lines, command, severity_of(finding.effect))
+
+
+def _why(row: TensorRow, rows: Sequence[TensorRow], finding: EffectFinding) -> str:
+    """Whose fault it is: the formula's, with its note where there is one, or the arithmetic's; and how many elements are like it."""
+    if finding.truth is Truth.DEVIATION:
+        note = next((element.point.note for row in rows if (element := row.deviation) and element.point.note), "")
+        return f"; by its own formula, not by rounding{f' ({note})' if note else ''}"
+    element = _element(rows, finding)
+    if element is None:
+        return ""
+    outcome = element.point.outcome
+    count = next((row.counts.get(outcome, 0) for row in rows if element in (*row.first, *row.worst)), 0)
+    return f"; {count} elements are {outcome.value}" if count > 1 and outcome is not Outcome.OK else ""
+
+
+def _element(rows: Sequence[TensorRow], finding: EffectFinding) -> Element | None:
+    quantity = [row for row in rows if row.quantity == finding.quantity]
+    elements = (element for row in quantity for element in (*row.first, *row.worst))
+    return next((element for element in elements if element.index == finding.index), None)
+
+
+def _alone(report: Report, row: TensorRow, finding: EffectFinding) -> str:
+    """The report's own command with one point for the batch; nothing where it cannot be typed: a callable of this process."""
+    if not (report.batches and report.batches[0].files):
+        return ""
+    words = iter(shlex.split(report.reproduce))
+    kept: list[str] = []
+    for word in words:
+        if word in _OF_A_BATCH:
+            next(words, None)
+        else:
+            kept.append(word)
+    assert finding.logit is not None and finding.target is not None
+    shortest = FORMATS[row.given_dtype].shortest
+    point = ["--logit", shortest(finding.logit), "--target", shortest(finding.target), "--loss", row.loss, "--impl", row.implementation]
+    return shlex.join([*kept, *point, "--backend", row.backend, "--dtype", row.given_dtype])

@@ -1,0 +1,222 @@
+"""trace: the answer in three lines (cause, place, cure), then the ops that matter, what to write instead, and what was not followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.report import Inventory
+from losscheck.renderers.document import Block, Cell, Code, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.figures import counted, ulp_size
+from losscheck.renderers.severity import Severity
+
+__all__ = ["document"]
+
+Facts = Mapping[str, Any]
+_COLUMNS = (
+    Column("line", Kind.WORD),
+    Column("sub-expression", Kind.WORDS),
+    Column("value"),
+    Column("exact"),
+    Column("total ulp"),
+    Column("own", optional=True),
+    Column("local", optional=True),
+    Column("event", Kind.WORD),
+    Column("inputs", optional=True),
+)
+_FIGURES = {"float64": 12, "float32": 9, "float16": 5, "bfloat16": 4}
+_SHOWN = 3  # logits and inputs that are listed
+
+
+def document(inventory: Inventory) -> Document:
+    facts = inventory.facts
+    swept = f", the worst of {counted(facts['swept'], 'point')} tried" if facts["swept"] else ""
+    blocks: list[Block] = [Heading(f"{facts['what'] or 'callable'}  {facts['dtype']}", f"at {_point(facts)}{swept}")]
+    blocks += [Paragraph(line) for line in _answer(facts)]
+    blocks += [Listing(tuple(_findings(facts)))]
+    if facts["ops"]:
+        shown = f"{len(facts['ops'])} of {counted(facts['ops_recorded'], 'op')}, beside exact arithmetic"
+        blocks += [Heading("ops", shown), *_passes(facts["ops"])]
+    for remedy, here in ((facts["cure"], facts["cured_here"]), (facts["meaning_cure"], None)):
+        blocks += _remedy(remedy, here) if remedy else []
+    blocks.append(Listing(tuple(_notes(facts)), title="what was not followed, or met on the way" if facts["notes"] else ""))
+    return Document("losscheck trace", tuple(blocks), reproduce=facts.get("reproduce", ""), environment=facts.get("environment", {}))
+
+
+def _point(facts: Facts) -> str:
+    dtype = FORMATS[facts["dtype"]]
+    several = [(name, [dtype.shortest(float(value)) for value in facts[f"{name}s"]]) for name in ("logit", "target")]
+    return ", ".join(
+        f"{name}{'s' * (len(texts) > 1)} {' '.join(texts[:_SHOWN])}{' ...' * (len(texts) > _SHOWN)}" for name, texts in several
+    )
+
+
+# The answer ---------------------------------------------------------------------------------------------------------
+
+
+def _answer(facts: Facts) -> Iterator[str]:
+    """Three lines that stand alone."""
+    kinds = [note["kind"] for note in facts["notes"]]
+    raised = next((note for note in facts["notes"] if note["kind"] in ("raised", "backward_raised")), None)
+    if facts["causes"]:
+        yield f"cause: {_word(facts['causes'][0])}"
+        yield f"place: {_pair(facts['causes'][0])}"
+    elif raised:
+        yield f"cause: it raised {raised['detail']}"
+        yield f"place: {_where(raised['place'])}"
+    elif facts["deviations"]:
+        yield f"cause: {_word(facts['deviations'][0])}, as it is written; nothing is lost by rounding"
+        yield f"place: {_where(facts['deviations'][0]['place'])}"
+    elif "no_gradient" in kinds:
+        yield "cause: no gradient reaches the logits"
+        yield f"place: {_where(facts['ops'][-1]['place'] if facts['ops'] else None)}"
+    else:
+        yield "cause: none, nothing fails here"
+        yield "place: -"
+    yield f"cure:  {_cure(facts)}"
+
+
+def _word(kind: Facts) -> str:
+    word: str = kind["kind"]
+    return word.replace("-", " ")
+
+
+def _pair(cause: Facts) -> str:
+    places = cause["places"]
+    blamed = places.get("blamed")
+    others = [
+        f"{role} at {_where(places[role])}" for role in ("lost", "needed") if role in places and _where(places[role]) != _where(blamed)
+    ]
+    return "; ".join([_where(blamed), *others])
+
+
+def _where(place: Facts | None) -> str:
+    if not place or not place["file"]:
+        return "no line of source is known"
+    return f"{place['file']}:{place['line']} {place['text']}".rstrip()
+
+
+def _cure(facts: Facts) -> str:
+    cure, meaning = facts["cure"], facts["meaning_cure"]
+    if cure:
+        return f"{_figures(cure)}{_to_write(cure)}"
+    if meaning:
+        return f"by leaving a guard out: {_figures(meaning)}{_to_write(meaning)}"
+    if not facts["quantities"]:
+        return "none, as nothing came out that could be judged"
+    failing = any(quantity["outcome"] != "ok" for quantity in facts["quantities"])
+    return "none was found that measures better" if failing else "none is needed"
+
+
+def _figures(remedy: Facts) -> str:
+    pairs = [
+        f"{name} {_size(remedy[key]['before'])} -> {_size(remedy[key]['after'])}"
+        for name, key in (("loss", "loss_ulp"), ("gradient", "gradient_ulp"))
+    ]
+    return f"{', '.join(pairs)} ulp at worst of {remedy['points']}"
+
+
+def _to_write(remedy: Facts) -> str:
+    hard = "; targets 0 and 1 alone" if remedy["hard_targets_only"] else ""
+    return f"{hard}; {'diff' if remedy['diff'] else 'expression'} below"
+
+
+def _size(figure: float | str) -> str:
+    return ulp_size(float(figure))
+
+
+def _findings(facts: Facts) -> Iterator[Sentence]:
+    """The wrong results, what the causes mean, and the guards that are active."""
+    several = len(facts["logits"]) > 1
+    for quantity in facts["quantities"]:
+        if quantity["outcome"] != "ok":
+            name = {"grad": "gradient", "loss": "loss"}[quantity["quantity"]] + f" {quantity['index']}" * several
+            value, exact = _value(quantity["value"], quantity["dtype"]), _exact(quantity["exact"], quantity["dtype"])
+            yield Sentence(f"{name}: {value} where {exact} is right ({quantity['outcome']})", Severity.BROKEN)
+    for number, cause in enumerate(facts["causes"]):
+        place = f": {_pair(cause)}" if number else ""
+        yield Sentence(f"{'further cause, ' if number else ''}{cause['means']}{place}", Severity.WRONG)
+    for deviation in facts["deviations"]:
+        yield Sentence(f"{deviation['means']}: {_where(deviation['place'])}", Severity.SLIGHT)
+
+
+def _notes(facts: Facts) -> Iterator[Sentence]:
+    for note in facts["notes"]:
+        place = f": {_where(note['place'])}" if note["place"]["file"] else ""
+        detail = f" ({note['detail']})" if note["detail"] else ""
+        yield Sentence(f"{note['means']}{detail}{place}", Severity.UNKNOWN)
+
+
+# The ops ------------------------------------------------------------------------------------------------------------
+
+
+def _passes(ops: Sequence[Facts]) -> Iterator[Block]:
+    for name in ("forward", "backward"):
+        rows = [op for op in ops if op["pass"] == name]
+        if rows:
+            yield Heading(name, level=2)
+            yield Table(_COLUMNS, tuple(map(_op, rows)))
+
+
+def _op(op: Facts) -> Line:
+    severity = Severity.BROKEN if op["event"] in ("nan", "inf") else Severity.WRONG if op["event"] else Severity.FINE
+    place, dtype = op["place"], op["dtype"]
+    text = place["text"] or op["name"]
+    inputs = [_value(value, dtype) for value in op["inputs"]]
+    texts = (
+        str(place["line"] or "-"),
+        f"{text} [{op['name']}]" if op["pass"] == "backward" else text,
+        _value(op["value"], dtype),
+        _exact(op["exact"], dtype),
+        *(_error(op[name]) for name in ("total", "own", "local")),
+    )
+    event = Cell(op["event"] or "", severity, signed=True)
+    shown = ", ".join(inputs[:_SHOWN]) + ", ..." * (len(inputs) > _SHOWN)
+    return Line((*map(Cell, texts), event, Cell(shown)), severity)
+
+
+def _value(value: Any, dtype: str) -> str:
+    """A number beside the dtype: constants of the source need not be numbers of it."""
+    return _shortened(f"{float(value):.{_FIGURES.get(dtype, 9)}g}")
+
+
+def _exact(text: str | None, dtype: str) -> str:
+    return "undecided" if text is None else _shortened(f"{Decimal(text):.{_FIGURES.get(dtype, 9)}g}".lower())
+
+
+def _shortened(text: str) -> str:
+    mantissa, e, exponent = text.partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}e{int(exponent):+03d}" if e else mantissa.replace("infinity", "inf")
+
+
+def _error(ulp: float | str) -> str:
+    return "?" if ulp == "nan" else _size(ulp)
+
+
+# What to write instead ------------------------------------------------------------------------------------------------
+
+
+def _remedy(remedy: Facts, here: Facts | None) -> Iterator[Block]:
+    if remedy["changes_meaning"]:
+        yield Heading("write instead, if the guard is not meant", "it changes what is computed: a clamp or a small constant is left out")
+    else:
+        yield Heading("write instead", "equal wherever the original is defined; it ran and was measured")
+    if here:
+        yield Paragraph(
+            f"At this point it leaves {_size(here['loss_ulp'])} ulp in the loss and {_size(here['gradient_ulp'])} in the gradient."
+        )
+    if remedy["hard_targets_only"]:
+        yield Paragraph("It is equal for targets 0 and 1 alone: not for soft targets.")
+    if remedy["diff"]:
+        yield from (
+            Paragraph(f"{name} takes logits from now on: whoever else calls it has to hand them over.") for name in remedy["takes_logits"]
+        )
+        yield Code(remedy["diff"].removesuffix("\n"))
+        return
+    yield Paragraph("In words of the logit x and the target z; no patch, as the source has no name for what it would need there:")
+    for expression in remedy["expressions"]:
+        if expression["after"]:
+            yield Code(f"{_where(expression['place'])}\n    {expression['after']}")

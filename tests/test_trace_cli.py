@@ -1,0 +1,337 @@
+"""`losscheck trace` as a user meets it: three lines first, the ops that matter, a diff that applies, one sentence for every mistake."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import losscheck
+from losscheck.core.errors import UserError
+
+GALLERY = Path(__file__).parents[1] / "docs" / "gallery"
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+
+BAD = """
+import warnings
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+
+def by_numpy(x, z):
+    return np.log1p(np.exp(-x.detach().numpy()))
+
+
+def no_gradient(x, z):
+    with torch.no_grad():
+        return F.binary_cross_entropy_with_logits(x, z, reduction="none")
+
+
+def middle(x, z):
+    q = torch.log(1 - torch.sigmoid(x))
+    raise ValueError("what a pity")
+
+
+def a_number(x, z):
+    return float(torch.sigmoid(x).sum())
+
+
+def integers(x, z):
+    return (x > 0).long()
+
+
+def short(x, z):
+    return x * z
+
+
+def leaves(x, z):
+    return torch.log(1 - torch.sigmoid(x)) * torch.sigmoid(x).max().item()
+
+
+def drawn(x, z):
+    return F.dropout(torch.log(1 - torch.sigmoid(x)), 0.0) * torch.rand(1)
+
+
+def one_argument(x):
+    return x
+
+
+def long(x, z):
+    for _ in range(1000):
+        x = x + 1e-9
+    return torch.log(1 - torch.sigmoid(x))
+
+
+class Focal(torch.nn.Module):
+    def __init__(self, gamma):
+        super().__init__()
+        self.gamma = gamma
+
+    def forward(self, x, z):
+        return (1 - torch.sigmoid(x)) ** self.gamma
+
+
+def plain(x, z):
+    return -(z * torch.log(torch.sigmoid(x)) + (1 - z) * torch.log(1 - torch.sigmoid(x)))
+
+
+scope = {"torch": torch}
+exec("def generated(x, z):\\n    return -torch.log(1 - torch.sigmoid(x))", scope)
+generated = scope["generated"]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    scripted = torch.jit.script(plain)
+value = 3
+"""
+
+
+@pytest.fixture
+def bad():
+    """A file of callables that cannot be followed to the end."""
+    Path("bad.py").write_text(BAD)
+    return "bad.py"
+
+
+@pytest.fixture
+def heatmap():
+    """A copy of CenterNet's loss."""
+    shutil.copy(GALLERY / "heatmap.py", "heatmap.py")
+    return "heatmap.py:heatmap_loss"
+
+
+def test_the_answer_stands_in_the_first_three_lines(call, heatmap):
+    """Cause, place and cure, with ulp before and after; nothing but the diff is wider than the screen."""
+    code, out, err = call("trace", heatmap, "100", "--target", "1")
+    answer = out.split("✗")[0]
+    before_diff = out.split("--- a/")[0].splitlines()
+
+    assert (code, err) == (0, "")
+    assert "cause: saturation\nplace: heatmap.py:11 1 - pred; lost at heatmap.py:19 torch.sigmoid(logits)\ncure:  loss inf -> 5.4" in answer
+    assert max(map(len, before_diff)) <= 80
+    assert "torch.log(1 - pred)            -inf" in out
+
+
+def test_the_diff_on_the_screen_applies(call, heatmap):
+    """Copied from the terminal, real git takes it."""
+    _, out, _ = call("trace", heatmap, "100", "--target", "1")
+    lines = out.splitlines()
+    start = lines.index("--- a/heatmap.py")
+    diff = lines[start : lines.index("what was not followed, or met on the way")]
+    Path("cure.diff").write_text("\n".join(diff).rstrip() + "\n")
+    subprocess.run(["git", "init", "-q"], check=True, timeout=60)
+    applied = subprocess.run(["git", "apply", "cure.diff"], capture_output=True, text=True, check=False, timeout=60)
+
+    assert applied.returncode == 0, applied.stderr
+    assert "def neg_loss(logits, gt):" in Path("heatmap.py").read_text()
+
+
+def test_without_a_logit_the_worst_point_is_taken(call):
+    """And the report says that it was searched for."""
+    shutil.copy(GALLERY / "root_focal.py", "root_focal.py")
+    code, out, _ = call("trace", "root_focal.py:focal")
+
+    assert code == 0
+    assert "the worst of 70 points tried" in " ".join(out.split())
+    assert "targets 0 and 1 alone" in out
+    assert "+    return at * torch.exp(" in out
+
+
+@pytest.mark.parametrize(("logit", "words"), [("17", "cause: "), ("100", "cause: saturation")])
+def test_a_published_implementation_is_traced_by_name(call, logit, words):
+    """Its source is not the reader's: the expression is given in words of x and z, with the names of its constants."""
+    code, out, _ = call("trace", "centernet-neg-loss", logit, "--target", "1")
+
+    assert code == 0
+    assert words in out
+    assert "** alpha" in out
+    assert "expression below" in " ".join(out.split())
+    assert "--- a/" not in out
+
+
+def test_all_shows_every_op(call, heatmap):
+    """Those that matter are some of them."""
+    some, every = (json.loads(call("trace", heatmap, "100", "--target", "1", "--format", "json", *more)[1]) for more in ((), ("--all",)))
+
+    assert 3 <= len(some["ops"]) < len(every["ops"]) == every["ops_recorded"]
+    assert {op["op"] for op in some["ops"]} < {op["op"] for op in every["ops"]}
+
+
+def test_json_says_all_as_plain_values(call, heatmap):
+    """The blamed op is one of the ops, and the diff is a diff."""
+    document = json.loads(call("trace", heatmap, "100", "--target", "1", "--format", "json")[1])
+    (cause,) = document["causes"]
+
+    assert (document["command"], document["dtype"], document["swept"]) == ("trace", "float32", 0)
+    assert cause["kind"] == "saturation"
+    assert cause["blamed"] in {op["op"] for op in document["ops"]}
+    assert cause["places"]["needed"] == {"file": "heatmap.py", "line": 11, "text": "1 - pred", "function": "neg_loss"}
+    assert document["cure"]["loss_ulp"]["before"] == "inf"
+    assert document["cure"]["loss_ulp"]["after"] < 6
+    assert document["cure"]["diff"].startswith("--- a/heatmap.py\n")
+    assert document["cure"]["takes_logits"] == ["neg_loss"]
+    assert document["meaning_cure"] is None
+
+
+@pytest.mark.parametrize("format_name", ["markdown", "html"])
+def test_pages_hold_the_diff_as_it_is(call, heatmap, format_name):
+    """Every format says the same."""
+    code, out, _ = call("trace", heatmap, "100", "--target", "1", "--format", format_name)
+
+    assert code == 0
+    assert "+    pred = torch.sigmoid(logits)" in out
+    assert "saturation" in out
+
+
+def test_a_format_for_rows_is_refused(call, heatmap):
+    """A trace has no rows."""
+    code, _, err = call("trace", heatmap, "100", "--format", "csv")
+
+    assert code == 2
+    assert "csv" in err
+
+
+def test_fix_writes_the_file_and_keeps_what_was_there(call, heatmap):
+    """What it writes is sound: a second run finds nothing to do."""
+    before = Path("heatmap.py").read_text()
+    code, _, err = call("trace", heatmap, "100", "--target", "1", "--fix")
+
+    assert code == 0
+    assert "heatmap.py.orig" in err
+    assert Path("heatmap.py.orig").read_text() == before
+    assert "logsigmoid" in Path("heatmap.py").read_text()
+    shutil.copy("heatmap.py", "cured.py")
+    code, _, err = call("trace", "cured.py:heatmap_loss", "30", "--target", "0", "--fix")
+    assert code == 2
+    assert "no patch to write" in err
+
+
+def test_fix_overwrites_no_kept_original(call, heatmap):
+    """FILE.orig of an earlier run is not ours to lose; the file is then left alone."""
+    before = Path("heatmap.py").read_text()
+    Path("heatmap.py.orig").write_text("mine")
+    code, _, err = call("trace", heatmap, "100", "--target", "1", "--fix")
+
+    assert code == 2
+    assert "exists already" in err
+    assert Path("heatmap.py.orig").read_text() == "mine"
+    assert Path("heatmap.py").read_text() == before
+
+
+def test_fix_keeps_line_ends(call):
+    """A file of Windows stays one."""
+    source = (GALLERY / "textbook_bce.py").read_text()
+    Path("windows.py").write_bytes(source.replace("\n", "\r\n").encode())
+    code, _, err = call("trace", "windows.py:bce", "100", "--target", "0", "--fix")
+    written = Path("windows.py").read_bytes()
+
+    assert code == 0, err
+    assert b"logsigmoid" in written
+    assert written.count(b"\r\n") == written.count(b"\n") == source.count("\n")
+
+
+def test_a_cure_that_changes_the_meaning_is_apart_and_never_written(call):
+    """A clamp is somebody's decision."""
+    shutil.copy(GALLERY / "guarded_heatmap.py", "guarded.py")
+    before = Path("guarded.py").read_text()
+    code, out, err = call("trace", "guarded.py:heatmap_loss", "20", "--target", "0", "--fix")
+
+    assert code == 2
+    assert "write instead, if the guard is not meant" in out
+    assert "a clamp is active" in out
+    assert "yours to decide" in err
+    assert Path("guarded.py").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("by_numpy", 2, "it returned a ndarray and not a tensor"),
+        ("no_gradient", 0, "no gradient reaches the logits"),
+        ("middle", 2, "it raised ValueError: what a pity"),
+        ("a_number", 2, "it returned a float and not a tensor"),
+        ("integers", 2, "it returned int64"),
+        ("short", 0, "nothing fails here"),
+        ("leaves", 0, "a value left the trace"),
+        ("drawn", 0, "drawn at random"),
+        ("long", 0, "cause: "),
+        ("generated", 0, "the source of some ops cannot be read"),
+        ("scripted", 0, "torch.jit"),
+        ("one_argument", 2, "cannot be called so"),
+        ("Focal", 2, "--kw gives its arguments"),
+        ("value", 2, "which cannot be called"),
+        ("nothing", 2, "bad.py has no 'nothing'"),
+    ],
+)
+def test_what_cannot_be_followed_is_told_in_a_sentence(call, bad, name, code, words):
+    """And what was found until there is shown; never a traceback."""
+    got, out, err = call("trace", f"{bad}:{name}", "20", "--target", "0")
+    told = " ".join((out + err).split())
+
+    assert got == code, told
+    assert words in told
+    assert "Traceback" not in told
+    assert "internal error" not in told
+
+
+def test_a_raise_in_the_middle_keeps_the_ops_until_there(call, bad):
+    """The infinity before it is in the table."""
+    _, out, _ = call("trace", f"{bad}:middle", "20", "--target", "0")
+
+    assert "torch.log(1 - torch.sigmoid(x))" in out
+    assert "-inf" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("centernet-neg-los", "1"), "centernet-neg-loss"),
+        (("optax", "1"), "there is no implementation"),
+        (("stable", "1"), "add --loss"),
+        (("stable", "1", "--loss", "nosuch"), "unknown loss"),
+        (("centernet-neg-loss", "x"), "unexpected extra argument"),
+        (("centernet-neg-loss", "--logit", "x"), "x"),
+        (("centernet-neg-loss", "1", "--dtype", "flaot32"), "float32"),
+        (("centernet-neg-loss", "1", "--kw", "a=1"), "callable of your own"),
+        (("centernet-neg-loss", "1", "--param", "gama=1"), "gama"),
+        (("nosuch.py:f", "1"), "there is no file"),
+        ((), "Missing argument"),
+    ],
+)
+def test_a_mistake_is_one_message(call, words, told):
+    """With what to do instead, and exit code 2."""
+    code, out, err = call("trace", *words)
+
+    assert code == 2
+    assert out == ""
+    assert told in err
+
+
+def test_python_gets_the_same(heatmap):
+    """losscheck.trace on a function: data, and explain() says what the command says."""
+    import torch
+
+    def naive(logits, targets):
+        return -torch.log(torch.sigmoid(logits)) * targets
+
+    advice = losscheck.trace(naive, torch.tensor([-100.0, 1.0], dtype=torch.float64), 1.0)
+
+    assert advice.trace.dtype == "float64"
+    assert [quantity.outcome.value for quantity in advice.trace.quantities][:1] == ["ok"]
+    advice = losscheck.trace(naive, 40, 1)
+    assert [quantity.outcome.value for quantity in advice.trace.failing] == ["lost", "lost"]
+    assert "cause: " in advice.explain()
+    assert "F.logsigmoid" in advice.remedies.cure.rewritten[0].after
+    assert advice._repr_html_().startswith("<!doctype html>")
+    with pytest.raises(UserError, match="no logit"):
+        losscheck.trace(naive, target=[0, 1])
+
+
+def test_a_scripted_function_has_its_true_gradient_at_every_call(bad):
+    """From the second call on, an optimised one would detach its variables, and the truth would be 0."""
+    for _ in range(3):
+        quantities = losscheck.trace(f"{bad}:scripted", 2, 0).trace.quantities
+        assert [quantity.exact.rounded for quantity in quantities] == pytest.approx([2.126928, 0.8807971])

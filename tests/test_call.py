@@ -16,8 +16,8 @@ from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Request, Subject, SweepQuestion
-from losscheck.measure import scanners
+from losscheck.core.request import Subject, listed, swept
+from losscheck.measure import engines
 from losscheck.measure.call import Caller, why_not
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import tasks_of
@@ -38,7 +38,7 @@ def own(name):
 
 def test_compare_judges_what_came_out():
     """CenterNet's masks promote float16: inf at logit 12, target 0, where float32 logits hide it."""
-    question = Request((HEATMAP,), (12.0,), (0.0,), impl=(own("neg_loss"),), dtypes=("float16", "float32"), call_spec=PROBABILITIES)
+    question = listed((HEATMAP.name,), (12.0,), (0.0,), impl=(own("neg_loss"),), dtypes=("float16", "float32"), call_spec=PROBABILITIES)
     half, _, single, _ = compare(question)
 
     assert (half.dtype, half.logit_dtype, half.outcome, half.value) == ("float32", "float16", Outcome.INF, math.inf)
@@ -92,7 +92,7 @@ def test_a_gate_judges_what_came_out(call):
 @pytest.mark.parametrize(("name", "dtype"), [("widens", "float64"), ("narrows", "float16")])
 def test_any_float_may_come_out(name, dtype):
     """Wider or narrower than the logits: its own limits apply."""
-    loss, _ = compare(Request((BCE,), (1.5,), (0.0,), impl=(own(name),)))
+    loss, _ = compare(listed((BCE.name,), (1.5,), (0.0,), impl=(own(name),)))
 
     assert (loss.dtype, loss.logit_dtype, loss.outcome) == (dtype, "float32", Outcome.OK)
 
@@ -162,9 +162,11 @@ class Numbers:
 @pytest.mark.parametrize("grad", [False, True])
 def test_a_nan_made_a_number_in_either_quantity_is_counted(monkeypatch, quantities, loss, grad):
     """`and` for `or` would hide a gradient that is a number beside a loss that is NaN; a quantity not asked for counts for nothing."""
-    (task,) = tasks_of(SweepQuestion(("bce",), "-1", "1", ("stable",), ("numpy",), ("0",), ("float16",), quantities=quantities))
-    monkeypatch.setattr(scanners, "caller_of", lambda task: Numbers(loss, grad))
-    points, wrong = scanners.count_nans(task)
+    (task,) = tasks_of(
+        swept(("bce",), "-1", "1", impl=("stable",), backends=("numpy",), targets=("0",), dtypes=("float16",), quantities=quantities)
+    )
+    monkeypatch.setattr(engines, "caller_of", lambda task: Numbers(loss, grad))
+    points, wrong = engines.count_nans(task)
 
     assert points == 2 * (2**10 - 1)
     assert wrong == (points if ("loss" in quantities and loss) or ("grad" in quantities and grad) else 0)
@@ -175,8 +177,8 @@ def test_a_nan_made_a_number_in_either_quantity_is_counted(monkeypatch, quantiti
 
 def test_input_is_for_callables_alone():
     """A shipped implementation beside a callable on probabilities gets logits, as ever."""
-    question = Request((BCE,), (1.5, -3.0), (0.0, 1.0), impl=(own("on_probabilities"), "stable"), call_spec=PROBABILITIES)
-    plain = compare(Request((BCE,), (1.5, -3.0), (0.0, 1.0), impl=("stable",)))
+    question = listed((BCE.name,), (1.5, -3.0), (0.0, 1.0), impl=(own("on_probabilities"), "stable"), call_spec=PROBABILITIES)
+    plain = compare(listed((BCE.name,), (1.5, -3.0), (0.0, 1.0), impl=("stable",)))
     rows = compare(question)
 
     assert [row.value for row in rows if row.implementation == "stable"] == [row.value for row in plain]

@@ -131,6 +131,8 @@ ROW = {
     "effect": {"enum": ["poisons", "misdirects", "dead", "misstates", "tails", "sound", None]},
     "effect_truth": {"enum": ["rounding", "deviation", None]},
     "effect_quantity": {"enum": ["loss", "grad", None]},
+    "effect_loss_error": {"anyOf": [NUMBER, {"type": "null"}]},
+    "effect_grad_error": {"anyOf": [NUMBER, {"type": "null"}]},
 }
 DOCUMENT = {
     "type": "object",

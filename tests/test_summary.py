@@ -258,6 +258,20 @@ def grouped(parts, rng):
     return Summary().merge(parts[0])
 
 
+def by_hand(codes, first, gap):
+    """The segments of every failing code: what has at most ``gap`` floats between is one, and nothing else is."""
+    segments = {}
+    for position, code in enumerate(codes, first):
+        if code not in FAILING:
+            continue
+        mine = segments.setdefault(code, [])
+        if mine and position - mine[-1][1] <= gap + 1:
+            mine[-1] = [mine[-1][0], position, mine[-1][2] + 1]
+        else:
+            mine.append([position, position, 1])
+    return segments
+
+
 @pytest.mark.parametrize("most_segments", [33000, 5, 2])
 @settings(max_examples=60)
 @given(points=POINTS, cuts=st.sets(st.integers(1, 59)), seed=st.integers(0, 2**20), first=st.integers(-500, 500))
@@ -273,6 +287,8 @@ def test_a_summary_does_not_depend_on_how_its_stretch_was_cut(most_segments, poi
         plain = json.dumps(whole.to_json())
         assert json.dumps(merged(parts).to_json()) == json.dumps(grouped(parts, random.Random(seed)).to_json()) == plain
         assert all(len(segments) <= most_segments for segments in whole.segments.values())
+        for total in (whole, merged(parts)):
+            assert {code: segments.tolist() for code, segments in total.segments.items()} == by_hand(codes, first, total.gap)
     finally:
         summary.MOST_SEGMENTS = kept
 
@@ -289,6 +305,18 @@ def test_segments_are_joined_only_when_there_are_too_many():
 
     assert exact.gap == 0 and exact.segments[0].tolist() == [[4 * n, 4 * n, 1] for n in range(100)]
     assert few.segments[0].tolist() == [[0, 396, 100]] and few.gap == 4
+
+
+def test_a_stretch_that_follows_is_joined_by_the_gap_there_is_and_no_more():
+    """Three times the gap: regions far apart told as one, where millions of floats are summarised."""
+    kept, summary.MOST_SEGMENTS = summary.MOST_SEGMENTS, 2
+    try:
+        codes = [0 if n in (0, 4, 8) else 9 for n in range(19)]
+        total = merged([stretch(codes, [0.0] * 19, 0), stretch([0], [0.0], 19)])
+    finally:
+        summary.MOST_SEGMENTS = kept
+
+    assert (total.gap, total.segments[0].tolist()) == (4, [[0, 8, 3], [19, 19, 1]])
 
 
 def test_every_region_of_a_16_bit_dtype_fits_unjoined():

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from strategies import finite_floats, floats, formats, logits, losses, params, targets
 
 from losscheck.callables.selection import select
+from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from losscheck.core.effect import Effect
 from losscheck.core.error import ulp_error
@@ -144,7 +145,7 @@ def test_splitting_does_not_matter(batch, block):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "normalised", "published"])
 @pytest.mark.parametrize("shape", [(24,), (24, 1), (2, 3, 4)])
-@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+@pytest.mark.parametrize("loss", registry.losses())
 def test_the_reduced_loss_is_that_of_compare(loss, shape, reduction):
     """Value, exact value, definition, ulp and outcome of every implementation, in every shape."""
     rng = np.random.default_rng(3)
@@ -187,13 +188,13 @@ def test_the_filter_with_targets_of_their_own_encloses_the_exact_value(data, los
 
 
 @pytest.mark.parametrize("quantity", ["loss", "grad"])
-@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+@pytest.mark.parametrize("loss", registry.losses())
 def test_the_filter_decides_thousands_of_distinct_targets(loss, quantity):
     """A heatmap of soft targets does not fall back to the oracle: not one in a thousand has a bound above 1e-10."""
     rng = np.random.default_rng(7)
     x, z = rng.standard_normal(20000) * 5, rng.random(20000).astype(np.float32).astype(np.float64)
     z[:5000], z[5000:9000] = 0, 1
-    z = np.where(z < 0.5, 0.0, 1.0) if loss == "weighted-focal" else z
+    z = np.where(z < 0.5, 0.0, 1.0) if loss_named(loss).hard_targets else z
     formula, differentiate = definition_of(loss_named(loss), quantity)
     _, bounds = filter_pairs(formula, x, z, part(z), loss_named(loss).resolve({}, FLOAT32), FLOAT32, differentiate)
 
@@ -259,12 +260,12 @@ def test_sums_in_float64_are_bounded_where_a_plain_sum_is_not():
 @pytest.mark.parametrize("reduction", ["mean", "sum", "published"])
 @pytest.mark.parametrize("shape", [(2, 20, 25), (1000,)])
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda each: each.name)
-@pytest.mark.parametrize("loss", ["bce", "weighted-focal", "centernet-heatmap"])
+@pytest.mark.parametrize("loss", registry.losses())
 def test_bulk_sums_agree_with_the_oracle(monkeypatch, loss, dtype, shape, reduction):
     """The float64 enclosure holds the oracle's value, rounds to the same float, and gives the same ulp and outcome."""
     rng = np.random.default_rng(11)
     x = [dtype.round(float(each)) for each in rng.standard_normal(1000) * 6]
-    z = [float(each < 0.3) if loss == "weighted-focal" or each < 0.4 else dtype.round(float(each)) for each in rng.random(1000)]
+    z = [float(each < 0.3) if loss_named(loss).hard_targets or each < 0.4 else dtype.round(float(each)) for each in rng.random(1000)]
     more = {"shape": shape, "quantities": ("loss",), "reduction": reduction}
     small = judged(loss, x, z, dtype, **more)[1]
     monkeypatch.setattr(reduce, "SMALL", 0)

@@ -1,6 +1,6 @@
 """Measures docs/which-loss.md: ``python docs/make_which_loss.py > docs/which-loss.md``. A test holds the page to what is measured.
 
-Every implementation of a loss that runs on PyTorch or numpy, at LOGITS and the loss's own targets, ranked by its worst effect.
+Every implementation that ships and runs on PyTorch or numpy, judged and ranked as by `losscheck check --loss NAME --dtype ...`.
 """
 
 from __future__ import annotations
@@ -10,82 +10,114 @@ from collections.abc import Iterator, Sequence
 
 import losscheck
 from losscheck.core import registry
-from losscheck.core.effect import Effect, EffectFinding, Truth
+from losscheck.core.effect import Effect
 from losscheck.core.explanations import CODE
 from losscheck.core.loss import Loss
-from losscheck.core.results import PointRow
+from losscheck.core.ranking import RankedRow
+from losscheck.renderers.effects import effect_sentence
 
-# Quarters up to 20, where sigmoids saturate in three of the four dtypes, then whole numbers; 0 and what is beside it.
-LOGITS = sorted({0.0, 1e-7, -1e-7, *(n / 4 for n in range(-80, 81)), *range(-100, 101)})
 DTYPES = ("float32", "float16", "bfloat16")
-QUESTIONS = {"bce": "Which BCE?", "weighted-focal": "Which focal loss?", "centernet-heatmap": "Which heatmap loss?"}
+QUESTIONS = {
+    "bce": "Which BCE?",
+    "weighted-focal": "Which focal loss?",
+    "centernet-heatmap": "Which heatmap loss?",
+    "poly1-bce": "Which poly-1 loss?",
+    "quality-focal": "Which quality focal loss?",
+    "varifocal": "Which varifocal loss?",
+}
+OURS = ("stable", "naive", "mpmath")  # the model answer and the controls: nobody has them in a library
 
-INTRODUCTION = f"""\
+INTRODUCTION = """\
 # Which BCE, which focal loss, which heatmap loss should I use?
 
-Logits in, one term of one sign for each class; no probability in between. The tables say what each way of writing a loss does to
-training at {len(LOGITS)} logits from -100 to 100 and the loss's own targets: its worst effect, and where it is first met on the way
-from logit 0. The words are explained in the [glossary](glossary.md): from `misstates` on, training is touched. "By deviation" means
-that the formula itself is at fault and its floats are right.
+**Use the code below its question.** It takes logits, has one term of one sign for each class and no probability in between, and harms
+nothing in {dtypes}, at any logit from -100 to 100. What others publish, beside it:
 
-This page is measured, not written: `python docs/make_which_loss.py > docs/which-loss.md`, and a test measures it again.
 """
+HOW = """
+The words are those of `losscheck check`, worst last, explained in the [glossary](glossary.md): `sound` and `tails` are harmless, from
+`misstates` on training is touched. "By its own formula" means that the formula itself is at fault and its floats are right. In the
+tables, each cell is the worst of loss and gradient over the loss's own targets; the 16-bit dtypes at every float that they have.
+
+Measured, not written: `python docs/make_which_loss.py > docs/which-loss.md`. A test measures it again: words and names must be the same,
+figures may differ as far as another processor's last bits go.
+"""
+
+Standing = dict[str, dict[str, RankedRow]]  # implementation -> dtype -> row
 
 
 def main() -> Iterator[str]:
     """The page, in pieces."""
-    yield INTRODUCTION
-    for name, loss in registry.losses().items():
-        yield from section(loss, QUESTIONS.get(name, f"Which {name}?"))
+    losses = registry.losses()
+    order = [name for name in QUESTIONS if name in losses] + [name for name in losses if name not in QUESTIONS]
+    measured = {name: standing_of(losses[name]) for name in order}
+    yield INTRODUCTION.format(dtypes=", ".join(DTYPES))
+    yield "| the code to use | published, harmless in float32 | of these also in 16 bits | published, harmful in float32 |\n"
+    yield "|---|---|---|---|\n"
+    yield from (answer(losses[name], measured[name]) for name in order)
+    yield HOW
+    for name in order:
+        yield from section(losses[name], measured[name])
 
 
-def section(loss: Loss, question: str) -> Iterator[str]:
-    """One loss: what to use, and a table of all there is."""
-    worst = {dtype: worst_of(loss, dtype) for dtype in DTYPES}
-    names = sorted(worst[DTYPES[0]], key=lambda name: (-worst[DTYPES[0]][name].effect.severity, name))
-    harmless = [name for name in names if not any(worst[dtype][name].effect.harmful for dtype in DTYPES)]
-    yield f"\n## {question}\n\n`{loss.definition}`\n\n"
-    yield f"Harmless in {', '.join(DTYPES)}: {', '.join(f'`{name}`' for name in harmless) or 'none of them'}.\n\n"
+def standing_of(loss: Loss) -> Standing:
+    """Each implementation in each dtype, the best in float32 first; of a backend, PyTorch's row where there is one."""
+    rows = losscheck.check(loss=loss.name, dtype=DTYPES).ranking
+    standing: Standing = {}
+    for row in sorted(rows, key=by_effect):
+        of_dtype = standing.setdefault(row.implementation, {})
+        if row.given_dtype not in of_dtype or "torch" in row.backends:
+            of_dtype[row.given_dtype] = row
+    return dict(sorted(standing.items(), key=lambda pair: by_effect(pair[1][DTYPES[0]])))
+
+
+def by_effect(row: RankedRow) -> tuple[int, str]:
+    """An order that no last bit changes: by effect, then by name."""
+    assert row.effect is not None, row.reason
+    return -row.effect.effect.severity, row.implementation
+
+
+def answer(loss: Loss, standing: Standing) -> str:
+    """One line: what is harmless where, of what people have."""
+    published = [name for name in standing if name not in OURS]
+    harmless = [name for name in published if not standing[name][DTYPES[0]].harmful]
+    everywhere = [name for name in harmless if not any(row.harmful for row in standing[name].values())]
+    harmful = [name for name in published if name not in harmless]
+    return f"| [{question(loss)}](#{anchor(loss)}) | {named(harmless)} | {named(everywhere)} | {named(harmful)} |\n"
+
+
+def named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "-"
+
+
+def question(loss: Loss) -> str:
+    return QUESTIONS.get(loss.name, f"Which {loss.name}?")
+
+
+def anchor(loss: Loss) -> str:
+    return question(loss).lower().rstrip("?").replace(" ", "-")
+
+
+def section(loss: Loss, standing: Standing) -> Iterator[str]:
+    """One loss: what to write, and a table of all there is."""
+    yield f"\n## {question(loss)}\n\n{loss.title[0].upper()}{loss.title[1:]}: `{loss.definition}`.\n\n"
     if loss.name in CODE:
-        yield f"In PyTorch, judged in the same dtypes:\n\n```python\n{CODE[loss.name]}```\n\n"
+        yield f"Use, in PyTorch:\n\n```python\n{CODE[loss.name]}```\n\n"
+    harmless = [name for name, rows in standing.items() if not any(row.harmful for row in rows.values())]
+    yield f"Harmless in {', '.join(DTYPES)}: {named(harmless)}.\n\n"
     yield f"| implementation | {' | '.join(DTYPES)} |\n|---|{'---|' * len(DTYPES)}\n"
-    for name in names:
-        yield f"| `{name}` | {' | '.join(words(worst[dtype][name]) for dtype in DTYPES)} |\n"
+    for name, rows in standing.items():
+        yield f"| `{name}` | {' | '.join(words(rows[dtype]) if dtype in rows else '-' for dtype in DTYPES)} |\n"
 
 
-def worst_of(loss: Loss, dtype: str) -> dict[str, EffectFinding]:
-    """The worst effect of each implementation, where it is met first on the way from 0."""
-    found: dict[str, EffectFinding] = {}
-    for target in loss.targets:
-        report = losscheck.compare(loss=loss.name, logit=LOGITS, target=target, dtype=dtype, backend=("torch", "numpy"))
-        for row in one_backend(report.rows):
-            effect, before = row.effect, found.get(row.implementation)
-            if effect and (before is None or place(effect) < place(before)):
-                found[row.implementation] = effect
-    return found
-
-
-def one_backend(rows: Sequence[PointRow]) -> Iterator[PointRow]:
-    """PyTorch's rows of what runs there: they come from automatic differentiation, as in training."""
-    on_torch = {row.implementation for row in rows if row.backend == "torch"}
-    yield from (row for row in rows if row.backend == "torch" or row.implementation not in on_torch)
-
-
-def place(effect: EffectFinding) -> tuple[int, float]:
-    assert effect.logit is not None
-    return effect.effect.severity, abs(effect.logit)
-
-
-def words(effect: EffectFinding) -> str:
-    """'**dead** from 16.75, target 0: gradient 0, right is 1'."""
-    if effect.effect is Effect.SOUND:
-        return "sound"
-    word = f"**{effect.effect.value}**" if effect.effect.harmful else effect.effect.value
-    if effect.effect is Effect.TAILS:
-        return word
-    by = " by deviation" if effect.truth is Truth.DEVIATION else ""
-    what = "loss" if effect.quantity == "loss" else "gradient"
-    return f"{word}{by} at {effect.logit:g}, target {effect.target:g}: {what} {effect.value:.2g}, right is {effect.exact:.3g}"
+def words(row: RankedRow) -> str:
+    """'**dead**: gradient 0 where 1 is right, logits above 16.64, target 0'."""
+    assert row.effect is not None
+    effect = row.effect.effect
+    if effect is Effect.SOUND:
+        return effect.value
+    name = f"**{effect.value}**" if effect.harmful else effect.value
+    return f"{name}: {effect_sentence(row.effect, row.low, row.high, row.given_dtype, row.max_ulp, row.spans)}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from claims import claims
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
@@ -16,13 +17,6 @@ SHOWN = [
     for block in re.findall(r"```\n\$ losscheck .*?```", README, re.DOTALL)
     for command, _, output in [block[16:-3].partition("\n")]
 ]
-NUMBER = re.compile(r"[-+]?(?:0x[0-9a-f.]+p[-+]?\d+|\d[\d.]*(?:e[-+]?\d+)?)\b", re.IGNORECASE)
-STRIP = re.compile(r"[▁▂▃▄▅xNIWLMF? ]{12,}$", re.MULTILINE)
-
-
-def claims(text):
-    """A text without what another processor's vector code may change: figures of last bits, and the cells of a strip."""
-    return " ".join(NUMBER.sub("#", STRIP.sub(" strip", text)).split())
 
 
 @pytest.mark.parametrize(("command", "output"), SHOWN, ids=[command.split()[2] for command, _ in SHOWN])

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from losscheck.core import request
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.effect import Effect, Truth
-from losscheck.core.request import SweepQuestion
 from losscheck.measure.compare import evaluate
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
@@ -16,7 +16,7 @@ RANGE = {"losses": ("bce",), "backends": ("torch",), "low": "-100", "high": "100
 
 
 def swept(**asked):
-    tasks = tasks_of(SweepQuestion(**{**RANGE, **asked}))
+    tasks = tasks_of(request.swept(**{**RANGE, **asked}))
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
     return rows_of(tasks, findings)

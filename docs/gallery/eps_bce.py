@@ -1,4 +1,4 @@
-"""The same with a small number in the logarithms, so that it "cannot" become infinite."""
+"""The textbook with a small number in the logarithms, so that they "cannot" become infinite."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The same behind the usual guard, with the constants the guard is usually written with."""
+"""CenterNet's loss behind the usual guard, with the constants it is usually written with."""
 
 import torch
 

@@ -62,7 +62,6 @@ def COMMAND(**given: Any) -> int:
     from losscheck.core.report import Inventory
     from losscheck.inventory.environment import describe
     from losscheck.renderers import render
-    from losscheck.tracing.facts import facts_of
 
     advice = trace(
         given["what"],
@@ -74,7 +73,7 @@ def COMMAND(**given: Any) -> int:
         keywords=dict(keywords_of(given["kw"])),
         **{name: given[name] for name in ("call", "input", "pick", "axes")},
     )
-    facts = {**facts_of(advice, all_ops=given["all_ops"]), "environment": describe()}
+    facts = {**advice.facts(all_ops=given["all_ops"]), "environment": describe()}
     write(render(format_name, Inventory("trace", facts), screen(given["output"])), given["output"])
     if given["fix"]:
         _fix(advice, given["quiet"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from losscheck.core.batch_rows import TensorBatch, TensorRow
-from losscheck.core.ranking import RankedRow
 from losscheck.core.results import BitDifference, CountedRow, Difference, PointRow, SweepRow
 from losscheck.core.verdict import CaseRow, exit_code
+
+if TYPE_CHECKING:
+    from losscheck.core.batch_rows import TensorBatch, TensorRow
+    from losscheck.core.ranking import RankedRow
 
 __all__ = ["SCHEMA_VERSION", "Inventory", "Report"]
 

@@ -20,7 +20,7 @@ __all__ = ["WORTHWHILE", "CompiledEngine"]
 
 # Compiling one formula takes a second or two: as long as arrays take for this many points.
 WORTHWHILE = 2**22
-BLOCK = 2**15  # its buffers fit the second-level cache
+BLOCK = 2**16  # what Python does a block is then a tenth of its time, and its buffers still fit the second-level cache
 
 
 class CompiledEngine(Engine):
@@ -66,8 +66,9 @@ class CompiledEngine(Engine):
 
         assert self.effects is not None
         count, block, total = len(logits), self.buffers[EFFECT], self.fillers[EFFECT].total
-        open_ = np.unique(np.concatenate([*again, np.flatnonzero(block.code[:count] == UNDECIDED)]))
-        if len(open_):
+        unknown = np.flatnonzero(block.code[:count] == UNDECIDED)
+        if len(unknown) or any(map(len, again)):
+            open_ = np.unique(np.concatenate([*again, unknown]))
             for error in errors.values():
                 error[open_] = 0.0
             xs, target = logits[open_].astype(np.float64), next(iter(self.streams.values())).target
@@ -161,7 +162,7 @@ class _Filler:
         else:
             self._add_runs(start, n)
         self._add_first(start, code, size, results)
-        self._add_worst(start, code, size, results, least, top)
+        self._add_worst(start, code, size, results, (least, greatest, top))
         self._profile(start, n, code, size, least, top)
         chosen = self.engine.to_check(start, n)
         if self.stream and chosen.start < n:
@@ -208,22 +209,23 @@ class _Filler:
             if self.buffers.counts[new]:
                 self.total.first[new] = self._case(start, int(np.argmax(code == new)), code, size, results)
 
-    def _add_worst(self, start: int, code: Any, size: Any, results: Mapping[str, Any], least: int, top: int) -> None:
+    def _add_worst(self, start: int, code: Any, size: Any, results: Mapping[str, Any], extremes: tuple[int, int, int]) -> None:
         import numpy as np
 
-        total = self.total
+        total, (least, greatest, top) = self.total, extremes
         full = len(total.worst) == WORST
         if full and total.by_severity and least > total.worst[-1].code:
             return
-        mine = np.arange(len(code))
-        if total.by_severity and not (code == least).all():
-            mine, top = np.flatnonzero(code == least), int(size[code == least].max())
+        mine = None  # all of them
+        if total.by_severity and least != greatest:
+            mine = np.flatnonzero(code == least)
+            top = int(size[mine].max())
         if full:
             last = total.worst[-1]
             floor = int(np.float32(last.size).view(np.int32))
             if (not total.by_severity or least == last.code) and top <= floor:
                 return
-        chosen = mine[largest(np, size[mine], WORST)]
+        chosen = largest(np, size, WORST) if mine is None else mine[largest(np, size[mine], WORST)]
         if total.by_severity and len(chosen) < WORST:  # a block may hold few of its worst and more of the next
             chosen = np.lexsort((-size.astype(np.int64), code))[:WORST]
         total.worst = total.the_worst([*total.worst, *(self._case(start, int(n), code, size, results) for n in chosen)])

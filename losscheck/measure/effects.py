@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from losscheck.core.dtypes import FLOAT64, format_named
+from losscheck.core.dtypes import format_named
 from losscheck.core.effect import EffectFinding, Scale
-from losscheck.core.exact import Exact, Kind
+from losscheck.core.error import as_float64
 from losscheck.core.finding import Side, finding
 from losscheck.core.loss import Loss
 from losscheck.core.outcome import Outcome
@@ -51,12 +51,7 @@ def _scale(of_loss: PointRow, of_grad: PointRow, loss: Loss, oracle: str) -> Sca
 
 def _side(row: PointRow) -> Side:
     assert row.value is not None and row.exact is not None and row.definition is not None
-    return Side(row.value, _float64(row.exact), _float64(row.definition), row.outcome.failed)
-
-
-def _float64(exact: Exact) -> float:
-    """The exact value as a float64, whatever dtype it was asked for in."""
-    return FLOAT64.round_dyadic(*exact.middle) if exact.kind is Kind.FINITE else exact.rounded
+    return Side(row.value, as_float64(row.exact), as_float64(row.definition), row.outcome.failed)
 
 
 def _point(row: PointRow) -> tuple[object, ...]:

@@ -12,7 +12,6 @@ from losscheck.core.dtypes import Format
 from losscheck.core.exact import Dyadic, Exact, Kind
 from losscheck.core.loss import Formula
 from losscheck.oracle import Arithmetic, arithmetic
-from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
@@ -87,6 +86,8 @@ def _beside_a_tie(
 ) -> Exact | None:
     """The exact value at large logits where it differs from a tie by less than any precision shows."""
     total, signs = Fraction(0), set()
+    from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError
+
     weighing = [term for term in terms if term.weight]
     for term in weighing:
         if not LARGE <= abs(term.logit) < math.inf:

@@ -75,7 +75,7 @@ def standings(report: Report) -> list[Standing]:
     for (*key, _), group in subjects.items():
         worst = _worst(group)
         # What does the same to training is told once, by the worse of them, though the digits of its error differ.
-        agree = (worst.effect, worst.truth) if worst else (None, _words(group))
+        agree = (worst.effect, worst.truth) if worst else (min(map(_outcome, group), key=lambda outcome: outcome.severity), _words(group))
         alike.setdefault((*key, *agree), []).extend(group)
     several = {key[:5] for key in alike if sum(other[:5] == key[:5] for other in alike) > 1}
     found = [_standing(key[:5] in several, group, name) for key, group in alike.items()]

@@ -9,6 +9,7 @@ from typing import Any
 
 from losscheck.tracing.cures.remedy import CLASSES, Remedies, Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
+from losscheck.tracing.facts import facts_of
 from losscheck.tracing.judging import trace
 from losscheck.tracing.report import Quantity, Trace
 
@@ -41,6 +42,10 @@ class Advice:
         """Did a loss come out that could be compared with the truth?"""
         return bool(self.trace.quantities)
 
+    def facts(self, *, all_ops: bool = False) -> dict[str, Any]:
+        """Flat, plain values, as ``losscheck trace --format json`` prints them."""
+        return facts_of(self.trace, self.remedies, name=self.name, swept=self.swept, here=self.here, all_ops=all_ops)
+
     def explain(self, *, width: int = 80, all_ops: bool = False) -> str:
         """The report of ``losscheck trace`` as text."""
         return self._rendered("table", width, all_ops)
@@ -51,9 +56,8 @@ class Advice:
     def _rendered(self, format_name: str, width: int, all_ops: bool) -> str:
         from losscheck.core.report import Inventory
         from losscheck.renderers import Style, render
-        from losscheck.tracing.facts import facts_of
 
-        return render(format_name, Inventory("trace", facts_of(self, all_ops=all_ops)), Style(width=width))
+        return render(format_name, Inventory("trace", self.facts(all_ops=all_ops)), Style(width=width))
 
 
 def advise(

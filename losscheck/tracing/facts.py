@@ -9,7 +9,7 @@ from typing import Any
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.report import SCHEMA_VERSION
 from losscheck.renderers.flat import number
-from losscheck.tracing.cures.remedy import Remedy
+from losscheck.tracing.cures.remedy import Remedies, Remedy
 from losscheck.tracing.errors import LIMIT
 from losscheck.tracing.places import Place
 from losscheck.tracing.report import Op, Quantity, Trace
@@ -17,17 +17,18 @@ from losscheck.tracing.report import Op, Quantity, Trace
 __all__ = ["facts_of", "near"]
 
 
-def facts_of(advice: Any, *, all_ops: bool = False) -> dict[str, Any]:
-    """All of an advice (advice.Advice, which prints itself by this); ``ops`` are those that matter, or all with ``all_ops``."""
-    traced = advice.trace
+def facts_of(
+    traced: Trace, remedies: Remedies, *, name: str = "", swept: int = 0, here: tuple[float, float] | None = None, all_ops: bool = False
+) -> dict[str, Any]:
+    """All that is known; ``ops`` are those that matter, or every op with ``all_ops``; the others as of an advice."""
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "trace",
-        "what": advice.name,
+        "what": name,
         "dtype": traced.dtype,
         "logits": [number(logit) for logit in traced.logits],
         "targets": [number(target) for target in traced.targets],
-        "swept": advice.swept,
+        "swept": swept,
         "quantities": [_quantity(quantity) for quantity in traced.quantities],
         "causes": [
             {
@@ -54,9 +55,9 @@ def facts_of(advice: Any, *, all_ops: bool = False) -> dict[str, Any]:
         ],
         "ops_recorded": len(traced.ops),
         "ops": [_op(op) for op in traced.ops if all_ops or op.index in _mattering(traced)],
-        "cure": _remedy(advice.remedies.cure),
-        "meaning_cure": _remedy(advice.remedies.meaning),
-        "cured_here": None if advice.here is None else {"loss_ulp": number(advice.here[0]), "gradient_ulp": number(advice.here[1])},
+        "cure": _remedy(remedies.cure),
+        "meaning_cure": _remedy(remedies.meaning),
+        "cured_here": None if here is None else {"loss_ulp": number(here[0]), "gradient_ulp": number(here[1])},
         "bits": traced.bits,
     }
 

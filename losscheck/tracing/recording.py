@@ -142,7 +142,7 @@ def _eager(function: Any, recording: Recording) -> Iterator[None]:
     layers = list(_layers(function))
     if any(hasattr(layer, "_torchdynamo_orig_callable") or hasattr(layer, "_orig_mod") for layer in layers):
         recording.notes.append(Note(NoteKind.COMPILED))
-    scripted = any(type(layer).__name__ in ("ScriptFunction", "RecursiveScriptModule") for layer in layers)
+    scripted = [layer for layer in layers if type(layer).__name__ in ("ScriptFunction", "RecursiveScriptModule")]
     if scripted:
         recording.notes.append(Note(NoteKind.SCRIPTED))
     with ExitStack() as modes:
@@ -151,6 +151,9 @@ def _eager(function: Any, recording: Recording) -> Iterator[None]:
         if scripted:
             # Optimised, it detaches its variables and differentiates by a graph of its own, which nobody sees.
             modes.enter_context(sys.modules["torch.jit"].optimized_execution(False))
+        for layer in scripted:
+            # A plan of earlier calls would be run as it is.
+            getattr(layer, "_debug_flush_compilation_cache", lambda: None)()
         yield
 
 

@@ -25,6 +25,22 @@ def heatmap(logits, targets, alpha=2, beta=4):
     weight = torch.where(targets == 1, torch.ones_like(targets), (1 - targets) ** beta)
     return weight * torch.sigmoid(wrong) ** alpha * F.softplus(wrong)
 """,
+    "poly1-bce": """\
+def poly1_bce(logits, targets, epsilon=1.0):
+    wrong = (1 - 2 * targets) * logits
+    return F.softplus(wrong) + epsilon * torch.sigmoid(wrong)
+""",
+    "quality-focal": """\
+def quality_focal(logits, targets, beta=2.0):
+    distance = (1 - targets) * torch.sigmoid(logits) - targets * torch.sigmoid(-logits)
+    bce = targets * F.softplus(-logits) + (1 - targets) * F.softplus(logits)
+    return distance.abs() ** beta * bce
+""",
+    "varifocal": """\
+def varifocal(logits, targets, alpha=0.75, gamma=2.0):
+    weight = torch.where(targets > 0, targets, alpha * torch.sigmoid(logits) ** gamma)
+    return weight * (targets * F.softplus(-logits) + (1 - targets) * F.softplus(logits))
+""",
 }
 
 

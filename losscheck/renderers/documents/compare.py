@@ -182,18 +182,22 @@ def _rest(report: Report) -> list[Sentence]:
 def _answers(report: Report) -> list[Sentence]:
     """The first lines: what harms training, worst first; what fails where effects are not judged; or that all is well."""
     found = standings(report)
-    several = len({row.loss for row in report.rows}) > 1
-    harmful = sorted((standing for standing in found if standing.harmful), key=lambda standing: list(Severity).index(standing.severity))
-    sentences = [Sentence(_harm(standing, several), standing.severity, standing.rows) for standing in harmful]
+    harmful = [standing for standing in found if standing.effect and standing.harmful]
+    harmful.sort(key=lambda standing: standing.effect.severity if standing.effect else 0)
+    parts = [{row.loss for row in report.rows}, {row.given_dtype for row in report.rows}]
+    apart = [len(values) > 1 for values in parts]
+    sentences = [Sentence(_harm(standing, *apart), standing.severity, standing.rows) for standing in harmful]
     failed = sorted((row for row in report.rows if row.failed and row.effect is None), key=lambda row: row.badness)
     sentences += [Sentence(_failure(row), severity_of(row.outcome), (row,)) for row in _first_of_each(failed)]
     return _limited(sentences, "that fail") if sentences else _sound(report, found)
 
 
-def _harm(standing: Standing, several: bool) -> str:
-    """'torch-sigmoid-bceloss: dead: gradient 0 where 1 is right, logit 17, target 0.'"""
-    loss = f" ({standing.rows[0].loss})" if several else ""
-    return f"{standing.name}{loss} {standing.word}: {standing.words}."
+def _harm(standing: Standing, losses: bool, dtypes: bool) -> str:
+    """'torch-sigmoid-bceloss dead: gradient 0 where 1 is right, logit 17, target 0.'; with loss and dtype where there are several."""
+    row = standing.rows[0]
+    told = [*([row.loss] if losses else []), *([row.given_dtype] if dtypes else [])]
+    where = f" ({', '.join(told)})" if told else ""
+    return f"{standing.name}{where} {standing.word}: {standing.words}."
 
 
 def _sound(report: Report, found: Sequence[Standing]) -> list[Sentence]:

@@ -131,6 +131,9 @@ ROW = {
     "effect": {"enum": ["poisons", "misdirects", "dead", "misstates", "tails", "sound", None]},
     "effect_truth": {"enum": ["rounding", "deviation", None]},
     "effect_quantity": {"enum": ["loss", "grad", None]},
+    "effect_first": {"anyOf": [NUMBER, {"type": "null"}]},
+    "effect_last": {"anyOf": [NUMBER, {"type": "null"}]},
+    "effect_share": {"anyOf": [NUMBER, {"type": "null"}]},
     "effect_loss_error": {"anyOf": [NUMBER, {"type": "null"}]},
     "effect_grad_error": {"anyOf": [NUMBER, {"type": "null"}]},
 }

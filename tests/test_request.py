@@ -209,7 +209,7 @@ def test_what_people_type_is_what_they_mean(call, words, meant):
     [
         (("compare", "1", "--device", "gpu"), "write --device cuda", "cpu"),
         (("compare", "1", "--backend", "paddle"), "known: ", "did you mean"),
-        (("chekc",), "known: ", "schema?"),
+        (("chekc",), "did you mean check?", "schema?"),
         (("compare", "1", "--loss", "focal"), "weighted-focal", "known:"),
         (("compare", "1", "--impl", "zzzz"), "known: ", "did you mean"),
     ],

@@ -173,6 +173,7 @@ class SweepRow(SummaryRow):
         layout: ``body`` or ``tail`` of a vector.
         low, high: the ends of the range; points: logits evaluated; exhaustive: they are all there are.
         worst: the worst points, each with its exact value.
+        shown: points for a picture, with their exact values: ends of the severest regions, and a few over the range.
         histogram: points by bucket of |ulp|, zeros left out.
         profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
             outcome (None for no point).
@@ -187,6 +188,7 @@ class SweepRow(SummaryRow):
     points: int
     exhaustive: bool
     worst: tuple[PointRow, ...] = ()
+    shown: tuple[PointRow, ...] = ()
     regions: tuple[Region, ...] = ()
     histogram: Mapping[str, int] = field(default_factory=dict)
     profile: tuple[tuple[float, float, Outcome | None], ...] = ()

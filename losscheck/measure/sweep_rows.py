@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from losscheck.callables.loading import stdout_to_stderr
 from losscheck.core.effect import EFFECTS, MOST_PARTS, Effect, EffectFinding
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
@@ -19,6 +20,8 @@ from losscheck.measure.summary import Case, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["bit_differences", "rows_of"]
+
+ENDS, BETWEEN = 3, 6  # regions whose ends, and logits over the range, that a picture shows with their numbers
 
 
 def rows_of(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[SweepRow]:
@@ -54,12 +57,14 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
         base |= {"dtype": reference.dtype.name, "logit_dtype": task.grid.dtype.name}
     base["effect"] = _effect(task, finding.summaries.get(EFFECT), references)
     worst = tuple(_point(task, quantity, reference, case) for case in summary.worst)
+    regions = _regions(task, summary)
     return SweepRow(
         **base,
         counts={CODES[code]: n for code, n in enumerate(summary.counts) if n},
         max_ulp=max((math.inf if math.isnan(row.ulp or 0.0) else abs(row.ulp or 0.0) for row in worst), default=0.0),
         worst=worst,
-        regions=_regions(task, summary),
+        shown=_shown(task, quantity, reference, regions),
+        regions=regions,
         histogram={bucket_name(n): count for n, count in enumerate(summary.histogram) if count},
         profile=_profile(task, summary),
         effects=_effects(finding.summaries.get(EFFECT)),
@@ -85,6 +90,28 @@ def _effect(task: Task, summary: Summary | None, references: References) -> Effe
     width = task.grid.high - task.grid.low
     share = min(1.0, sum(last - first for first, last in ends) / width) if 0 < width < math.inf else None
     return replace(found, first=ends[0][0], last=ends[-1][1], share=share, parts=tuple(ends) if len(ends) <= MOST_PARTS else ())
+
+
+def _shown(task: Task, quantity: str, reference: Reference, regions: Sequence[Region]) -> tuple[PointRow, ...]:
+    """Points for a picture, each with what came out and what is right: the ends of the severest regions, and a few between."""
+    import numpy as np
+
+    ends = [end for region in regions[:ENDS] for end in (region.first, region.last)]
+    middles = task.grid.cell_middles
+    logits = list(dict.fromkeys([*ends, *middles[:: max(1, len(middles) // BETWEEN)]]))
+    try:
+        with stdout_to_stderr():
+            results = call_of(task)(np.array(logits, np.float64 if task.grid.dtype.bits == 64 else np.float32))
+    except (RuntimeError, TypeError, ValueError):
+        return ()  # it takes no batch of these; its worst points are shown all the same
+    values = dict(zip(("loss", "grad"), results, strict=True))[quantity]
+    if values is None:
+        return ()
+    code = 0
+    return tuple(
+        _point(task, quantity, reference, Case(task.grid.dtype.ordinal(logit), code, 0.0, **{quantity: float(value)}))
+        for logit, value in zip(logits, values, strict=True)
+    )
 
 
 def _point(task: Task, quantity: str, reference: Reference, case: Case) -> PointRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.outcome import Outcome
@@ -30,7 +31,7 @@ def curve(rows: Sequence[SweepRow], css: str, phase: float) -> Curve:
     cells = [max(same, key=lambda cell: math.inf if math.isnan(cell[1]) else cell[1]) for same in zip(*_profiles(rows), strict=True)]
     span = first.high - first.low
     chosen: list[Mark] = []
-    candidates = [mark for marks_of in (_points, _ends) for row in rows for mark in marks_of(row)]
+    candidates = [mark for marks_of in (_points, _ends, _between) for row in rows for mark in marks_of(row)]
     for mark in (*candidates, *_others(first, phase)):
         gap = _NEAR * span if math.isfinite(span) else 0.0
         if all(abs(mark.logit - other.logit) > gap for other in chosen):
@@ -46,8 +47,19 @@ def _profiles(rows: Sequence[SweepRow]) -> list[tuple[tuple[float, float, Outcom
 def _points(row: SweepRow) -> Iterator[Mark]:
     """The worst ones, with all that is known."""
     for point in row.worst[:_WORST]:
-        got = f"{point_text(point)}: got {value_text(point)}, exact {exact_text(point.exact, point.dtype)}"
-        yield _mark(row, point.logits[0], _size(point), point.outcome, got, f"{ulp_text(point.ulp)} ulp", stop=True)
+        yield _whole(row, point, stop=True)
+
+
+def _between(row: SweepRow) -> Iterator[Mark]:
+    """A few over the range, with all that is known."""
+    ends = {logit for region in row.regions for logit in (region.first, region.last)}
+    yield from (_whole(row, point) for point in row.shown if point.logits[0] not in ends)
+
+
+def _whole(row: SweepRow, point: PointRow, word: str = "", *, stop: bool = False) -> Mark:
+    got = f"{point_text(point)}: got {value_text(point)}, exact {exact_text(point.exact, point.dtype)}"
+    mark = _mark(row, point.logits[0], _size(point), point.outcome, got, f"{ulp_text(point.ulp)} ulp", stop=stop)
+    return replace(mark, lines=(mark.lines[0], f"{mark.lines[1]}; {word}")) if word else mark
 
 
 def _ends(row: SweepRow) -> Iterator[Mark]:
@@ -58,11 +70,17 @@ def _ends(row: SweepRow) -> Iterator[Mark]:
             inside = row.low < logit < row.high
             place = f"logit {end_text(logit, row.given_dtype)}, target {_target(row)}"
             word = f"{what} {trend.outcome.value} float" if inside else f"{trend.outcome.value} up to this end of the range"
-            yield _mark(row, logit, _ulp_at(row, logit), trend.outcome, place, word, stop=inside)
+            known = next((point for point in row.shown if point.logits[0] == logit), None)
+            if known is not None:
+                yield _whole(row, known, word, stop=inside)
+            else:
+                yield _mark(row, logit, _ulp_at(row, logit), trend.outcome, place, word, stop=inside)
 
 
 def _others(row: SweepRow, phase: float) -> Iterator[Mark]:
-    """Cells: the largest error near a logit."""
+    """Cells, where no points of a picture could be had: the largest error near a logit."""
+    if row.shown:
+        return
     measured = [cell for cell in row.profile if cell[1] >= 0 and cell[2] is not None]
     step = max(len(measured) / _CELLS, 1.0)
     for n in range(min(_CELLS, len(measured))):

@@ -654,3 +654,23 @@ def test_an_example_compiles():
     example = Path(__file__).parents[1] / "examples" / "good.py"
     (row,) = losscheck.compare(f"{example}:BCE", loss="bce", logit=20, target=0, quantity="loss", mode="compile").rows
     assert (row.value, row.mode) == (20.0, "compile")
+
+
+def test_a_number_where_a_tensor_is_wanted_is_told_with_the_words_that_do(call):
+    """nn.BCEWithLogitsLoss keeps pos_weight as a buffer: the cure has been tried before it is given."""
+    words = ("compare", "--impl", "torch.nn:BCEWithLogitsLoss", "--loss", "bce", "--param", "pos_weight=2", "--logit", "1", "--kw")
+    code, _, err = call(*words, "pos_weight=2")
+    mended, out, _ = call(*words, "pos_weight=tensor:2")
+
+    assert code == 2 and "--kw pos_weight=tensor:2" in err
+    assert mended == 0 and "torch.nn:BCEWithLogitsLoss" in out
+
+
+@pytest.mark.parametrize("text", ["tensor:2", "tensor:[1, 2.5]", "tensor:-1e-3"])
+def test_a_tensor_reads_back_as_it_is_written(text):
+    """State files and `reproduce` carry it as text."""
+    from losscheck.core.literals import read_value, value_text
+
+    assert read_value(value_text(read_value(text))) == read_value(text)
+    with pytest.raises(UserError, match="no tensor"):
+        read_value("tensor:words")

@@ -11,12 +11,13 @@ import copy
 import inspect
 from typing import Any
 
-from losscheck.callables.loading import Own, OwnCallError, describe_error, stdout_to_stderr
+from losscheck.callables.loading import Own, OwnCallError, describe_error, silence, stdout_to_stderr
 from losscheck.callables.probe import Probe, probe_callable, vmap_agrees
 from losscheck.core.call_spec import CallSpec, picked
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.functional import sigmoid
+from losscheck.core.literals import TensorValue, as_given, value_text
 
 __all__ = ["Adapted"]
 
@@ -91,7 +92,7 @@ class Adapted:
         positional, named = self.call_spec.bound(logits, targets)
         function = self._function(xp, x)
         if not self.is_class:
-            named |= self.call_spec.keyword_values()
+            named |= _handed(self.call_spec.keyword_values())
         try:
             # A compiler cannot follow the redirection, and what it compiles prints nothing.
             with contextlib.nullcontext() if _compiling(xp) else stdout_to_stderr():
@@ -202,14 +203,26 @@ class Adapted:
     def _build(self) -> Any:
         try:
             with stdout_to_stderr():
-                built = self.own.target(**self.call_spec.keyword_values())
+                built = self.own.target(**_handed(self.call_spec.keyword_values()))
         except (Exception, SystemExit) as error:
-            raise UserError(
-                f"{self.own.spec} cannot be built: {describe_error(error, self.own.file)}", "--kw gives its arguments"
-            ) from None
+            raise UserError(f"{self.own.spec} cannot be built: {describe_error(error, self.own.file)}", self._how_to_build()) from None
         if not callable(built):
             raise UserError(f"an object of {self.own.spec} cannot be called", "give the class a __call__ or a forward")
         return built
+
+    def _how_to_build(self) -> str:
+        """The cure of a class that cannot be built: tensors for its numbers, where that has been tried and does it."""
+        tensors = {
+            name: TensorValue((float(value),)) if isinstance(value, int | float) and not isinstance(value, bool) else value
+            for name, value in self.call_spec.keywords
+        }
+        try:
+            with silence():
+                self.own.target(**_handed({name: as_given(value) for name, value in tensors.items()}))
+        except (Exception, SystemExit):
+            return "--kw gives its arguments"
+        words = [f"--kw {name}={value_text(value)}" for name, value in tensors.items() if value != dict(self.call_spec.keywords)[name]]
+        return f"it takes a tensor there: {' '.join(words)}" if words else "--kw gives its arguments"
 
     def _check_arguments(self) -> None:
         """Refuse a keyword that it does not take before anything runs.
@@ -240,6 +253,15 @@ class Adapted:
                 else "--call and --kw say how to call it, as in --call '{targets}, input={logits}'"
             )
             raise UserError(f"{self.own.spec}{signature} cannot be called so: {error}", cure) from None
+
+
+def _handed(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Keywords as they are handed over: tensors made of what was written ``tensor:2``."""
+    if not any(isinstance(value, TensorValue) for value in keywords.values()):
+        return keywords
+    import torch
+
+    return {name: torch.tensor(list(value)) if isinstance(value, TensorValue) else value for name, value in keywords.items()}
 
 
 def _key(xp: Any, x: Any) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from losscheck.core.errors import UserError
 
-__all__ = ["Value", "as_given", "read_value", "split", "value_text"]
+__all__ = ["TensorValue", "Value", "as_given", "read_value", "split", "value_text"]
 
 # A value of YAML's core schema; lists are held as tuples, so that they can be hashed, and handed over as lists.
 Value = Any
@@ -31,13 +31,26 @@ _OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
+class TensorValue(tuple[float, ...]):
+    """Numbers that are handed over as a tensor: ``tensor:2`` or ``tensor:[1, 2.5]``."""
+
+
+_TENSOR = "tensor:"
+
+
 def read_value(text: str) -> Value:
-    """A value as YAML 1.2 types it; lists become tuples.
+    """A value as YAML 1.2 types it; lists become tuples, and ``tensor:2`` and ``tensor:[1, 2]`` tensors.
 
     Raises:
-        UserError: for a bracket or a quote that is not closed.
+        UserError: for a bracket or a quote that is not closed, and a tensor of something else than numbers.
     """
     text = text.strip()
+    if text.startswith(_TENSOR):
+        inner = read_value(text.removeprefix(_TENSOR))
+        numbers = inner if isinstance(inner, tuple) else (inner,)
+        if not numbers or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+            raise UserError(f"{text!r} is no tensor of numbers", "write tensor:2 or tensor:[1, 2.5]")
+        return TensorValue(float(number) for number in numbers)
     if text[:1] == "[":
         if text[-1] != "]":
             raise UserError(f"{text!r} is a list without its end", "write [1, 2]; quote it when it is text")
@@ -63,7 +76,9 @@ def _unescaped(text: str) -> str:
 
 
 def value_text(value: Value) -> str:
-    """The YAML that :func:`read_value` reads back as the value."""
+    """The text that :func:`read_value` reads back as the value."""
+    if isinstance(value, TensorValue):
+        return _TENSOR + (value_text(value[0]) if len(value) == 1 else value_text(tuple(value)))
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, str):
@@ -78,7 +93,9 @@ def value_text(value: Value) -> str:
 
 
 def as_given(value: Value) -> Any:
-    """The value as a callable gets it: tuples as lists."""
+    """The value as a callable gets it: tuples as lists; a tensor is made by who knows the framework (callables/adapt.py)."""
+    if isinstance(value, TensorValue):
+        return value
     return [as_given(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -185,7 +185,9 @@ def test_the_filter_with_targets_of_their_own_encloses_the_exact_value(data, los
             exact = exact_value(formula, [Term(logit, target)], named, dtype, differentiate=differentiate)
             assume(exact.kind is Kind.FINITE and abs(exact.middle[1]) < 2**14)
             true = exact.middle[0] * Fraction(2) ** exact.middle[1]
-            assert abs(Fraction(value) - true) <= Fraction(bound) * abs(Fraction(value))
+            # Both round to 0 in every narrower format: down there float64 has no relative precision, and none is needed.
+            both_vanish = dtype.bits < 64 and abs(value) < 2.0**-900 and abs(true) < Fraction(2) ** -900
+            assert both_vanish or abs(Fraction(value) - true) <= Fraction(bound) * abs(Fraction(value))
 
 
 @pytest.mark.parametrize("quantity", ["loss", "grad"])

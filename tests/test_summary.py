@@ -95,7 +95,7 @@ BOUNDS = (0.0, 2.0**-48, 2.0**-30, 0.75, math.inf, math.nan)
 
 @pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda each: each.name)
 def test_the_engines_classify_every_16_bit_float_to_the_bit(dtype):
-    """The rules of arrays and those of compiled code, written twice, on every float, beside it and against hostile ones."""
+    """The rules run on arrays and run compiled agree on every float: on it, beside it and against hostile ones."""
     top = dtype.infinity_ordinal
     values = decode_ordinals(dtype, np.arange(-1 - top, top + 1)).astype(np.float64)
     values = np.concatenate([values, [math.nan]])

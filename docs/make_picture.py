@@ -33,7 +33,7 @@ def main() -> Iterator[str]:
     """The picture, in pieces."""
     rows = losscheck.compare(loss="bce", impl=(GOOD, BAD), backend="torch", logit=LOGITS, target=0.0).rows
     curves = {
-        (row.implementation, row.quantity): [float(each.value) for each in rows if same(each, row) and each.value is not None]
+        (row.implementation, row.quantity): [float(point.value) for point in rows if same(point, row) and point.value is not None]
         for row in rows
     }
     width, height = 2 * WIDTH + LEFT + GAP + 16, TOP + HEIGHT + 48

@@ -22,7 +22,7 @@ def pytest_runtest_setup(item):
 @pytest.fixture
 def plain_surroundings(monkeypatch, tmp_path):
     """No defaults from the environment or from a pyproject.toml above, 80 columns, no colour asked for, an empty folder."""
-    for name in [each for each in os.environ if each.startswith("LOSSCHECK_") or each in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
+    for name in [name for name in os.environ if name.startswith("LOSSCHECK_") or name in ("NO_COLOR", "FORCE_COLOR", "TERM")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)

@@ -46,7 +46,9 @@ class Catch:
 
 def stable(loss):
     """The shipped stable implementation of a loss."""
-    return next(one for one in registry.implementations() if (one.loss, one.name) == (loss, "stable"))
+    return next(
+        implementation for implementation in registry.implementations() if (implementation.loss, implementation.name) == (loss, "stable")
+    )
 
 
 # Two ways to change one thing ---------------------------------------------------------------------------------------
@@ -158,7 +160,7 @@ def clamped(limit):
 
 def normalised(function):
     """The implementation as it is, under another array reduction."""
-    return lambda one: Reduced(one, function)
+    return lambda implementation: Reduced(implementation, function)
 
 
 @dataclass(frozen=True)
@@ -341,7 +343,7 @@ def _of_heatmap():
 
 
 OF_ITS_OWN = {BCE: _of_bce, FOCAL: _of_focal, HEATMAP: _of_heatmap}
-MUTANTS = tuple(each for loss in EVERYWHERE for each in (*_in_softplus(loss), *_in_results(loss), *OF_ITS_OWN[loss]()))
+MUTANTS = tuple(implementation for loss in EVERYWHERE for implementation in (*_in_softplus(loss), *_in_results(loss), *OF_ITS_OWN[loss]()))
 
 
 # Judging them -------------------------------------------------------------------------------------------------------
@@ -351,14 +353,14 @@ MUTANTS = tuple(each for loss in EVERYWHERE for each in (*_in_softplus(loss), *_
 def shipped(loss):
     """The shipped cases that name ``stable`` of a loss, for it alone; the quick ones first, every float of a dtype last."""
     chosen = []
-    for each in load(case_files([CASES])):
-        case = each.case
+    for loaded in load(case_files([CASES])):
+        case = loaded.case
         # A case judges no other backends than it names: one of JAX says nothing about numpy and torch.
         backends = [name for name in ("numpy", "torch") if name in (case.backends or ("numpy", "torch"))]
         if case.loss == loss and {"stable", "*"} & set(case.implementations) and "cpu" in case.devices and backends:
             alone = case.model_copy(update={"implementations": ["stable"], "backends": backends})
-            chosen.append(dataclasses.replace(each, case=alone))
-    return sorted(chosen, key=lambda each: (each.case.exhaustive is not None, each.case.range is not None))
+            chosen.append(dataclasses.replace(loaded, case=alone))
+    return sorted(chosen, key=lambda loaded: (loaded.case.exhaustive is not None, loaded.case.range is not None))
 
 
 @contextlib.contextmanager
@@ -369,7 +371,7 @@ def in_place(mutant):
     if isinstance(changed, Reduced):
         REDUCTIONS["normalised"] = dataclasses.replace(reduction, function=changed.function)
         changed = changed.implementation
-    with_it = tuple(changed if each is one else each for each in everyone())
+    with_it = tuple(changed if implementation is one else implementation for implementation in everyone())
     registry.implementations = lambda: with_it
     try:
         yield
@@ -379,10 +381,10 @@ def in_place(mutant):
 
 def caught(cases):
     """The first case that some row breaks. No baseline is read: what is recorded belongs to one kind of machine."""
-    for each in cases:
-        bad = [row for row in judge_case(each, Session(Path("nowhere"))) if row.verdict.exit_code(strict=False)]
+    for loaded in cases:
+        bad = [row for row in judge_case(loaded, Session(Path("nowhere"))) if row.verdict.exit_code(strict=False)]
         if bad:
-            return Catch(each.case.name, _how(min(bad, key=lambda row: row.badness)))
+            return Catch(loaded.case.name, _how(min(bad, key=lambda row: row.badness)))
     return None
 
 

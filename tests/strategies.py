@@ -72,12 +72,12 @@ def targets(loss, dtype):
     hard = st.sampled_from([0.0, 1.0])
     if loss.hard_targets:
         return hard
-    return hard | st.sampled_from(sorted({dtype.round(each) for each in loss.targets})) | between(dtype, 0.0, 1.0)
+    return hard | st.sampled_from(sorted({dtype.round(target) for target in loss.targets})) | between(dtype, 0.0, 1.0)
 
 
 def params(loss, dtype):
     """Every parameter of the loss: its default, an end of its range, or anything up to 8, as a float of the dtype."""
-    return st.fixed_dictionaries({each.name: _parameter(each, dtype) for each in loss.parameters})
+    return st.fixed_dictionaries({parameter.name: _parameter(parameter, dtype) for parameter in loss.parameters})
 
 
 def _parameter(each, dtype):
@@ -111,4 +111,7 @@ def sample_params(loss, dtype, rng):
     """The defaults as often as values up to 4 or so, which are no powers of two and hence hard for `power`."""
     if rng.random() < 0.5:
         return loss.resolve({}, dtype)
-    return loss.resolve({each.name: rng.uniform(each.low, min(each.high, max(4.0, each.low + 2.0))) for each in loss.parameters}, dtype)
+    return loss.resolve(
+        {parameter.name: rng.uniform(parameter.low, min(parameter.high, max(4.0, parameter.low + 2.0))) for parameter in loss.parameters},
+        dtype,
+    )

@@ -47,7 +47,7 @@ def test_functions_are_functions_after_everything_was_imported():
     """A submodule of the same name would take the place of a function once it is imported."""
     import pkgutil
 
-    modules = {each.name for each in pkgutil.iter_modules(losscheck.__path__)}
+    modules = {module.name for module in pkgutil.iter_modules(losscheck.__path__)}
     assert not modules & ({*losscheck.__all__} - {"testing"})
     for name in losscheck.__all__:
         assert getattr(losscheck, name) is not None

@@ -136,7 +136,7 @@ def test_a_missing_gradient_takes_no_element_of_a_batch_along(call):
 
 def test_the_kinds_of_absence_are_facts():
     """A parameter it does not take, a framework that is not here: told apart without their sentences."""
-    bceloss = next(each for each in registry.implementations() if each.name == "torch-sigmoid-bceloss")
+    bceloss = next(implementation for implementation in registry.implementations() if implementation.name == "torch-sigmoid-bceloss")
 
     assert why_not(BCE, Subject(bceloss, "torch", "cpu"), {"pos_weight": 2.0}).absence is Absence.PARAMETER
     assert why_not(BCE, Subject(bceloss, "torch", "cuda:99"), {"pos_weight": 1.0}).absence is Absence.NOT_HERE

@@ -429,7 +429,7 @@ def test_what_is_odd_is_said(call, name, words):
     document = json.loads(call("compare", "--impl", own(name), "--loss", "bce", "--logit", "1.5", "--format", "json")[1])
 
     assert words in in_words(out)
-    assert any(words in each for each in document["remarks"])
+    assert any(words in remark for remark in document["remarks"])
     assert words not in in_words(call("compare", "--impl", own("good"), "--loss", "bce", "--logit", "1.5")[1])
 
 

@@ -53,7 +53,7 @@ def refused(tmp_path, text, name="case.yaml", **more):
     try:
         load([tmp_path / name], **more)
     except CaseError as error:
-        return [(each.line, each.column, each.path, each.message) for _, each in error.problems]
+        return [(problem.line, problem.column, problem.path, problem.message) for _, problem in error.problems]
     return []
 
 
@@ -238,7 +238,7 @@ def test_a_refusal_has_its_place_its_path_and_its_cure(name, tmp_path):
     marked, path, message = REFUSALS[name]
     line, column, text = place_of(marked)
     found = refused(tmp_path, text)
-    matching = [each for each in found if message in each[3]]
+    matching = [problem for problem in found if message in problem[3]]
 
     assert matching, found
     if MARK in marked:
@@ -275,7 +275,7 @@ def test_all_problems_of_all_files_come_at_once(tmp_path):
     (tmp_path / "5.yaml").write_text("\t", encoding="utf-8")
     with pytest.raises(CaseError) as caught:
         load(case_files([tmp_path]))
-    places = [(file.name, each.line, each.path) for file, each in caught.value.problems]
+    places = [(file.name, problem.line, problem.path) for file, problem in caught.value.problems]
 
     assert places == [
         ("1.yaml", 3, "cases[0].loss"),
@@ -296,7 +296,7 @@ def test_two_cases_of_one_name_are_refused(tmp_path):
     """Within a file; a file that is given twice is read once."""
     found = refused(tmp_path, BASE + BASE.removeprefix("cases:\n"))
 
-    assert [each[0] for each in found] == [6]
+    assert [problem[0] for problem in found] == [6]
     assert "'a' is also the name of" in found[0][3]
     assert len(case_files([tmp_path / "case.yaml", tmp_path / "case.yaml"])) == 1
 
@@ -318,7 +318,7 @@ def test_a_thousand_problems_stop_the_reading(tmp_path):
     found = refused(tmp_path, "cases:\n" + "  - {name: a}\n" * 3000)
 
     assert 1000 < len(found) < 1010
-    assert any("comes after 1000 problems" in each[3] for each in found)
+    assert any("comes after 1000 problems" in problem[3] for problem in found)
 
 
 def test_no_import_refuses_a_callable_and_reads_the_rest(tmp_path):
@@ -373,7 +373,7 @@ def test_a_shared_value_is_read_by_its_alias(tmp_path):
     text = plus("dtypes: &both [float32, float64]\n") + BASE.removeprefix("cases:\n").replace("name: a", "name: b") + "    dtypes: *both\n"
     (tmp_path / "case.yaml").write_text(text, encoding="utf-8")
 
-    assert [each.case.dtypes for each in load([tmp_path / "case.yaml"])] == [["float32", "float64"]] * 2
+    assert [loaded.case.dtypes for loaded in load([tmp_path / "case.yaml"])] == [["float32", "float64"]] * 2
 
 
 def test_files_are_found_below_folders_sorted(tmp_path):
@@ -384,7 +384,7 @@ def test_files_are_found_below_folders_sorted(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(BASE, encoding="utf-8")
 
-    assert [each.relative_to(tmp_path).as_posix() for each in case_files([tmp_path])] == ["a.yml", "b.yaml", "sub/d.yaml"]
+    assert [file.relative_to(tmp_path).as_posix() for file in case_files([tmp_path])] == ["a.yml", "b.yaml", "sub/d.yaml"]
 
 
 LOADED = """
@@ -410,7 +410,7 @@ def test_loading_imports_no_framework_and_no_callable_of_a_case(tmp_path):
     count, modules = done.stdout.splitlines()
 
     assert int(count) > 60
-    roots = {each.partition(".")[0] for each in json.loads(modules)}
+    roots = {module.partition(".")[0] for module in json.loads(modules)}
     assert roots & {"torch", "numpy", "numba", "jax", "tensorflow", "flint", "own_losses"} == set()
     assert not (tmp_path / "ran").exists()
 
@@ -430,8 +430,8 @@ def as_json(value):
         number = float(value.replace(".inf", "inf").replace(".nan", "nan"))
         return int(number) if number == number and abs(number) < 1e15 and re.fullmatch(r"[+-]?\d+", value) else number
     if isinstance(value, list):
-        return [as_json(each) for each in value]
-    return {key: as_json(each) for key, each in value.items()} if isinstance(value, dict) else value
+        return [as_json(entry) for entry in value]
+    return {key: as_json(entry) for key, entry in value.items()} if isinstance(value, dict) else value
 
 
 def test_the_committed_schema_is_what_the_command_prints(monkeypatch, capsys):
@@ -454,7 +454,7 @@ def test_the_schema_is_one():
     assert ours == set(schema["$defs"]["Case"]["properties"]["loss"]["examples"])
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "cases").glob("*.yaml")), ids=lambda each: each.stem)
+@pytest.mark.parametrize("file", sorted((ROOT / "cases").glob("*.yaml")), ids=lambda value: value.stem)
 def test_the_schema_accepts_the_shipped_cases(file):
     """An editor marks nothing in them; with a key misspelt it does."""
     root, problems = parse(file.read_text(encoding="utf-8"))
@@ -502,8 +502,8 @@ ANYTHING = [
 def places(value, path=()):
     """The path of every value in a document."""
     yield path
-    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(each, (*path, key))
+    for key, entry in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(entry, (*path, key))
 
 
 def replaced(document, path, value):
@@ -522,7 +522,7 @@ def read_by_the_model(tmp_path_factory, case):
     try:
         load([file])
     except CaseError as error:
-        return [each.message for _, each in error.problems]
+        return [problem.message for _, problem in error.problems]
     return []
 
 
@@ -533,7 +533,7 @@ BETWEEN = re.compile(
 )
 
 
-@given(st.sampled_from([each for each in places(GOOD) if each]), st.sampled_from(ANYTHING))
+@given(st.sampled_from([place for place in places(GOOD) if place]), st.sampled_from(ANYTHING))
 @settings(max_examples=600)
 @example(("expect", "max_ulp"), -1)
 @example(("expect", "max_ulp"), True)
@@ -548,7 +548,7 @@ def test_the_schema_and_the_reader_agree_on_single_values(tmp_path_factory, path
     if marked:
         assert problems
     else:
-        assert [each for each in problems if not BETWEEN.search(each)] == []
+        assert [problem for problem in problems if not BETWEEN.search(problem)] == []
 
 
 @given(st.sets(st.sampled_from(sorted(GOOD))), st.sets(st.sampled_from(["range", "exhaustive", "nmae", "known_failure"])))

@@ -113,7 +113,7 @@ def test_programs_get_every_finding(call):
         (("torch.nn:NoSuchLoss",), "has no"),
         (("--dtype", "flaot32"), "unknown dtype"),
     ],
-    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_mistake_is_one_message_and_exit_2(call, words, said):
     """Never a traceback."""

@@ -80,7 +80,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_report(tmp_path, uninterrupted
     finish(begun(), path, after)
     halfway = load_state(path)
 
-    assert not halfway.complete and sum(each.done for each in halfway.findings) == after
+    assert not halfway.complete and sum(finding.done for finding in halfway.findings) == after
     assert shown(finish(halfway, path)) == uninterrupted
     assert load_state(path).complete and shown(load_state(path)) == uninterrupted
 
@@ -146,7 +146,7 @@ def test_a_killed_sweep_goes_on_to_the_same_report(tmp_path, monkeypatch):
     assert resumed.returncode == plain.returncode == 0, resumed.stderr
     assert "going on from" in resumed.stderr
     assert json.loads(resumed.stdout)["rows"] == json.loads(plain.stdout)["rows"]
-    assert not [each for each in tmp_path.iterdir() if each.name.startswith(".state.json")] or process.returncode < 0
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".state.json")] or process.returncode < 0
 
 
 def test_two_processes_give_the_same_rows_as_one(tmp_path):
@@ -157,8 +157,8 @@ def test_two_processes_give_the_same_rows_as_one(tmp_path):
         for jobs in ([], ["--jobs", "2"])
     ]
 
-    assert [each.returncode for each in runs] == [0, 0], runs[1].stderr
-    one, two = (json.loads(each.stdout) for each in runs)
+    assert [run.returncode for run in runs] == [0, 0], runs[1].stderr
+    one, two = (json.loads(run.stdout) for run in runs)
     assert one["rows"] == two["rows"] and len(one["rows"]) > 20
     assert "--jobs" not in two["reproduce"]
 
@@ -218,7 +218,7 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
     (foreign, _) = shards(tmp_path, 2, other)
     unfinished = tmp_path / "unfinished.json"
     save_state(finish(begun(shard=(2, 3)), after=2), unfinished)
-    before = {each: each.read_bytes() for each in tmp_path.iterdir()}
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
     for paths, said in [
         ([one, three], "shard 2 of 3 is missing"),
@@ -231,7 +231,7 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path):
         with pytest.raises(UserError, match=said) as refusal:
             merge_states(paths)
         assert refusal.value.cure
-    assert {each: each.read_bytes() for each in tmp_path.iterdir()} == before
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
 # Files that lie ---------------------------------------------------------------------------------------------------------

@@ -94,10 +94,10 @@ def test_json_of_saturated_logits_is_valid_and_complete():
     report = strict_json(done.stdout)
     found = {(r["loss"], r["implementation"], r["backend"], r["quantity"], r["logit"], r["target"]) for r in report["rows"]}
     wanted = {
-        (one.loss, one.name, backend, quantity, logit, target)
-        for one in registry.implementations()
-        for backend in one.backends
-        if not missing(one, backend)
+        (implementation.loss, implementation.name, backend, quantity, logit, target)
+        for implementation in registry.implementations()
+        for backend in implementation.backends
+        if not missing(implementation, backend)
         for quantity in ("loss", "grad")
         for logit, target in ((-100.0, 0.0), (100.0, 1.0))
     }
@@ -262,15 +262,15 @@ def test_list_names_every_loss_implementation_and_source(call):
     assert (code, err) == (0, "")
     for loss in registry.losses().values():
         assert f"{loss.name}: " in out
-        assert all(f"--param {each.name}=" in out for each in loss.parameters)
-    for one in registry.implementations():
-        assert f"\n{one.name} (" in out
-        assert " ".join(one.source.split())[:40] in " ".join(out.split())
-    assert [each["name"] for each in found["losses"]] == list(registry.losses())
-    assert [each["name"] for each in found["backends"]] == list(BACKENDS)
-    assert all("cpu" in each["devices"] or not installed(each["name"]) for each in found["backends"])
-    assert all("eager" in each["modes"] for each in found["backends"])
-    assert all(one["source"] for loss in found["losses"] for one in loss["implementations"])
+        assert all(f"--param {parameter.name}=" in out for parameter in loss.parameters)
+    for implementation in registry.implementations():
+        assert f"\n{implementation.name} (" in out
+        assert " ".join(implementation.source.split())[:40] in " ".join(out.split())
+    assert [loss["name"] for loss in found["losses"]] == list(registry.losses())
+    assert [backend["name"] for backend in found["backends"]] == list(BACKENDS)
+    assert all("cpu" in backend["devices"] or not installed(backend["name"]) for backend in found["backends"])
+    assert all("eager" in backend["modes"] for backend in found["backends"])
+    assert all(implementation["source"] for loss in found["losses"] for implementation in loss["implementations"])
 
 
 def test_doctor_finds_nothing_missing_here(call):
@@ -280,9 +280,9 @@ def test_doctor_finds_nothing_missing_here(call):
 
     assert (code, err) == (0, "")
     assert found["healthy"] is True
-    assert {"torch", "numpy", "python-flint", "mpmath"} <= {each["name"] for each in found["packages"] if each["version"]}
-    assert all(each["version"] in out for each in found["packages"] if each["version"])
-    assert all(each["ok"] for each in found["checks"])
+    assert {"torch", "numpy", "python-flint", "mpmath"} <= {package["name"] for package in found["packages"] if package["version"]}
+    assert all(package["version"] in out for package in found["packages"] if package["version"])
+    assert all(check["ok"] for check in found["checks"])
     assert "Everything that losscheck needs is here." in out
 
 
@@ -460,7 +460,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(call, tmp_path, monke
     assert "cannot write report.json: No space left on device" in err
     assert "\n  " in err
     assert (tmp_path / "report.json").read_text() == "old"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["pyproject.toml", "report.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["pyproject.toml", "report.json"]
 
 
 def test_a_refused_command_leaves_the_old_file(call, tmp_path):

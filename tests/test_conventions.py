@@ -190,7 +190,7 @@ def test_the_stable_implementation_of_a_loss_follows_its_definition(data):
     """With any parameters: no convention may be found in what is right."""
     loss = data.draw(st.sampled_from(list(LOSSES.values())))
     drawn = data.draw(any_params(loss, FLOAT64))
-    chosen = {each.name: min(max(drawn[each.name], 0.1), 0.9 if each.high == 1 else 4.0) for each in loss.parameters}
+    chosen = {parameter.name: min(max(drawn[parameter.name], 0.1), 0.9 if parameter.high == 1 else 4.0) for parameter in loss.parameters}
     (stable,) = select([loss], ["stable"])
 
     def function(x, z):
@@ -205,7 +205,7 @@ def test_the_stable_implementation_of_a_loss_follows_its_definition(data):
 # What it stands on -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda value: value.name)
 @pytest.mark.parametrize("logit", [-40.0, -5.0, -0.5, 0.0, 0.75, 5.0, 40.0])
 def test_plain_floats_evaluate_a_formula_as_the_oracle_does(loss, logit):
     """To 1e-13, without a guard: what a convention is compared with."""
@@ -218,7 +218,7 @@ def test_plain_floats_evaluate_a_formula_as_the_oracle_does(loss, logit):
 def test_no_two_guards_are_one():
     """A size or kind listed twice would be told under another name."""
     assert len(set(GUARDS)) == len(GUARDS)
-    assert all(each.words for each in GUARDS)
+    assert all(guard.words for guard in GUARDS)
 
 
 def test_the_check_sees_a_fault(explain, monkeypatch):

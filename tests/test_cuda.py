@@ -14,7 +14,7 @@ from losscheck.measure.compare import compare, differences
 
 pytestmark = pytest.mark.cuda
 
-TORCH = [each for each in registry.implementations() if "torch" in each.backends]
+TORCH = [implementation for implementation in registry.implementations() if "torch" in implementation.backends]
 LOGITS = (-104.0, -88.75, -15.0, -4.25, -1.0, -0.0, 0.0, 0.5, 1.5, 9.5, 17.0, 40.0, 104.0)
 BOUNDS = {"bce": 4.0, "weighted-focal": 8.0, "centernet-heatmap": 8.0}
 
@@ -24,7 +24,7 @@ def ask(loss, impl, logits=LOGITS, target=1.0, *, devices=("cpu", "cuda"), **mor
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("one", TORCH, ids=lambda each: f"{each.loss}-{each.name}")
+@pytest.mark.parametrize("one", TORCH, ids=lambda value: f"{value.loss}-{value.name}")
 def test_every_torch_implementation_runs_on_both_devices(one, dtype):
     """As many rows as on the cpu, each with a value, and the exact values the same."""
     for target in (0.0, 1.0):
@@ -39,9 +39,9 @@ def test_every_torch_implementation_runs_on_both_devices(one, dtype):
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_differences_are_counted_row_by_row(dtype):
     """The count is what comparing the bits of the rows by hand gives."""
-    rows = [row for one in TORCH for row in ask(one.loss, one.name, target=0.0, dtypes=(dtype,))]
+    rows = [row for implementation in TORCH for row in ask(implementation.loss, implementation.name, target=0.0, dtypes=(dtype,))]
     here, there = ([row for row in rows if row.device == device] for device in ("cpu", "cuda"))
-    by_hand = sum(one.value.hex() != two.value.hex() for one, two in zip(here, there, strict=True))
+    by_hand = sum(cpu.value.hex() != cuda.value.hex() for cpu, cuda in zip(here, there, strict=True))
     (found,) = differences(rows)
 
     assert (found.device, found.other) == ("cpu", "cuda")
@@ -55,7 +55,7 @@ def test_the_stable_implementations_keep_their_bounds_on_cuda(loss, dtype):
     form = FORMATS[dtype]
     logits = [form.round(-110 + 220 * n / 1023) for n in range(1024)]
     logits += [form.neighbour(mark.logit, steps) for mark in loss_named(loss).landmarks(form) for steps in (-2, -1, 0, 1, 2)]
-    logits = tuple(each for each in logits if abs(each) <= form.largest)
+    logits = tuple(logit for logit in logits if abs(logit) <= form.largest)
     for target in (0.0, 1.0):
         rows = ask(loss, "stable", logits, target, devices=("cuda",), dtypes=(dtype,), max_ulp=BOUNDS[loss])
         judged = [row for row in rows if form.smallest_normal <= abs(row.exact.rounded) <= form.largest]
@@ -121,7 +121,7 @@ def test_a_point_alone_has_the_bits_it_has_among_many_on_cuda():
 
 
 @pytest.mark.parametrize(
-    ("one", "reduction"), list(itertools.product(TORCH, ["mean", "published"])), ids=lambda each: getattr(each, "name", each)
+    ("one", "reduction"), list(itertools.product(TORCH, ["mean", "published"])), ids=lambda value: getattr(value, "name", value)
 )
 def test_wholes_run_on_cuda(one, reduction):
     """Published wholes make no tensor on the wrong device."""

@@ -22,14 +22,14 @@ NUMPY = {FLOAT64: np.float64, FLOAT32: np.float32, FLOAT16: np.float16, BFLOAT16
 UNSIGNED = {FLOAT64: np.uint64, FLOAT32: np.uint32, FLOAT16: np.uint16, BFLOAT16: np.uint16}
 # MPFR counts exponents of 0.1f * 2^e, one more than 1.f * 2^e has.
 MPFR = {
-    each: gmpy2.context(precision=each.precision, emin=each.least_exponent + 1, emax=each.emax + 1, subnormalize=True)
-    for each in (FLOAT64, FLOAT32)
+    dtype: gmpy2.context(precision=dtype.precision, emin=dtype.least_exponent + 1, emax=dtype.emax + 1, subnormalize=True)
+    for dtype in (FLOAT64, FLOAT32)
 }
 MPFR_EXACT = gmpy2.context(precision=4000)
 HUGE = 10**20
-BOTH_16_BIT = pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda each: each.name)
-WIDE = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=lambda each: each.name)
-EVERY = pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda each: each.name)
+BOTH_16_BIT = pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda value: value.name)
+WIDE = pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=lambda value: value.name)
+EVERY = pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda value: value.name)
 
 
 def same(a, b):
@@ -126,7 +126,7 @@ def test_rounding_agrees_with_mpfr(dtype, data):
 @given(data=st.data())
 def test_rounding_beside_a_midpoint_agrees_with_mpfr(dtype, data):
     """A tie decided by bits that were dropped on the way."""
-    value = data.draw(finite_floats(dtype).filter(lambda each: each != 0))
+    value = data.draw(finite_floats(dtype).filter(lambda value: value != 0))
     offset = data.draw(st.sampled_from([-1, 0, 1]))
     unit = dtype.ulp_exponent(math.frexp(value)[1] - 1)
     half_ulps = 2 * int(Fraction(value) / Fraction(2) ** unit) + (1 if value > 0 else -1)
@@ -249,7 +249,7 @@ def test_limits_are_those_of_numpy(dtype):
 def test_the_ulp_is_the_distance_to_the_next_float_away_from_zero(data):
     """The unit all errors are given in being off by a factor of two, or too small below the normal range."""
     dtype = data.draw(formats())
-    value = abs(data.draw(finite_floats(dtype).filter(lambda each: 0 < abs(each) < dtype.largest)))
+    value = abs(data.draw(finite_floats(dtype).filter(lambda value: 0 < abs(value) < dtype.largest)))
 
     unit = Fraction(2) ** dtype.ulp_exponent(math.frexp(value)[1] - 1)
     assert unit == Fraction(dtype.neighbour(value, 1)) - Fraction(value)
@@ -269,9 +269,9 @@ def test_every_16_bit_ordinal_is_its_bit_pattern(dtype):
     """The order of the floats having a gap, a repetition or a swap; -0 is -1 and +0 is 0."""
     values = [*non_negative(dtype), math.inf]
 
-    assert [dtype.ordinal(each) for each in values] == list(range(len(values)))
-    assert [dtype.ordinal(-each) for each in values] == [-1 - n for n in range(len(values))]
-    assert all(same(dtype.from_ordinal(n), each) and same(dtype.from_ordinal(-1 - n), -each) for n, each in enumerate(values))
+    assert [dtype.ordinal(value) for value in values] == list(range(len(values)))
+    assert [dtype.ordinal(-value) for value in values] == [-1 - n for n in range(len(values))]
+    assert all(same(dtype.from_ordinal(n), value) and same(dtype.from_ordinal(-1 - n), -value) for n, value in enumerate(values))
 
 
 @WIDE
@@ -288,7 +288,7 @@ def test_ordinals_are_the_bit_patterns(dtype):
 def test_ordinals_are_bijective_and_monotone(data):
     """from_ordinal not undoing ordinal, or a larger float coming before a smaller one."""
     dtype = data.draw(formats())
-    a, b = (data.draw(floats(dtype).filter(lambda each: not math.isnan(each))) for _ in range(2))
+    a, b = (data.draw(floats(dtype).filter(lambda value: not math.isnan(value))) for _ in range(2))
 
     assert same(dtype.from_ordinal(dtype.ordinal(a)), a)
     if a != b:
@@ -310,7 +310,7 @@ def test_the_two_zeros_are_neighbours(dtype):
 @given(data=st.data())
 def test_neighbour_agrees_with_nextafter(dtype, data):
     """A float skipped or named twice on the way from one to the next."""
-    value = data.draw(finite_floats(dtype).filter(lambda each: each != 0))
+    value = data.draw(finite_floats(dtype).filter(lambda value: value != 0))
     scalar = NUMPY[dtype](value)
     with np.errstate(all="ignore"):
         above, below = np.nextafter(scalar, NUMPY[dtype](np.inf)), np.nextafter(scalar, NUMPY[dtype](-np.inf))
@@ -561,4 +561,4 @@ def test_round_fraction_is_the_nearest_float(dtype, value):
     distance = abs(Fraction(rounded) - value) if math.isfinite(rounded) else None
     if distance is not None:
         beside = (dtype.neighbour(rounded, steps) for steps in (-2, -1, 1, 2))
-        assert all(abs(Fraction(each) - value) >= distance for each in beside if math.isfinite(each))
+        assert all(abs(Fraction(neighbour) - value) >= distance for neighbour in beside if math.isfinite(neighbour))

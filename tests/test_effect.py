@@ -343,7 +343,7 @@ GRID = [n / 4 for n in range(-400, 401)] + [1e-7, -1e-7]
         (guarded, FLOAT16, 0.5, Effect.POISONS),
         (guarded, FLOAT16, 1.0, Effect.POISONS),
     ],
-    ids=lambda each: getattr(each, "__name__", None) or getattr(each, "name", None) or str(getattr(each, "value", each)),
+    ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None) or str(getattr(value, "value", value)),
 )
 def test_the_worst_effect_of_a_published_way(function, dtype, target, worst):
     """On logits from -100 to 100: what the ranking is made of. The good one is never called worse than `tails`."""
@@ -372,7 +372,7 @@ def test_the_softplus_form_harms_nobody(dtype, target):
         (guarded, FLOAT16, 0.0, 8.34, Effect.POISONS),
         (guarded, FLOAT16, 1.0, -11.2, Effect.POISONS),
     ],
-    ids=lambda each: getattr(each, "__name__", None) or getattr(each, "name", None) or str(getattr(each, "value", each)),
+    ids=lambda value: getattr(value, "__name__", None) or getattr(value, "name", None) or str(getattr(value, "value", value)),
 )
 def test_where_an_effect_begins(function, dtype, target, logit, effect):
     """The figures that the README may print, each at one logit."""

@@ -397,7 +397,7 @@ def test_no_reduction_gives_every_point_its_own_loss():
 
 def test_the_heatmap_loss_is_not_divided_without_a_positive():
     """`normalised` with no target of 1 is the sum."""
-    rows = [ask("centernet-heatmap", [0.5, 1.0], 0.5, reduction=each, quantities=("loss",))[0] for each in ("normalised", "sum")]
+    rows = [ask("centernet-heatmap", [0.5, 1.0], 0.5, reduction=reduction, quantities=("loss",))[0] for reduction in ("normalised", "sum")]
 
     assert rows[0].exact.decimal(25) == rows[1].exact.decimal(25)
     assert rows[0].value == rows[1].value
@@ -449,15 +449,15 @@ def test_the_two_oracles_give_the_same_rows():
     flint, mpmath = (ask("weighted-focal", logits, 0.0, impl=("*",), oracle=name) for name in ("flint", "mpmath"))
 
     assert len(flint) > 60
-    for one, two in zip(flint, mpmath, strict=True):
-        assert one.exact.decimal(34) == two.exact.decimal(34)
-        assert (one.outcome, one.exact.rounded) == (two.outcome, two.exact.rounded)
-        assert one.ulp == two.ulp or abs(one.ulp - two.ulp) < 2.0**-18 or math.isnan(one.ulp)
+    for ball, other in zip(flint, mpmath, strict=True):
+        assert ball.exact.decimal(34) == other.exact.decimal(34)
+        assert (ball.outcome, ball.exact.rounded) == (other.outcome, other.exact.rounded)
+        assert ball.ulp == other.ulp or abs(ball.ulp - other.ulp) < 2.0**-18 or math.isnan(ball.ulp)
 
 
 def test_float16_and_bfloat16_are_judged_in_their_own_ulp():
     """The same relative error is 8 times fewer ulp in bfloat16 than in float16."""
-    exact16, exact_b = (exact_element("bce", 1.0, 0.0, each) for each in (FLOAT16, BFLOAT16))
+    exact16, exact_b = (exact_element("bce", 1.0, 0.0, dtype) for dtype in (FLOAT16, BFLOAT16))
 
     assert FLOAT16.ulp_exponent(exact16.magnitude) + 3 == BFLOAT16.ulp_exponent(exact_b.magnitude)
 

@@ -94,7 +94,7 @@ def test_the_hand_computation_from_four_digit_sigmoids_is_0_648557191505494():
     exact = sum(exact_loss("bce", term.logit, term.target).rounded for term in terms) / 3
 
     assert by_hand == pytest.approx(0.648557191505494, abs=1e-15)
-    assert [f"{each:.4f}" for each in sigmoids] == ["0.6682", "0.5498", "0.5250"]
+    assert [f"{value:.4f}" for value in sigmoids] == ["0.6682", "0.5498", "0.5250"]
     assert exact == pytest.approx(0.648573859446873, abs=1e-15)
     assert by_hand - exact == pytest.approx(-1.6668e-5, abs=1e-9)
 
@@ -405,11 +405,11 @@ def first_failing(entry):
     """(last sound float, first failing float): neighbours, found by narrowing an interval of ordinals."""
     dtype = FORMATS[entry.dtype]
     sound, failing = (dtype.ordinal(dtype.round(entry.stated * factor)) for factor in (0.9, 1.1))
-    assert entry.fails([dtype.from_ordinal(each) for each in (sound, failing)]) == [False, True]
+    assert entry.fails([dtype.from_ordinal(ordinal) for ordinal in (sound, failing)]) == [False, True]
     while abs(failing - sound) > 1:
         way = failing - sound
         probes = sorted({sound + way * n // 60 for n in range(1, 60)} - {sound, failing}, reverse=way < 0)
-        outcomes = entry.fails([dtype.from_ordinal(each) for each in probes])
+        outcomes = entry.fails([dtype.from_ordinal(ordinal) for ordinal in probes])
         at = outcomes.index(True) if True in outcomes else len(probes)
         sound, failing = (probes[at - 1] if at else sound), (probes[at] if at < len(probes) else failing)
     return dtype.from_ordinal(sound), dtype.from_ordinal(failing)
@@ -469,7 +469,7 @@ def test_the_tensorflow_rewrite_interleaves_in_float64(backend):
 def test_nothing_is_lost_in_float16_where_the_exact_value_underflows_first(impl, target, backend):
     """Of every float16 from 1/4 to 10 on the losing side none is `lost`: its zeros are subnormal or exactly right."""
     side = 1 if target else -1
-    logits = [side * each for each in FLOAT16.between(0.25, 10.0)]
+    logits = [side * magnitude for magnitude in FLOAT16.between(0.25, 10.0)]
     loss = "weighted-focal" if impl == FOCAL else "centernet-heatmap"
     rows = [
         row

@@ -34,8 +34,9 @@ LOGITS = [n / 4 - 8 for n in range(LANES - 12)] + [-100.0, -90.0, -60.0, -33.0, 
 REWRITE, WEIGHTED = "centernet-tf-logits", "tensorflow-weighted-ce"
 
 
-def implementation_named(name):
-    return next(each for each in registry.implementations() if each.name == name)
+def implementation_named(name, backend=None):
+    named = [implementation for implementation in registry.implementations() if implementation.name == name]
+    return next(implementation for implementation in named if backend is None or backend in implementation.backends)
 
 
 def params_of(one, dtype, **given):
@@ -60,7 +61,7 @@ def ask(name, logits, target, *, quantity="loss", **more):
 
 
 def bits(values):
-    return [float(each).hex() for each in values]
+    return [float(value).hex() for value in values]
 
 
 # That they are here -----------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def test_optax_is_run_as_it_is(name, target, dtype):
         "optax-sigmoid-focal-default": lambda x: optax.sigmoid_focal_loss(x, z),
     }
     kind = array_dtype(FORMATS[dtype])
-    x, z = (jnp.asarray(np.array(each).astype(kind)) for each in (LOGITS, [target] * len(LOGITS)))
+    x, z = (jnp.asarray(np.array(values).astype(kind)) for values in (LOGITS, [target] * len(LOGITS)))
     loss, pull = jax.vjp(calls[name], x)
     found = run(name, LOGITS, target, dtype, "jax")
 
@@ -171,15 +172,15 @@ def test_optax_is_run_as_it_is(name, target, dtype):
 @pytest.mark.parametrize(
     ("name", "backend"),
     [
-        (each.name, backend)
-        for each in registry.implementations()
-        for backend in each.backends
-        if backend in extras.EXTRAS and each.name != "stable"
+        (implementation.name, backend)
+        for implementation in registry.implementations()
+        for backend in implementation.backends
+        if backend in extras.EXTRAS and implementation.name != "stable"
     ],
 )
 def test_an_own_formula_is_what_the_function_computes(name, backend):
     """In float64 at moderate logits a function returns its own exact formula, and the formula's exact gradient."""
-    one = next(each for each in registry.implementations() if each.name == name and backend in each.backends)
+    one = implementation_named(name, backend)
     loss, logits = registry.loss_named(one.loss), [n / 8 - 3.9 for n in range(LANES)]
     for target in (0.0, 1.0) if loss.hard_targets else (0.0, 0.3, 1.0):
         found = run(one, logits, target, "float64", backend)
@@ -219,7 +220,7 @@ def test_weights_and_reductions_are_those_asked_for(backend):
 @DTYPES
 def test_a_point_alone_has_the_bits_it_has_among_many(name, backend, dtype):
     """And those that a sweep gets, whose blocks are longer."""
-    one, kind = next(each for each in registry.implementations() if each.name == name and backend in each.backends), FORMATS[dtype]
+    one, kind = implementation_named(name, backend), FORMATS[dtype]
     loss = registry.loss_named(one.loss)
     together = compare(listed((loss.name,), LOGITS, (0.0,), impl=(name,), backends=(backend,), dtypes=(dtype,)))
     alone = [
@@ -365,7 +366,7 @@ def test_the_rewrite_is_lost_within_its_bracket(dtype, target, sound, failing):
 @pytest.mark.parametrize("target", [0.0, 1.0])
 def test_the_rewrite_loses_nothing_in_float16(target):
     """Of every float16 from 1/4 to 10 on the losing side its zeros are subnormal or exactly right."""
-    low, high = (FORMATS["float16"].ordinal(each) for each in (0.25, 10.0))
+    low, high = (FORMATS["float16"].ordinal(logit) for logit in (0.25, 10.0))
     logits = [math.copysign(FORMATS["float16"].from_ordinal(n), target - 0.5) for n in range(low, high)]
 
     assert Outcome.LOST not in {row.outcome for row in ask(REWRITE, logits, target, dtypes=("float16",), backends=("tensorflow",))}

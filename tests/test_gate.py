@@ -54,7 +54,7 @@ def judged(folder, *cases, **session):
     """The rows of cases, judged without any baseline unless one is given."""
     (folder / "cases.yaml").write_text(HEAD + "".join(cases), encoding="utf-8")
     session = Session(**{"folder": folder / "nowhere", **session})
-    return [row for each in load([folder / "cases.yaml"]) for row in judge_case(each, session)]
+    return [row for loaded in load([folder / "cases.yaml"]) for row in judge_case(loaded, session)]
 
 
 def mine(change=None, name="mine", **more):
@@ -158,7 +158,7 @@ def test_nan_passes_no_claim(expect, register, tmp_path):
 
 def test_a_nan_deviation_passes_no_limit(monkeypatch, tmp_path):
     """Where the oracle could not tell the deviation."""
-    monkeypatch.setattr(measured.Measured, "deviations", lambda each: iter([(1.0, 0.0, math.nan), (2.0, 0.0, 0.0)]))
+    monkeypatch.setattr(measured.Measured, "deviations", lambda case: iter([(1.0, 0.0, math.nan), (2.0, 0.0, 0.0)]))
     rows = judged(tmp_path, case(f"{NUMPY_LOSS}{POINTS}\nexpect: {{max_deviation: 1e300}}", implementation="stable"))
 
     assert [row.verdict for row in rows] == [Verdict.FAIL]
@@ -189,7 +189,7 @@ def test_blocks_change_no_verdict(block, register, monkeypatch, tmp_path):
     """Symmetry and sign are counted once for each point, however the range is divided."""
     monkeypatch.setattr(segments, "BLOCK", block)
     wrong = [1.0, 1.5, 2.0, 3.0]
-    register(mine(tampered(lambda xp, x, value: xp.where(sum(x == each for each in wrong) > 0, -value, value))))
+    register(mine(tampered(lambda xp, x, value: xp.where(sum(x == logit for logit in wrong) > 0, -value, value))))
     (row,) = judged(tmp_path, case(SOME + "expect: {outcomes: [wrong-sign], symmetric: true, non_negative: true}"))
 
     assert "negative or NaN at 4 points, first: -1.313 at logit 1 " in row.reason
@@ -294,7 +294,7 @@ def verdict_row(verdict):
 @example([Verdict.FAIL, Verdict.UNDECIDED], False)
 def test_the_exit_code_of_a_run(verdicts, strict):
     """1 for a finding whatever else there is; 2 when something or everything could not be judged; else 0."""
-    code = exit_code([verdict_row(each) for each in verdicts], strict)
+    code = exit_code([verdict_row(verdict) for verdict in verdicts], strict)
     broken = Verdict.FAIL in verdicts or (strict and Verdict.BETTER in verdicts)
     unjudged = Verdict.UNDECIDED in verdicts or (strict and Verdict.NOT_COMPARABLE in verdicts) or set(verdicts) <= {Verdict.SKIPPED}
 
@@ -349,7 +349,7 @@ def test_a_broken_budget_exits_1_with_everything_needed(call, tmp_path):
         (["cases.yaml", "--output", "no/where.json"], "no/where.json: there is no folder no"),
         (["cases.yaml", "--output", "where"], "its suffix names no format of the gate"),
     ],
-    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_could_not_be_judged_exits_2(words, message, call, tmp_path):
     """With one message and its cure on standard error; all rows skipped is no success."""
@@ -409,7 +409,7 @@ def recorded():
 def test_worse_and_better_mirror_each_other(one, other):
     """What is worse than the other is what the other is better than; nothing is both."""
     assert len(one.worse(other)) == len(other.better(one))
-    assert {each.split()[1] for each in one.worse(other)} & {each.split()[1] for each in one.better(other)} == set()
+    assert {line.split()[1] for line in one.worse(other)} & {line.split()[1] for line in one.better(other)} == set()
     assert one.worse(one) == one.better(one) == []
 
 
@@ -428,7 +428,7 @@ def test_nan_is_worse_than_anything_and_better_than_nothing(other):
 
     assert nan.worse(other)
     assert nan.worse(nan)
-    assert not [each for each in nan.better(other) if "ulp" in each]
+    assert not [line for line in nan.better(other) if "ulp" in line]
 
 
 RECORDED = f"{NUMPY_LOSS}exhaustive: {{low: 1, high: 1.5, targets: 0}}\ndtypes: [float16]\nexpect: {{recorded: true, max_ulp: 100}}"
@@ -615,7 +615,7 @@ def test_a_failure_in_the_middle_of_writing_leaves_the_old_file(baseline, call, 
 
     assert (code, path.read_bytes()) == (2, before)
     assert "No space left on device" in err
-    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_one_file_keeps_the_rows_of_the_file_beside_it(baseline, call):
@@ -626,7 +626,7 @@ def test_one_file_keeps_the_rows_of_the_file_beside_it(baseline, call):
 
     assert names_in(path) == ["first", "second"]
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    assert len({each["max_ulp"] for each in rows.values()}) == 2
+    assert len({row["max_ulp"] for row in rows.values()}) == 2
 
 
 def test_a_case_chosen_by_name_keeps_the_rows_of_the_others(baseline, call):

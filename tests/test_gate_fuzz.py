@@ -109,20 +109,20 @@ def well_formed(file):
         loaded = load([file])
     except CaseError as error:
         assert re.fullmatch(r"\d+ problems? in 1 case file: nothing was judged", error.problem)
-        places = [each for each in error.details if not re.fullmatch(r"\.\.\. and \d+ more", each)]
+        places = [detail for detail in error.details if not re.fullmatch(r"\.\.\. and \d+ more", detail)]
         assert places
-        assert all(each.startswith(f"{file}:") and PLACE.match(each) for each in places)
-        assert all(each.line >= 1 and each.column >= 1 and each.message for _, each in error.problems)
+        assert all(place.startswith(f"{file}:") and PLACE.match(place) for place in places)
+        assert all(problem.line >= 1 and problem.column >= 1 and problem.message for _, problem in error.problems)
         assert len(str(error)) < 60_000
         return str(error)
     assert loaded
-    assert all(isinstance(each, LoadedCase) and each.line >= 1 for each in loaded)
+    assert all(isinstance(entry, LoadedCase) and entry.line >= 1 for entry in loaded)
     return loaded
 
 
 def test_the_whole_file_is_well_formed(watched):
     """Or the mutations below would mutate what is refused anyway."""
-    assert [each.case.name for each in watched(WHOLE)] == ["first-case", "second", "third"]
+    assert [loaded.case.name for loaded in watched(WHOLE)] == ["first-case", "second", "third"]
 
 
 def test_the_watch_sees_code_that_runs(watched, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_file_cut_off_at_every_character(watched):
     """Whatever is left is read or refused; most of it is refused."""
     outcomes = [watched(WHOLE[:length]) for length in range(len(WHOLE))]
 
-    assert sum(isinstance(each, str) for each in outcomes) > len(outcomes) / 2
+    assert sum(isinstance(outcome, str) for outcome in outcomes) > len(outcomes) / 2
     assert len(outcomes) > 800
 
 
@@ -147,23 +147,23 @@ def test_a_file_cut_off_at_every_character(watched):
 def test_a_character_replaced_by_each_hostile_text(watched, part):
     """Every 12th place, another one for each text: 7200 files in four parts."""
     places = range(part * 12, len(WHOLE) - 12, 48)
-    outcomes = [watched(WHOLE[:n] + text + WHOLE[n + 1 :]) for k, text in enumerate(HOSTILE) for n in (each + k % 12 for each in places)]
+    outcomes = [watched(WHOLE[:n] + text + WHOLE[n + 1 :]) for k, text in enumerate(HOSTILE) for n in (place + k % 12 for place in places)]
 
     assert len(outcomes) > 1500
-    assert any(isinstance(each, list) for each in outcomes)
+    assert any(isinstance(outcome, list) for outcome in outcomes)
 
 
 def values():
     """A value of YAML flow style: hostile text, a word of the format, or something nested."""
     plain = st.sampled_from(HOSTILE) | st.sampled_from(["bce", "stable", "float32", "loss", "0", "1.5", "'0x1p-3'"])
-    text = st.text(max_size=12).map(lambda each: json.dumps(each, ensure_ascii=False))
+    text = st.text(max_size=12).map(lambda text: json.dumps(text, ensure_ascii=False))
     number = st.floats().map(repr) | st.integers().map(str)
     return st.recursive(
         plain | text | number,
         lambda inner: (
-            st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]")
+            st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
             | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3).map(
-                lambda each: f"{{{', '.join(f'{k}: {v}' for k, v in each.items())}}}"
+                lambda entries: f"{{{', '.join(f'{k}: {v}' for k, v in entries.items())}}}"
             )
         ),
         max_leaves=6,
@@ -214,7 +214,7 @@ def test_a_file_of_other_values(watched, given_values, frame):
     watched(frame.format(", ".join(given_values)))
 
 
-@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda each: each.encode("utf-8", "surrogatepass")))
+@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
 @settings(max_examples=700, suppress_health_check=list(HealthCheck))
 @example(b"")
 @example(b"\xff\xfe\x00")
@@ -412,7 +412,7 @@ def test_the_command_refuses_a_hostile_file(text, tmp_path):
     assert re.match(r"bad\.yaml:\d+:\d+: ", shown)
     assert "Traceback" not in shown
     assert "internal error" not in shown
-    assert [each.name for each in tmp_path.iterdir()] == ["bad.yaml"]
+    assert [file.name for file in tmp_path.iterdir()] == ["bad.yaml"]
 
 
 @pytest.mark.parametrize("text", [CALL, BOMBS["laughs"], "\x00", WHOLE.replace("[stable, 'torch-*']", "['evil_module:function; x']")])

@@ -45,10 +45,10 @@ def test_every_format_renders_every_verdict_and_ends_in_a_newline(name, report):
 def test_the_table_keeps_to_its_width(width, verbose, report):
     """All but the command to copy, which is not broken."""
     text = printed(dataclasses.replace(report, verbose=verbose), width=width)
-    long = [each for each in text.splitlines() if len(each) > width]
+    long = [line for line in text.splitlines() if len(line) > width]
 
-    assert [each for each in long if "reproduce: " not in each] == []
-    assert all(each.rstrip() == each for each in text.splitlines())
+    assert [line for line in long if "reproduce: " not in line] == []
+    assert all(line.rstrip() == line for line in text.splitlines())
 
 
 def test_the_table_tells_the_worst_first_and_the_rest_in_numbers(report):
@@ -110,7 +110,7 @@ ROW = {
     "file": TEXT,
     "line": {"type": "integer", "minimum": 1},
     "source": TEXT,
-    "verdict": {"enum": [each.value for each in Verdict]},
+    "verdict": {"enum": [verdict.value for verdict in Verdict]},
     "reason": TEXT,
     "reproduce": TEXT,
     "loss": TEXT,
@@ -123,7 +123,10 @@ ROW = {
     "points": {"type": "integer", "minimum": 0},
     "failing": {"type": "integer", "minimum": 0},
     "exhaustive": {"type": "boolean"},
-    "counts": {"propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": {"type": "integer", "minimum": 1}},
+    "counts": {
+        "propertyNames": {"enum": [outcome.value for outcome in Outcome]},
+        "additionalProperties": {"type": "integer", "minimum": 1},
+    },
     "max_ulp": {"anyOf": [NUMBER, {"type": "null"}]},
     "limit": NUMBER,
     "deviation": {"anyOf": [NUMBER, {"type": "null"}]},
@@ -164,7 +167,7 @@ def test_json_is_the_contract(report):
 
     assert list(document["rows"][0]) == list(ROW)
     assert document["exit_code"] == 1
-    assert [each["verdict"] for each in document["rows"]][: len(Verdict)] == [each.value for each in Verdict]
+    assert [row["verdict"] for row in document["rows"]][: len(Verdict)] == [verdict.value for verdict in Verdict]
     assert document["rows"][-1]["max_ulp"] == "inf"
     assert document["rows"][-1]["deviation"] == "nan"
     assert document["rows"][0]["worst"]["logit_hex"] == "-0x1.e000000000000p+3"
@@ -179,12 +182,12 @@ def test_junit_is_xml_with_a_suite_for_each_file(report):
     root = ElementTree.fromstring(printed(report, "junit"))
     suites = root.findall("testsuite")
 
-    assert [each.get("name") for each in suites] == ["cases/a.yaml", "b:c,d%.yaml"]
-    for each in (root, *suites):
-        assert int(each.get("tests")) == len(list(each.iter("testcase")))
+    assert [suite.get("name") for suite in suites] == ["cases/a.yaml", "b:c,d%.yaml"]
+    for element in (root, *suites):
+        assert int(element.get("tests")) == len(list(element.iter("testcase")))
         for kind, total in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-            assert int(each.get(total)) == len(list(each.iter(kind))), kind
-    kinds = {each.get("name").partition(" [")[0]: [inner.tag for inner in each] for each in root.iter("testcase")}
+            assert int(element.get(total)) == len(list(element.iter(kind))), kind
+    kinds = {testcase.get("name").partition(" [")[0]: [inner.tag for inner in testcase] for testcase in root.iter("testcase")}
     assert kinds["case-fail"] == ["failure"]
     assert kinds["case-undecided"] == ["error"]
     assert kinds["case-pass"] == kinds["case-better"] == []
@@ -198,7 +201,7 @@ def test_junit_is_xml_with_a_suite_for_each_file(report):
 def test_junit_under_strict_counts_what_strict_counts(report):
     """Better than recorded is a failure, not comparable an error."""
     root = ElementTree.fromstring(printed(dataclasses.replace(report, strict=True), "junit"))
-    kinds = {each.get("name").partition(" [")[0]: [inner.tag for inner in each] for each in root.iter("testcase")}
+    kinds = {testcase.get("name").partition(" [")[0]: [inner.tag for inner in testcase] for testcase in root.iter("testcase")}
 
     assert kinds["case-better"] == ["failure"]
     assert kinds["case-not-comparable"] == ["error"]
@@ -222,7 +225,7 @@ def test_junit_is_well_formed_whatever_a_name_says(name, reason):
 
 def commands(text):
     """The workflow commands that the runner would find in a log: lines that begin with `::`."""
-    return [each for each in re.split(r"\r\n|\r|\n", text) if each.lstrip().startswith("::")]
+    return [line for line in re.split(r"\r\n|\r|\n", text) if line.lstrip().startswith("::")]
 
 
 def unescaped(text):
@@ -237,10 +240,10 @@ def test_github_gets_ten_annotations_worst_first():
         + [case_row(Verdict.PASS)]
     )
     text = printed(gate_report(*rows), "github")
-    titles = [re.search("title=([^:]*)::", each)[1] for each in commands(text)]
+    titles = [re.search("title=([^:]*)::", command)[1] for command in commands(text)]
 
     assert len(titles) == 10
-    assert [each[0] for each in titles] == ["f"] * 8 + ["u"] * 2
+    assert [title[0] for title in titles] == ["f"] * 8 + ["u"] * 2
     assert "\nand 4 more\n" in text
     assert text.splitlines()[-1].startswith("gate broken: 15 rows")
 
@@ -340,7 +343,7 @@ def call(call, plain_surroundings, tmp_path):
 
 def test_several_outputs_are_written_at_once(call, tmp_path):
     """Each in the format of its suffix or of its prefix, beside what standard output shows; the exit code is that of the gate."""
-    words = [word for each in ("a.json", "b.xml", "c.md", "github:d", "table:e.log") for word in ("--output", each)]
+    words = [word for output in ("a.json", "b.xml", "c.md", "github:d", "table:e.log") for word in ("--output", output)]
     code, out, _ = call("case.yaml", *words, "--format", "markdown")
 
     assert code == 1

@@ -67,7 +67,7 @@ def loaded_after(*words, code=None):
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120, check=False)
     last = done.stderr.splitlines()[-1]
     assert last.startswith("LOADED"), done.stderr
-    return {each.partition(".")[0] for each in json.loads(last.removeprefix("LOADED "))}, done.stdout
+    return {module.partition(".")[0] for module in json.loads(last.removeprefix("LOADED "))}, done.stdout
 
 
 # In fresh processes -----------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ def test_the_vocabulary_loads_no_framework():
         (("--backend", "mpmath", "--oracle", "mpmath"), {"mpmath"}, {"torch", "flint"}),
         (("--backend", "torch", "--format", "json"), {"torch"}, {"rich", "ml_dtypes"}),
     ],
-    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_compare_loads_what_it_uses(words, wanted, unwanted):
     """A backend that is not asked for is not imported; neither is an oracle, nor rich for a program's format."""
@@ -150,7 +150,7 @@ def test_no_module_loads_the_compiled_kernels_on_import(path):
     assert not found & {"losscheck.filter.kernels", "losscheck.filter.kernels."}
 
 
-@pytest.mark.parametrize("path", [each for each in FILES if each.parent.name in ("losses", "implementations")], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("losses", "implementations")], ids=name_of)
 def test_a_loss_or_implementation_imports_the_vocabulary_alone(path):
     """losscheck.core.loss, losscheck.core.dtypes and losscheck.core.functional, and no framework even lazily: `xp` is given."""
     own = {module for module, _ in imports(path, lazy=True) if module.partition(".")[0] == "losscheck"}
@@ -177,7 +177,7 @@ def test_a_renderer_is_a_function_of_a_report(path):
     assert not [module for module, _ in imports(path, lazy=True) if module.startswith(forbidden)]
 
 
-@pytest.mark.parametrize("path", [each for each in FILES if each.parent.name == "oracle"], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "oracle"], ids=name_of)
 def test_the_oracle_knows_no_backend(path):
     """What judges shares no code with what is judged."""
     forbidden = (
@@ -285,6 +285,6 @@ def test_the_check_sees_an_import_at_module_level(tmp_path):
 
 def test_every_source_file_is_checked():
     """The walk found the package, and not an empty folder."""
-    names = {name_of(each) for each in FILES}
+    names = {name_of(path) for path in FILES}
 
     assert {"cli/compare.py", "losses/bce.py", "oracle/flint.py", "renderers/text.py", "backends/torch.py"} <= names

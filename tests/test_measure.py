@@ -56,10 +56,10 @@ def everything(dtype):
 
 def every_value(dtype):
     magnitudes = [0.0, dtype.smallest_subnormal, dtype.smallest_normal, 1.5, dtype.largest, INF]
-    return [NAN, *magnitudes, *(-each for each in magnitudes)]
+    return [NAN, *magnitudes, *(-magnitude for magnitude in magnitudes)]
 
 
-EVERY = pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda each: each.name)
+EVERY = pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda value: value.name)
 
 
 # ulp ------------------------------------------------------------------------------------------------------------------
@@ -174,10 +174,10 @@ def test_deviation_is_total_and_zero_from_itself(dtype):
     """A crash on some pair of exact values, or a value that deviates from itself."""
     for own, definition in itertools.product(everything(dtype), repeat=2):
         assert isinstance(deviation(own, definition), float)
-    assert all(deviation(each, each) == 0 for each in everything(dtype))
-    for one, other in zip(everything(dtype), everything(dtype), strict=True):
-        found = deviation(one, other)
-        assert found == 0 or (math.isnan(found) and one.kind is Kind.UNDECIDED)
+    assert all(deviation(exact, exact) == 0 for exact in everything(dtype))
+    for exact, same in zip(everything(dtype), everything(dtype), strict=True):
+        distance = deviation(exact, same)
+        assert distance == 0 or (math.isnan(distance) and exact.kind is Kind.UNDECIDED)
 
 
 @EVERY
@@ -202,7 +202,7 @@ def test_nan_is_right_for_nan_alone(dtype):
 def test_a_value_is_ok_only_when_it_is_near(data):
     """A value outside the limit classified as ok by some path."""
     dtype = data.draw(formats())
-    exact = data.draw(st.sampled_from(everything(dtype)) | dyadics(dtype).map(lambda each: finite(*each, dtype)))
+    exact = data.draw(st.sampled_from(everything(dtype)) | dyadics(dtype).map(lambda pair: finite(*pair, dtype)))
     value, limit = data.draw(floats(dtype)), data.draw(st.sampled_from([0.0, 0.5, 8.0]))
 
     ulp = ulp_error(value, exact, dtype)
@@ -275,7 +275,7 @@ def test_outcomes(value, exact, outcome):
 def test_a_nan_ulp_is_never_ok_for_a_number(data):
     """A limit check written so that NaN passes it."""
     dtype = data.draw(formats())
-    value = data.draw(finite_floats(dtype).filter(lambda each: each != 0))
+    value = data.draw(finite_floats(dtype).filter(lambda value: value != 0))
 
     assert classify(value, real(value, dtype), NAN, dtype, 8.0) is Outcome.INACCURATE
     assert classify(value, real(value, dtype), 0.0, dtype, NAN) is Outcome.INACCURATE
@@ -284,9 +284,9 @@ def test_a_nan_ulp_is_never_ok_for_a_number(data):
 def test_what_counts_as_a_failure():
     """An outcome that a gate would let through: undecided and unavailable are no verdict, ok is the only pass."""
     assert set(Outcome) - FAILURES == {Outcome.OK, Outcome.UNDECIDED, Outcome.UNAVAILABLE}
-    assert max(Outcome, key=lambda each: each.severity) is Outcome.OK
-    assert min(Outcome, key=lambda each: each.severity) is Outcome.NAN
-    assert all(each.failed == (each in FAILURES) for each in Outcome)
+    assert max(Outcome, key=lambda outcome: outcome.severity) is Outcome.OK
+    assert min(Outcome, key=lambda outcome: outcome.severity) is Outcome.NAN
+    assert all(outcome.failed == (outcome in FAILURES) for outcome in Outcome)
 
 
 # Absolute and relative ------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def test_every_mode_is_one_of_a_backend_and_has_no_other():
 
     assert known == set(MODES)
     assert all(backend_named(name).modes[0] == "eager" for name in BACKENDS)
-    assert [parse_mode(each) for each in MODES] == list(MODES)
+    assert [parse_mode(mode) for mode in MODES] == list(MODES)
 
 
 @pytest.mark.parametrize("text", ["", "jit", "Eager", "autocast", "autocast:float32", "compile:"])
@@ -166,7 +166,7 @@ def test_a_sweep_under_autocast_is_one_of_the_logits_dtype_judged_in_the_other()
     ]
     assert loss["points"] == grad["points"] == 34194
     assert {worst["dtype"] for worst in loss["worst"]} == {"float32"}
-    lost = [each["last"] for each in loss["regions"] if each["outcome"] == "lost"]
+    lost = [region["last"] for region in loss["regions"] if region["outcome"] == "lost"]
     assert lost == [-14.5625]  # the first bfloat16 beyond 21 ln 2 = 14.556, where float32 loses it
     assert "float32 from bfloat16 logits" in command(*words)[1]
 
@@ -245,7 +245,7 @@ def test_blocks_are_of_two_lengths_and_lose_no_element(count, gradient, one_targ
 
 def names_of(question, **more):
     chosen = select(question.losses, question.impl, question.backends)
-    return {(each.implementation.name, each.backend) for each in subjects(question, chosen, **more)}
+    return {(subject.implementation.name, subject.backend) for subject in subjects(question, chosen, **more)}
 
 
 def test_what_is_not_installed_is_left_out_unless_it_was_named(absent):

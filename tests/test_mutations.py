@@ -19,7 +19,7 @@ def documented():
     return DOCUMENT.read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: f"{each.loss}-{each.name}")
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda value: f"{value.loss}-{value.name}")
 def test_a_mutant_is_caught_as_documented(mutant, documented):
     """The first case that breaks, and by what, are those of docs/gate_mutations.md."""
     with mutants.in_place(mutant):
@@ -32,7 +32,7 @@ def test_a_mutant_is_caught_as_documented(mutant, documented):
 @pytest.mark.parametrize("loss", EVERYWHERE)
 def test_the_unbroken_implementation_passes_every_case(loss):
     """The control: the same cases, judged the same way, hold; the last row is no different from the first."""
-    judged = [row for each in mutants.shipped(loss) for row in judge_case(each, Session(Path("nowhere")))]
+    judged = [row for loaded in mutants.shipped(loss) for row in judge_case(loaded, Session(Path("nowhere")))]
 
     assert len({row.case for row in judged}) >= 8
     assert {(row.case, row.subject): row.reason for row in judged if row.verdict is Verdict.FAIL} == {}
@@ -43,13 +43,13 @@ def test_the_unbroken_implementation_passes_every_case(loss):
 
 def test_the_document_lists_every_mutant_once(documented):
     """No line is left over from a mutant that was renamed, and the number in its words is right."""
-    rows = [each for each in documented if each.startswith("| ") and "`" in each]
-    named = [tuple(cell.strip(" `") for cell in each.split("|")[1:3]) for each in rows]
+    rows = [line for line in documented if line.startswith("| ") and "`" in line]
+    named = [tuple(cell.strip(" `") for cell in row.split("|")[1:3]) for row in rows]
 
-    assert named == [(each.loss, each.name) for each in MUTANTS]
+    assert named == [(mutant.loss, mutant.name) for mutant in MUTANTS]
     assert len(set(named)) == len(MUTANTS)
     assert f"{len(MUTANTS)} mutants" in " ".join(documented)
-    assert not any("not caught" in each for each in documented)
+    assert not any("not caught" in line for line in documented)
 
 
 def test_there_are_mutants_enough_of_every_loss():
@@ -58,7 +58,7 @@ def test_there_are_mutants_enough_of_every_loss():
     for mutant in MUTANTS:
         shipped, changed = mutants.stable(mutant.loss), mutant.change(mutants.stable(mutant.loss))
         assert changed != shipped
-        assert len([each for each in MUTANTS if each.loss == mutant.loss]) >= 10
+        assert len([other for other in MUTANTS if other.loss == mutant.loss]) >= 10
 
 
 def test_a_mutant_leaves_nothing_behind():
@@ -74,6 +74,6 @@ def test_a_mutant_leaves_nothing_behind():
 def test_a_mutant_that_changes_nothing_is_not_caught():
     """The judge of the mutants can say no: without a change there is no catch."""
     idle = mutants.Mutant("weighted-focal", "idle", "nothing", mutants.tampered())
-    quick = [each for each in mutants.shipped("weighted-focal") if not each.case.exhaustive]
+    quick = [loaded for loaded in mutants.shipped("weighted-focal") if not loaded.case.exhaustive]
     with mutants.in_place(idle):
         assert mutants.caught(quick) is None

@@ -29,8 +29,8 @@ from losscheck.oracle.refine import CAP, Term, at_precision, exact_value
 INF = math.inf
 LOSSES = tuple(registry.losses().values())
 BCE, FOCAL, HEATMAP = (registry.loss_named(name) for name in ("bce", "weighted-focal", "centernet-heatmap"))
-EACH_LOSS = pytest.mark.parametrize("loss", LOSSES, ids=lambda each: each.name)
-EACH_DTYPE = pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda each: each.name)
+EACH_LOSS = pytest.mark.parametrize("loss", LOSSES, ids=lambda value: value.name)
+EACH_DTYPE = pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda value: value.name)
 EACH_ORACLE = pytest.mark.parametrize("oracle", ORACLES)
 # A third arithmetic that neither oracle uses: libmpdec, whose exp and ln are correctly rounded.
 REFERENCE = decimal.Context(prec=1100, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
@@ -104,13 +104,13 @@ def test_both_oracles_agree_over_the_whole_range(loss, dtype):
 def test_both_oracles_agree_at_the_landmarks(loss, dtype):
     """An answer that is wrong just where implementations change their behaviour."""
     params = loss.resolve({}, dtype)
-    marked = [(mark.logit, target) for mark in loss.landmarks(dtype) for target in {dtype.round(each) for each in loss.targets}]
+    marked = [(mark.logit, target) for mark in loss.landmarks(dtype) for target in {dtype.round(target) for target in loss.targets}]
     said = [
         (formula.__name__, point, disagreement(*both(formula, *point, dtype, **params)))
         for point in marked
         for formula in (loss.formula, loss.gradient)
     ]
-    wrong = [each for each in said if each[-1]]
+    wrong = [line for line in said if line[-1]]
     assert not wrong, wrong[:3]
 
 
@@ -262,7 +262,7 @@ def test_exact_gradients_are_difference_quotients_of_a_third_arithmetic(loss):
         for limit in (2, 30, 400):
             logit = rng.uniform(-limit, limit)
             target, params = sample_target(loss, FLOAT64, rng), sample_params(loss, FLOAT64, rng)
-            above, below = (by_textbook(loss, Decimal(logit) + each, target, params) for each in (step, -step))
+            above, below = (by_textbook(loss, Decimal(logit) + shift, target, params) for shift in (step, -step))
             right = Fraction((above - below) / (2 * step))
             for exact in both(loss.gradient, logit, target, FLOAT64, **params):
                 assert abs(as_fraction(exact.middle) / right - 1) < Fraction(1, 10**34), (logit, target, params)
@@ -471,7 +471,7 @@ def test_a_weighted_tie_is_right_or_undecided(oracle):
     size = FLOAT32.neighbour(2.0**40, 1)
     params = {"alpha": 0.25, "gamma": 2.0}
     for terms in ([Term(size, 0.0, Fraction(1, 2))], [Term(size, 0.0), Term(size, 0.0)], [Term(size, 0.0), Term(size, 1.0)]):
-        limit = sum(each.weight * Fraction(3, 4) * Fraction(size) for each in terms if each.target == 0)
+        limit = sum(term.weight * Fraction(3, 4) * Fraction(size) for term in terms if term.target == 0)
         exact = exact_value(FOCAL.formula, terms, params, FLOAT32, oracle=oracle)
         assert exact.kind is Kind.UNDECIDED or exact.rounded == FLOAT32.round_fraction(limit - NUDGE)
 
@@ -506,10 +506,10 @@ def test_a_cancellation_beyond_the_cap_is_undecided(oracle):
 def test_what_is_decided_is_pinned_to_a_millionth_of_an_ulp(oracle):
     """A value decided just before the cap whose distance in ulp is not known: one float, and 2^-20 of its ulp."""
     found = [at(lambda m, x, z: (m.exp(x) + 1.25) - m.exp(x), 11324.0 + 2 * n, dtype=FLOAT16, oracle=oracle) for n in range(14)]
-    decided = [each for each in found if each.kind is Kind.FINITE]
+    decided = [exact for exact in found if exact.kind is Kind.FINITE]
 
     assert 0 < len(decided) < len(found)
-    assert all(each.rounded == 1.25 and as_fraction(each.radius) <= Fraction(1, 2**30) for each in decided)
+    assert all(exact.rounded == 1.25 and as_fraction(exact.radius) <= Fraction(1, 2**30) for exact in decided)
 
 
 @EACH_ORACLE
@@ -720,12 +720,12 @@ def test_functions_at_infinity(oracle):
     m = LimitArithmetic(arithmetic(oracle, 128, FLOAT32))
     plus, minus, zero, one, two = Infinity(1), Infinity(-1), ((0, 0), (0, 0)), ((1, 0), (1, 0)), m.number(2)
 
-    assert all(m.enclosure(each) == zero for each in (m.exp(minus), m.softplus(minus), m.sigmoid(minus), m.power(plus, m.number(-1))))
+    assert all(m.enclosure(value) == zero for value in (m.exp(minus), m.softplus(minus), m.sigmoid(minus), m.power(plus, m.number(-1))))
     assert (m.enclosure(m.tanh_half(plus)), m.enclosure(m.tanh_half(minus))) == (one, ((-1, 0), (-1, 0)))
     assert m.enclosure(m.sigmoid(plus)) == m.enclosure(m.power(plus, m.number(0))) == one
     grows = [m.exp(plus), m.log(plus), m.log1p(plus), m.softplus(plus), m.power(plus, two), m.maximum(plus, two), m.maximum(two, plus)]
-    assert all(each.sign == 1 for each in [*grows, m.minimum(plus, plus), m.maximum(minus, plus), m.maximum(plus, minus)])
-    assert all(each.sign == -1 for each in (m.log(m.number(0)), m.minimum(minus, two), m.minimum(two, minus), m.minimum(minus, plus)))
+    assert all(value.sign == 1 for value in [*grows, m.minimum(plus, plus), m.maximum(minus, plus), m.maximum(plus, minus)])
+    assert all(value.sign == -1 for value in (m.log(m.number(0)), m.minimum(minus, two), m.minimum(two, minus), m.minimum(minus, plus)))
     assert m.minimum(plus, two) is m.minimum(two, plus) is m.maximum(minus, two) is m.maximum(two, minus) is two
     for function in (m.log, m.log1p):
         with pytest.raises(IndeterminateLimitError):
@@ -743,9 +743,9 @@ def test_sums_are_exact_in_their_weights(oracle):
     slope = exact_value(BCE.formula, terms, {"pos_weight": 2.0}, FLOAT64, oracle=oracle, differentiate=True)
     by_hand = exact_value(BCE.gradient, terms, {"pos_weight": 2.0}, FLOAT64, oracle=oracle)
     with decimal.localcontext(REFERENCE):
-        elements = [Fraction(by_textbook(BCE, Decimal(each.logit), each.target, {"pos_weight": 2.0})) for each in terms]
+        elements = [Fraction(by_textbook(BCE, Decimal(term.logit), term.target, {"pos_weight": 2.0})) for term in terms]
 
-    assert encloses(exact, sum(each.weight * one for each, one in zip(terms, elements, strict=True)))
+    assert encloses(exact, sum(term.weight * element for term, element in zip(terms, elements, strict=True)))
     assert not disagreement(slope, by_hand)
 
 
@@ -812,7 +812,7 @@ ARITHMETICS = st.sampled_from([24, 60, 128]).map(lambda bits: MpmathArithmetic(b
 
 def ball(m, middle, radius):
     """The Ball of exactly this middle and radius; both have fewer bits than the precision."""
-    return Ball(*(m.number(float(each)).middle for each in (middle, radius)))
+    return Ball(*(m.number(float(part)).middle for part in (middle, radius)))
 
 
 def holds(m, result, true, *, width=None):
@@ -820,7 +820,7 @@ def holds(m, result, true, *, width=None):
     ends = m.enclosure(result)
     if ends is None:
         return width is None
-    low, high = (exactly(as_fraction(each)) for each in ends)
+    low, high = (exactly(as_fraction(end)) for end in ends)
     return not true < low and not true > high and (width is None or not high - low > abs(true) * width)
 
 
@@ -1021,7 +1021,11 @@ def test_the_slope_of_a_constant_is_zero(oracle):
 # Formulas of the implementations' own ---------------------------------------------------------------------------------
 
 MODERATE = [-6.0, -2.5, -0.5, 0.75, 3.0, 6.5]
-OWN = [one for one in registry.implementations() if one.formula is not None and "torch" in one.backends]
+OWN = [
+    implementation
+    for implementation in registry.implementations()
+    if implementation.formula is not None and "torch" in implementation.backends
+]
 
 
 def rows(one, logits, target, dtype, **more):
@@ -1029,12 +1033,12 @@ def rows(one, logits, target, dtype, **more):
 
 
 def named(name):
-    (one,) = (each for each in OWN if each.name == name)
+    (one,) = (implementation for implementation in OWN if implementation.name == name)
     return one
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-4)])
-@pytest.mark.parametrize("one", OWN, ids=lambda each: each.name)
+@pytest.mark.parametrize("one", OWN, ids=lambda value: value.name)
 def test_own_formulas_are_what_the_implementations_compute(one, dtype, tolerance):
     """An implementation blamed for rounding where its formula was copied wrongly."""
     loss = registry.loss_named(one.loss)
@@ -1085,13 +1089,13 @@ def test_own_formulas_deviate_as_their_notes_say():
 
 
 @EACH_DTYPE
-@pytest.mark.parametrize("one", OWN, ids=lambda each: each.name)
+@pytest.mark.parametrize("one", OWN, ids=lambda value: value.name)
 def test_both_oracles_agree_on_own_formulas(one, dtype):
     """A formula that one arithmetic cannot evaluate: at clamps, floors, and infinite logits."""
     loss = registry.loss_named(one.loss)
     logits = [-INF, INF, *(mark.logit for mark in loss.landmarks(dtype) if abs(mark.logit) >= 1e-3)]
     wrong = []
-    for target in {dtype.round(each) for each in loss.targets}:
+    for target in {dtype.round(target) for target in loss.targets}:
         for params in (loss.resolve({}, dtype), _sharp(loss, dtype)):
             for logit in logits:
                 for formula, differentiate in ((one.formula, False), (one.formula_gradient or one.formula, one.formula_gradient is None)):
@@ -1102,7 +1106,7 @@ def test_both_oracles_agree_on_own_formulas(one, dtype):
 
 def _sharp(loss, dtype):
     """The defaults with an exponent below 1, whose slope at 0 is infinite."""
-    return loss.resolve({each.name: 0.5 for each in loss.parameters}, dtype)
+    return loss.resolve({parameter.name: 0.5 for parameter in loss.parameters}, dtype)
 
 
 def _said(formula, logit, target, dtype, differentiate, params):

@@ -65,7 +65,7 @@ def environment(tmp_path_factory):
     """A virtual environment that sees the packages of this one, and a way to install wheels into it."""
     folder = tmp_path_factory.mktemp("plugins")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
-    python = next(each for each in (folder / "venv/bin/python", folder / "venv/Scripts/python.exe") if each.exists())
+    python = next(path for path in (folder / "venv/bin/python", folder / "venv/Scripts/python.exe") if path.exists())
     where = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True
     )

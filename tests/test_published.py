@@ -120,7 +120,9 @@ WHOLES = {
 
 
 def implementation_named(name, loss=""):
-    return next(each for each in implementations() if each.name == name and each.loss.startswith(loss))
+    return next(
+        implementation for implementation in implementations() if implementation.name == name and implementation.loss.startswith(loss)
+    )
 
 
 def loss_of(name):
@@ -180,7 +182,7 @@ def takes(name, shape):
 )
 def test_the_whole_has_the_bits_of_the_published_function(name, shape, dtype):
     """One number and its gradients, under the published reduction, on every shape the published code takes."""
-    logits = [max(min(each, 6.0), -6.0) for each in LOGITS]
+    logits = [max(min(logit, 6.0), -6.0) for logit in LOGITS]
     result = run(implementation_named(name), logits, targets_for(name), dtype, shape=shape, reduction="published")
     loss, grad = published_code(WHOLES[name], logits, targets_for(name), dtype, shape)
 
@@ -214,7 +216,7 @@ def test_weighted_focal_loss_refuses_other_shapes_as_the_published_one_does(shap
 @pytest.mark.parametrize("name", ["centernet-neg-loss", "centernet-neg-loss-clamped"])
 def test_neg_loss_without_a_positive_is_not_divided(name):
     """num_pos = 0: minus the sum of the negative terms."""
-    logits, targets = LOGITS[:64], [each * 0.9 for each in SOFT[:64]]
+    logits, targets = LOGITS[:64], [target * 0.9 for target in SOFT[:64]]
     result = run(implementation_named(name), logits, targets, "float32", reduction="published")
 
     assert bits(result.loss) == bits(published_code(WHOLES[name], logits, targets, "float32")[0])
@@ -307,16 +309,16 @@ BATCHES = [
     ((3, 2), (1.0, 1.0, 0.0, 1.0, 0.0, 0.0)),
     ((2, 3), (1.0, 0.5, 1.0, 0.25, 0.75, 1.0)),
 ]
-PUBLISHED = [each for each in implementations() if each.published and "torch" in each.backends]
+PUBLISHED = [implementation for implementation in implementations() if implementation.published and "torch" in implementation.backends]
 
 
 @pytest.mark.parametrize(
     ("one", "shape", "targets"),
     [
-        pytest.param(one, shape, targets, id=f"{one.name}-{shape}-{n}")
-        for one in PUBLISHED
+        pytest.param(implementation, shape, targets, id=f"{implementation.name}-{shape}-{n}")
+        for implementation in PUBLISHED
         for n, (shape, targets) in enumerate(BATCHES)
-        if takes(one.name, shape)
+        if takes(implementation.name, shape)
     ],
 )
 def test_exact_weights_times_own_formula_are_the_published_whole(one, shape, targets):
@@ -347,11 +349,13 @@ def test_the_weights_of_each_reduction_are_what_they_are_called():
     assert exact_weights(heatmap, rewrite, "published", (1.0, 1.0, 0.0, 0.0), (2, 2), params) == [Fraction(1, 4)] * 2 + [0] * 2
 
 
-EXPLICIT = [each for each in implementations() if each.gradient and {"numpy", "torch"} <= set(each.backends)]
+EXPLICIT = [
+    implementation for implementation in implementations() if implementation.gradient and {"numpy", "torch"} <= set(implementation.backends)
+]
 MODERATE = [-5 + 10 * n / 63 for n in range(64)]
 
 
-@pytest.mark.parametrize("one", EXPLICIT, ids=lambda each: f"{each.loss}-{each.name}")
+@pytest.mark.parametrize("one", EXPLICIT, ids=lambda value: f"{value.loss}-{value.name}")
 @pytest.mark.parametrize("number", [0.5, 1.0, 2.0, 3.0])
 def test_an_explicit_gradient_is_the_derivative_of_its_function(one, number):
     """In float64 at moderate logits numpy's explicit gradient and torch's autograd agree, whichever parameter has the number."""
@@ -366,11 +370,13 @@ def test_an_explicit_gradient_is_the_derivative_of_its_function(one, number):
 
 def test_every_numpy_implementation_has_an_explicit_gradient():
     """Without one a row would be unavailable on numpy."""
-    assert all(each.gradient for each in implementations() if "numpy" in each.backends)
+    assert all(implementation.gradient for implementation in implementations() if "numpy" in implementation.backends)
 
 
 @pytest.mark.parametrize(
-    "one", [each for each in implementations() if "torch" in each.backends], ids=lambda each: f"{each.loss}-{each.name}"
+    "one",
+    [implementation for implementation in implementations() if "torch" in implementation.backends],
+    ids=lambda value: f"{value.loss}-{value.name}",
 )
 def test_an_own_formula_is_what_the_function_computes(one):
     """In float64 at moderate logits a function returns its own exact formula, and the formula's exact gradient."""
@@ -416,5 +422,5 @@ def test_the_guard_of_centernet_is_in_its_own_formula(logit, target):
 
 def test_every_published_implementation_names_its_source():
     """A flaw without a source is hearsay."""
-    assert all(len(each.source) > 10 for each in implementations())
+    assert all(len(implementation.source) > 10 for implementation in implementations())
     assert all(implementation_named(name).source for name in WHOLES)

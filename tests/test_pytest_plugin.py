@@ -164,8 +164,8 @@ def test_a_damaged_baseline_fails_with_one_message(project):
     (project / "more" / "baseline").mkdir()
     code = "from losscheck.gating.baseline import environment_class as e\nprint(e('numpy', 'cpu'), e('torch', 'cpu'))"
     classes = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
-    for each in classes:
-        (project / "more" / "baseline" / f"{each}.json").write_text("{}", encoding="utf-8")
+    for environment in classes:
+        (project / "more" / "baseline" / f"{environment}.json").write_text("{}", encoding="utf-8")
     done = run(project, "more/one.yaml")
 
     assert done.returncode == 1

@@ -26,8 +26,10 @@ from losscheck.core.reductions import REDUCTIONS
 LOSSES = tuple(registry.losses().values())
 IMPLEMENTATIONS = registry.implementations()
 BCE = registry.loss_named("bce")
-EACH_LOSS = pytest.mark.parametrize("loss", LOSSES, ids=lambda each: each.name)
-EACH_IMPLEMENTATION = pytest.mark.parametrize("one", IMPLEMENTATIONS, ids=lambda each: f"{each.loss}-{each.name}")
+EACH_LOSS = pytest.mark.parametrize("loss", LOSSES, ids=lambda value: value.name)
+EACH_IMPLEMENTATION = pytest.mark.parametrize(
+    "one", IMPLEMENTATIONS, ids=lambda implementation: f"{implementation.loss}-{implementation.name}"
+)
 
 
 def module(name, **contents):
@@ -69,18 +71,18 @@ def test_every_file_of_losses_defines_a_loss_that_is_found():
     # A package beside ours may add losses of its own.
     homes = [loss.formula.__module__.rpartition(".") for loss in LOSSES]
     assert {name for package, _, name in homes if package == losscheck.losses.__name__} == files
-    assert all(name == each.name for name, each in registry.losses().items())
+    assert all(name == loss.name for name, loss in registry.losses().items())
 
 
-@pytest.mark.parametrize("package", [losscheck.losses, losscheck.implementations], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("package", [losscheck.losses, losscheck.implementations], ids=lambda value: value.__name__)
 def test_every_implementation_of_every_file_is_found(package):
     """A file of one of the two folders, or a second implementation in one file, that the scan passes over."""
-    found = {(each.name, each.module) for each in IMPLEMENTATIONS}
+    found = {(implementation.name, implementation.module) for implementation in IMPLEMENTATIONS}
     for info in pkgutil.iter_modules(package.__path__):
         file = importlib.import_module(f"{package.__name__}.{info.name}")
-        defined = [each for each in vars(file).values() if isinstance(each, Implementation)]
+        defined = [entry for entry in vars(file).values() if isinstance(entry, Implementation)]
         assert defined, file
-        assert {(each.name, each.module) for each in defined} <= found
+        assert {(implementation.name, implementation.module) for implementation in defined} <= found
 
 
 @EACH_LOSS
@@ -94,15 +96,15 @@ def test_every_loss_has_a_control_a_stable_form_and_the_definition(loss, name):
 
 def test_an_implementation_of_every_loss_appears_once_for_each():
     """The mpmath definition missing for a loss, or still carrying the placeholder."""
-    of = [each.loss for each in IMPLEMENTATIONS if each.name == "mpmath"]
+    of = [implementation.loss for implementation in IMPLEMENTATIONS if implementation.name == "mpmath"]
 
-    assert sorted(of) == sorted(each.name for each in LOSSES)
-    assert all(each.loss != EVERY_LOSS for each in IMPLEMENTATIONS)
+    assert sorted(of) == sorted(loss.name for loss in LOSSES)
+    assert all(implementation.loss != EVERY_LOSS for implementation in IMPLEMENTATIONS)
 
 
 def test_ours_come_first_and_the_definition_last():
     """A table whose first rows are not the control and the stable form."""
-    names = [each.name for each in select([BCE], [])]
+    names = [implementation.name for implementation in select([BCE], [])]
 
     assert names[:2] == ["naive", "stable"]
     assert names[-1] == "mpmath"
@@ -121,28 +123,28 @@ def test_targets_lie_in_the_domain(loss):
 
 
 @EACH_LOSS
-@pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda value: value.name)
 def test_landmarks_are_floats_of_the_dtype_with_a_name(loss, dtype):
     """A landmark that no float of the dtype is, so that nothing is ever evaluated there."""
     marks = loss.landmarks(dtype)
 
-    assert all(dtype.contains(each.logit) and each.name for each in marks)
-    assert {0.0, dtype.largest, -dtype.largest, dtype.smallest_subnormal} <= {each.logit for each in marks}
+    assert all(dtype.contains(mark.logit) and mark.name for mark in marks)
+    assert {0.0, dtype.largest, -dtype.largest, dtype.smallest_subnormal} <= {mark.logit for mark in marks}
 
 
 @EACH_LOSS
 def test_formula_and_gradient_take_exactly_the_parameters(loss):
     """A parameter that a loss declares and its formula does not take, or the reverse."""
-    names = {each.name for each in loss.parameters}
+    names = {parameter.name for parameter in loss.parameters}
     for function in (loss.formula, loss.gradient):
-        keywords = {name for name, each in inspect.signature(function).parameters.items() if each.kind is each.KEYWORD_ONLY}
+        keywords = {name for name, parameter in inspect.signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY}
         assert keywords == names, function
 
 
 @EACH_LOSS
 def test_defaults_are_valid_and_the_reduction_exists(loss):
     """A loss that cannot be asked for without options."""
-    assert loss.resolve({}, FLOAT64) == {each.name: each.default for each in loss.parameters}
+    assert loss.resolve({}, FLOAT64) == {parameter.name: parameter.default for parameter in loss.parameters}
     assert loss.reduction in REDUCTIONS
     assert loss.source
     assert loss.title
@@ -197,7 +199,7 @@ def test_every_implementation_takes_the_parameters_of_its_loss(one):
 @EACH_IMPLEMENTATION
 def test_every_implementation_says_where_it_is_from_and_runs_somewhere(one):
     """An implementation that no backend runs, that ignores what is no parameter, or that hides a deviation."""
-    names = {each.name for each in registry.loss_named(one.loss).parameters}
+    names = {parameter.name for parameter in registry.loss_named(one.loss).parameters}
 
     assert one.source
     assert one.backends
@@ -220,8 +222,8 @@ def test_a_new_module_is_enough(with_modules):
     with_modules(module("plugin", HINGE=hinge, hinge_by_hand=one, fast=an_implementation("fast-bce")))
 
     assert registry.loss_named("hinge") is hinge
-    assert [each.name for each in select([hinge], [])] == ["hinge-by-hand", "mpmath"]
-    assert "fast-bce" in {each.name for each in select([BCE], [])}
+    assert [implementation.name for implementation in select([hinge], [])] == ["hinge-by-hand", "mpmath"]
+    assert "fast-bce" in {implementation.name for implementation in select([BCE], [])}
 
 
 def test_an_object_imported_by_a_second_module_is_no_duplicate(with_modules):
@@ -257,7 +259,10 @@ def test_one_name_for_two_losses_is_no_duplicate(with_modules):
     """`naive` being allowed for one loss alone."""
     with_modules(module("plugin", one=an_implementation("mine"), other=an_implementation("mine", of="weighted-focal")))
 
-    assert sorted(each.loss for each in registry.implementations() if each.name == "mine") == ["bce", "weighted-focal"]
+    assert sorted(implementation.loss for implementation in registry.implementations() if implementation.name == "mine") == [
+        "bce",
+        "weighted-focal",
+    ]
 
 
 def test_an_implementation_of_no_loss_is_an_error_that_names_its_file(with_modules):
@@ -274,13 +279,13 @@ def test_an_implementation_of_no_loss_is_an_error_that_names_its_file(with_modul
 
 def test_select_without_patterns_is_everything_of_the_chosen_losses():
     """An implementation left out, or one of another loss let in."""
-    assert select([BCE], []) == [each for each in IMPLEMENTATIONS if each.loss == "bce"]
+    assert select([BCE], []) == [implementation for implementation in IMPLEMENTATIONS if implementation.loss == "bce"]
     assert select(LOSSES, []) == list(IMPLEMENTATIONS)
 
 
 def test_select_understands_globs_and_keeps_one_of_each():
     """A glob that is taken literally, or an implementation run twice because two patterns match it."""
-    names = [each.name for each in select([BCE], ["torch-*", "stable", "*able"])]
+    names = [implementation.name for implementation in select([BCE], ["torch-*", "stable", "*able"])]
 
     assert sorted(names) == ["stable", "torch-bce-with-logits", "torch-sigmoid-bceloss"]
 
@@ -303,11 +308,11 @@ def test_a_name_of_another_loss_matches_nothing():
 
 def test_select_by_backend():
     """An implementation chosen that the backend cannot run, or nothing chosen without a word."""
-    assert all("numpy" in each.backends for each in select(LOSSES, [], ["numpy"]))
-    assert {each.name for each in select([BCE], [], ["mpmath"])} == {"mpmath"}
-    ours = {each.name for each in select([BCE], []) if {"numpy", "torch"} & set(each.backends)}
-    assert {each.name for each in select([BCE], [], ["numpy", "torch"])} == ours
-    assert {"mpmath", "optax-sigmoid-bce"} < {each.name for each in select([BCE], [])} - ours
+    assert all("numpy" in implementation.backends for implementation in select(LOSSES, [], ["numpy"]))
+    assert {implementation.name for implementation in select([BCE], [], ["mpmath"])} == {"mpmath"}
+    ours = {implementation.name for implementation in select([BCE], []) if {"numpy", "torch"} & set(implementation.backends)}
+    assert {implementation.name for implementation in select([BCE], [], ["numpy", "torch"])} == ours
+    assert {"mpmath", "optax-sigmoid-bce"} < {implementation.name for implementation in select([BCE], [])} - ours
     with pytest.raises(UserError, match="torch-bce-with-logits runs on the backend numpy"):
         select([BCE], ["torch-bce-with-logits"], ["numpy"])
 
@@ -327,7 +332,7 @@ def entry_points(monkeypatch):
 
     def pretend(*points):
         made = [metadata.EntryPoint(name, value, group) for group, name, value in points]
-        monkeypatch.setattr(metadata, "entry_points", lambda *, group: [each for each in made if each.group == group])
+        monkeypatch.setattr(metadata, "entry_points", lambda *, group: [point for point in made if point.group == group])
 
     return pretend
 
@@ -337,7 +342,7 @@ def test_a_module_named_by_an_entry_point_is_scanned(entry_points, group):
     """A plug-in that is installed and not found."""
     entry_points((group, "mine", "losscheck.losses.bce"), ("some.other.group", "theirs", "json"))
 
-    assert [each.__name__ for each in registry._plugins()] == ["losscheck.losses.bce"]
+    assert [module.__name__ for module in registry._plugins()] == ["losscheck.losses.bce"]
 
 
 @pytest.mark.parametrize("value", ["no_such_package.at_all", "losscheck.losses.bce:no_such_name"])
@@ -347,7 +352,7 @@ def test_a_broken_entry_point_is_a_warning_that_names_it(entry_points, value):
 
     with pytest.warns(UserWarning, match=f"plug-in theirs = .{value}. cannot be loaded"):
         found = list(registry._plugins())
-    assert [each.__name__ for each in found] == ["losscheck.losses.bce"]
+    assert [module.__name__ for module in found] == ["losscheck.losses.bce"]
 
 
 def test_an_entry_point_that_is_no_module_is_a_warning(entry_points):

@@ -54,8 +54,8 @@ def report_of(*logits, targets=(1.0,), which=("bce",), **more):
 
 def test_the_fixture_has_every_outcome_and_dtype(report):
     """Or the tests below would prove less than they say."""
-    assert {each.outcome for each in report.rows} == set(Outcome)
-    assert {each.dtype for each in report.rows} == set(FORMATS)
+    assert {row.outcome for row in report.rows} == set(Outcome)
+    assert {row.dtype for row in report.rows} == set(FORMATS)
 
 
 @pytest.mark.parametrize("name", RENDERERS)
@@ -66,7 +66,7 @@ def test_every_format_renders_every_outcome_and_ends_in_a_newline(report, name):
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
     assert text == printed(report, name)
-    assert all(each.outcome.value in text for each in report.rows)
+    assert all(row.outcome.value in text for row in report.rows)
     assert name == "table" or text == printed(report, name, width=200, color=True, unicode=False)
 
 
@@ -80,8 +80,8 @@ def test_an_empty_report_is_no_crash(name):
 
 
 def numbers(report):
-    for each in report.rows:
-        yield from (value_text(each), exact_text(each.exact, each.dtype), ulp_text(each.ulp))
+    for row in report.rows:
+        yield from (value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp))
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 120, 200])
@@ -89,7 +89,7 @@ def test_the_table_cuts_no_number_of_the_fixture(report, width):
     """Every value, exact value and ulp stands whole between blanks, whatever the width."""
     words = printed(in_full(report), width=width).split()
 
-    assert [each for each in numbers(report) if each not in words] == []
+    assert [number for number in numbers(report) if number not in words] == []
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -102,7 +102,7 @@ def test_the_table_cuts_no_number_of_a_comparison(loss, dtype, width):
     found = in_full(report_of(*logits, which=(loss,), dtypes=(dtype,)))
     words = printed(found, width=width).split()
 
-    assert [each for each in numbers(found) if each not in words] == []
+    assert [number for number in numbers(found) if number not in words] == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -222,7 +222,7 @@ def test_the_parameters_are_shown_as_short_as_they_read_back():
 )
 def test_a_sentence_says_what_each_outcome_means(report, name, says):
     """In words: what came, what is right, where."""
-    alone = Report("compare", {}, "", tuple(each for each in report.rows if each.implementation == name))
+    alone = Report("compare", {}, "", tuple(row for row in report.rows if row.implementation == name))
 
     assert any(says in sentence and name in sentence for sentence in meaning(alone)), meaning(alone)
 
@@ -306,7 +306,7 @@ def refuse(token):
 def test_json_reads_back_every_row(report):
     """Non-finite numbers are strings, null stands for no value at all, the odd name survives."""
     document = json.loads(printed(report, "json"), parse_constant=refuse)
-    by_name = {each["implementation"]: each for each in document["rows"]}
+    by_name = {row["implementation"]: row for row in document["rows"]}
 
     assert len(document["rows"]) == len(report.rows)
     assert by_name["not-a-number"]["value"] == by_name["not-a-number"]["value_hex"] == "nan"
@@ -343,7 +343,7 @@ def test_csv_quotes_what_it_must(report):
     table = list(csv.reader(io.StringIO(printed(report, "csv"))))
     names = [line[table[0].index("implementation")] for line in table[1:]]
 
-    assert names == [each.implementation for each in report.rows]
+    assert names == [row.implementation for row in report.rows]
     assert {len(line) for line in table} == {len(table[0])}
     assert "None" not in printed(report, "csv")
 

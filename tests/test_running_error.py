@@ -40,17 +40,19 @@ PARAMS = {name: {parameter.name: values_of(parameter) for parameter in loss.para
 def formulas():
     """Each loss's definition and each own formula, as value and as gradient; the definitions also differentiated."""
     found = {}
-    for one in registry.implementations():
-        loss = registry.loss_named(one.loss)
+    for implementation in registry.implementations():
+        loss = registry.loss_named(implementation.loss)
         for quantity in ("loss", "grad"):
-            formula, differentiate = formula_of(loss, one, quantity)
+            formula, differentiate = formula_of(loss, implementation, quantity)
             found[formula, differentiate] = (loss, formula, differentiate)
         found[loss.formula, True] = (loss, loss.formula, True)
     return list(found.values())
 
 
 EACH_FORMULA = pytest.mark.parametrize(
-    ("loss", "formula", "differentiate"), formulas(), ids=lambda each: getattr(each, "name", None) or getattr(each, "__name__", str(each))
+    ("loss", "formula", "differentiate"),
+    formulas(),
+    ids=lambda value: getattr(value, "name", None) or getattr(value, "__name__", str(value)),
 )
 
 
@@ -79,7 +81,7 @@ def combinations(loss, rng, count):
     names = list(PARAMS[loss.name])
     every = list(itertools.product(*PARAMS[loss.name].values()))
     chosen = [every[0], *rng.sample(every[1:], min(count, len(every) - 1))]
-    return [dict(zip(names, each, strict=True)) for each in chosen]
+    return [dict(zip(names, values, strict=True)) for values in chosen]
 
 
 def traced(formula, logits, target, params, dtype, differentiate):
@@ -94,7 +96,7 @@ def traced(formula, logits, target, params, dtype, differentiate):
 
 
 @EACH_FORMULA
-@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda value: value.name)
 def test_the_exact_value_lies_within_the_bound(loss, formula, differentiate, dtype):
     """A rule of the arithmetic that promises more than it keeps, by arrays or by compiled statements."""
     rng = random.Random(f"{formula.__module__} {formula.__name__} {differentiate} {dtype.name}")
@@ -108,9 +110,9 @@ def test_the_exact_value_lies_within_the_bound(loss, formula, differentiate, dty
                 again = traced(formula, logits, target, params, dtype, differentiate)
             for n, x in enumerate(logits):
                 exact = exact_value(formula, [Term(x, target)], params, dtype, differentiate=differentiate)
-                verdicts = [holds(each[0][n], each[1][n], exact) for each in (found, again)]
-                assert False not in verdicts, (x.hex(), target, params, [each[0][n] for each in (found, again)], exact.decimal())
-                claimed += sum(each is True for each in verdicts)
+                verdicts = [holds(run[0][n], run[1][n], exact) for run in (found, again)]
+                assert False not in verdicts, (x.hex(), target, params, [run[0][n] for run in (found, again)], exact.decimal())
+                claimed += sum(verdict is True for verdict in verdicts)
                 asked += 2
 
     assert claimed > asked / 4
@@ -179,7 +181,7 @@ def test_random_formulas_stay_within_their_bounds(seed):
             with np.errstate(all="ignore"):
                 values, bounds = filter_arrays(np, formula, np.array(logits), 0.0, {}, FLOAT32, differentiate)
                 tensors = filter_arrays(torch, formula, torch.tensor(logits, dtype=torch.float64), 0.0, {}, FLOAT32, differentiate)
-            pairs = [*zip(values, bounds, strict=True), *zip(*(each.tolist() for each in tensors), strict=True)]
+            pairs = [*zip(values, bounds, strict=True), *zip(*(tensor.tolist() for tensor in tensors), strict=True)]
             for x, (value, bound) in zip(logits + logits, pairs, strict=True):
                 if not (math.isfinite(value) and math.isfinite(bound)) or abs(x) > 1e6:
                     continue

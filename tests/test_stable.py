@@ -102,8 +102,8 @@ def logits(dtype_name):
         found += [dtype.round(edge * (2 * rng.random() - 1)) for _ in range(many)]
     for mark in loss_named("bce").landmarks(dtype):
         found += [dtype.neighbour(mark.logit, steps) for steps in range(-near, near + 1)]
-    found += [dtype.round(each) for each in HARD_LOGITS]
-    return tuple(each for each in found if math.isfinite(each))
+    found += [dtype.round(logit) for logit in HARD_LOGITS]
+    return tuple(logit for logit in found if math.isfinite(logit))
 
 
 def run(loss, implementation, backend, dtype_name, xs, z, params=None):

@@ -62,7 +62,7 @@ def judged_by(name, values, exacts, bounds, limits):
         compiled(limits)(*map(np.array, (values, exacts, bounds)), codes, ulps)
         return codes.tolist(), ulps.tolist()
     xp = np if name == "numpy" else pytest.importorskip("torch")
-    arrays = [np.array(each) if name == "numpy" else xp.tensor(each, dtype=xp.float64) for each in (values, exacts, bounds)]
+    arrays = [np.array(column) if name == "numpy" else xp.tensor(column, dtype=xp.float64) for column in (values, exacts, bounds)]
     with np.errstate(all="ignore"):
         codes, ulps = decide_arrays(xp, *arrays, limits)
     return codes.tolist(), ulps.tolist()
@@ -85,7 +85,7 @@ def same_to_the_bit(values, exacts, bounds, limits):
     tensors = decide_arrays(torch, *map(torch.from_numpy, (values, exacts, bounds)), limits)
     own = np.empty(len(values), np.int8), np.empty(len(values))
     compiled(limits, contract=False)(values, exacts, bounds, *own)
-    for other_codes, other_ulps in (own, [each.numpy() for each in tensors]):
+    for other_codes, other_ulps in (own, [tensor.numpy() for tensor in tensors]):
         assert (codes == other_codes).all()
         assert np.array_equal(ulps, other_ulps, equal_nan=True)
 
@@ -93,7 +93,7 @@ def same_to_the_bit(values, exacts, bounds, limits):
 BOUNDS = (0.0, 2.0**-48, 2.0**-30, 0.75, math.inf, math.nan)
 
 
-@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", [FLOAT16, BFLOAT16], ids=lambda value: value.name)
 def test_the_engines_classify_every_16_bit_float_to_the_bit(dtype):
     """The rules run on arrays and run compiled agree on every float: on it, beside it and against hostile ones."""
     top = dtype.infinity_ordinal
@@ -129,12 +129,12 @@ def test_the_engines_classify_millions_of_float32_to_the_bit(max_ulp):
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "compiled"])
-@pytest.mark.parametrize("dtype", NARROW, ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", NARROW, ids=lambda value: value.name)
 @pytest.mark.parametrize("bound", [0.0, 2.0**-46, 2.0**-30])
 def test_the_judge_of_arrays_never_decides_otherwise_than_the_oracle(name, dtype, bound):
     """An outcome, a sign or a bucket of ulp decided wrongly beside a threshold, a tie or a zero."""
     pairs = list(adversarial(dtype, random.Random(f"{dtype.name}")))
-    values, exacts = ([each[n] for each in pairs] for n in (0, 1))
+    values, exacts = ([pair[n] for pair in pairs] for n in (0, 1))
     codes, ulps = judged_by(name, values, exacts, [bound] * len(pairs), Limits.of(dtype, MAX_ULP))
     decided = 0
     for (value, exact), code, ulp in zip(pairs, codes, ulps, strict=True):
@@ -161,7 +161,7 @@ def bucket_of(ulp):
 def test_an_exact_filter_leaves_nothing_undecided_but_nothing_it_cannot_know():
     """A judge that is safe because it says `undecided` to everything."""
     pairs = list(adversarial(FLOAT32, random.Random(5)))
-    values, exacts = ([each[n] for each in pairs] for n in (0, 1))
+    values, exacts = ([pair[n] for pair in pairs] for n in (0, 1))
     codes, _ = judged_by("numpy", values, exacts, [0.0] * len(pairs), Limits.of(FLOAT32, MAX_ULP))
     shares = [sum(code == n for code in codes) for n in range(len(CODES))]
 
@@ -190,7 +190,7 @@ def test_an_infinite_or_unknown_bound_is_undecided(name):
     assert set(nans) <= {UNDECIDED, CODES.index(Outcome.NAN)}
 
 
-@pytest.mark.parametrize("dtype", NARROW, ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", NARROW, ids=lambda value: value.name)
 def test_the_limits_are_where_rounding_changes(dtype):
     """A threshold one float64 off."""
     limits = Limits.of(dtype, MAX_ULP)
@@ -205,7 +205,7 @@ def test_buckets_are_named_for_what_they_hold():
     assert [bucket_name(n) for n in (0, 1, 2, 3, 5)] == ["<0.5", "0.5-1", "1-2", "2-4", "8-16"]
     assert bucket_name(BUCKETS - 1) == "inf or nan"
     ulps = [0.0, 0.49, 0.5, -0.99, 1.0, 1.99, -2.0, 8.0, 1e300, math.inf, -math.inf, math.nan]
-    names = [bucket_name(bucket_of(each)) for each in ulps]
+    names = [bucket_name(bucket_of(ulp)) for ulp in ulps]
     assert names[:8] == ["<0.5", "<0.5", "0.5-1", "0.5-1", "1-2", "1-2", "2-4", "8-16"]
     assert names[8] == bucket_name(BUCKETS - 2) and names[9:] == ["inf or nan"] * 3
     assert len({bucket_name(n) for n in range(BUCKETS)}) == BUCKETS
@@ -244,8 +244,8 @@ POINTS = st.lists(
 
 def merged(parts):
     total = Summary()
-    for each in parts:
-        total = total.merge(each)
+    for part in parts:
+        total = total.merge(part)
     return total
 
 
@@ -279,7 +279,7 @@ def test_a_summary_does_not_depend_on_how_its_stretch_was_cut(most_segments, poi
     """Regions cut at a seam, bands joined in one order and not in another, a worst case that a merge drops."""
     kept, summary.MOST_SEGMENTS = summary.MOST_SEGMENTS, most_segments
     try:
-        codes, ulps = [each[0] for each in points], [each[1] for each in points]
+        codes, ulps = [point[0] for point in points], [point[1] for point in points]
         ends = [0, *sorted(cut for cut in cuts if cut < len(points)), len(points)]
         parts = [stretch(codes[a:b], ulps[a:b], first + a) for a, b in itertools.pairwise(ends)]
         whole = merged([stretch(codes, ulps, first)])
@@ -328,7 +328,7 @@ def test_every_region_of_a_16_bit_dtype_fits_unjoined():
 @given(points=POINTS)
 def test_a_summary_survives_its_state_file(points):
     """NaN and infinity lost in JSON, or a number of the bands turned into text."""
-    made = stretch([each[0] for each in points], [each[1] for each in points], -20)
+    made = stretch([point[0] for point in points], [point[1] for point in points], -20)
     text = json.dumps(made.to_json(), allow_nan=False)
 
     again = Summary.from_json(json.loads(text))
@@ -392,16 +392,16 @@ def test_cells_of_special_ranges(ends):
         assert (grid.first, grid.last) == (-1, 0), "both zeros are in a range of zero"
 
 
-@pytest.mark.parametrize("dtype", list(FORMATS.values()), ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", list(FORMATS.values()), ids=lambda value: value.name)
 def test_ordinals_are_decoded_to_their_floats(dtype):
     """Bits shifted or sign-extended wrongly on the way to an array."""
     rng = random.Random(2)
     top = dtype.infinity_ordinal
     ordinals = [-1 - top, -2, -1, 0, 1, 2, top, *(rng.randint(-1 - top, top) for _ in range(200))]
     wide = np.array(ordinals, dtype=object if dtype.bits == 64 else np.int64)
-    decoded = [float(each) for each in decode_ordinals(dtype, wide)]
+    decoded = [float(value) for value in decode_ordinals(dtype, wide)]
 
-    assert [each.hex() for each in decoded] == [dtype.from_ordinal(n).hex() for n in ordinals]
+    assert [value.hex() for value in decoded] == [dtype.from_ordinal(n).hex() for n in ordinals]
     if dtype is FLOAT32:
         block = np.empty(64, np.float32)
         kernels.decode(-32, block)

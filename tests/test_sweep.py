@@ -56,7 +56,7 @@ def register(monkeypatch):
 
     def add(*ones):
         module = types.ModuleType("a_test")
-        vars(module).update({f"one{n}": one for n, one in enumerate(ones)})
+        vars(module).update({f"one{n}": implementation for n, implementation in enumerate(ones)})
         monkeypatch.setattr(registry, "_modules", lambda: (*found, module))
         forget()
 
@@ -118,7 +118,7 @@ def brute_force(task, quantity):
     params = tuple(task.params.items())
     exacts = exact_table(formula, differentiate, task.target, params, dtype.name, task.grid.low, task.grid.high)
     ulps = [ulp_error(value, exact, dtype) for value, exact in zip(values, exacts, strict=True)]
-    outcomes = [classify(*each, dtype, task.question.max_ulp) for each in zip(values, exacts, ulps, strict=True)]
+    outcomes = [classify(*triple, dtype, task.question.max_ulp) for triple in zip(values, exacts, ulps, strict=True)]
     counts, histogram = {}, {}
     for outcome, ulp in zip(outcomes, ulps, strict=True):
         counts[outcome] = counts.get(outcome, 0) + 1
@@ -129,7 +129,7 @@ def brute_force(task, quantity):
         if outcome in FAILURES:
             regions.append((outcome, logits[run[0]], logits[run[-1]], len(run)))
     largest = max(math.inf if math.isnan(ulp) else abs(ulp) for ulp in ulps)
-    return counts, histogram, sorted(regions, key=lambda each: (each[0].severity, dtype.ordinal(each[1]))), largest
+    return counts, histogram, sorted(regions, key=lambda region: (region[0].severity, dtype.ordinal(region[1]))), largest
 
 
 def same_as_brute_force(tasks, found):
@@ -141,8 +141,8 @@ def same_as_brute_force(tasks, found):
             where = (row.implementation, row.backend, row.target, row.quantity, row.low)
             assert row.counts == counts, where
             assert row.histogram == histogram, where
-            assert [(each.outcome, each.first, each.last, each.floats) for each in row.regions] == regions, where
-            assert [(each.points, each.floats) for each in row.regions] == [(size, size) for *_, size in regions], where
+            assert [(region.outcome, region.first, region.last, region.floats) for region in row.regions] == regions, where
+            assert [(region.points, region.floats) for region in row.regions] == [(size, size) for *_, size in regions], where
             assert row.max_ulp == largest, where
             assert row.wrong == 0 and row.exhaustive and row.points == sum(counts.values()), where
     assert next(found, None) is None
@@ -206,7 +206,7 @@ def test_the_edge_of_lost_is_the_float_that_torch_itself_shows():
     (row,) = rows(**TORCH_BCE, low="-14.6", high="-14.5", exhaustive=True)
     first, last, zeros = first_lost(row.low, row.high)
 
-    assert [each for each in row.regions if each.outcome is Outcome.LOST] == [row.regions[0]]
+    assert [region for region in row.regions if region.outcome is Outcome.LOST] == [row.regions[0]]
     assert (row.regions[0].first, row.regions[0].last, row.regions[0].points) == (first, last, zeros)
     assert -14.56 < last < -14.55 and row.counts[Outcome.LOST] == zeros
 
@@ -229,7 +229,7 @@ def test_bisection_finds_both_ends_of_a_failure_inside_the_range(register):
     register(planted(lambda xp, logit, target, **_: xp.where((logit >= low) & (logit <= high), xp.nan, logit)))
     (row,) = rows(losses=("bce",), impl=("planted",), low="1", high="2", targets=("0",), quantities=("loss",), points=20)
 
-    assert [(each.outcome, each.first, each.last) for each in row.regions] == [(Outcome.NAN, low, high)]
+    assert [(region.outcome, region.first, region.last) for region in row.regions] == [(Outcome.NAN, low, high)]
     assert row.regions[0].floats == FLOAT32.ordinal(high) - FLOAT32.ordinal(low) + 1
 
 
@@ -240,7 +240,7 @@ def test_a_sample_holds_landmarks_their_neighbours_zeros_and_ends(dtype, spacing
     format_ = FORMATS[dtype]
     (task,) = tasks_of(asked_over(("bce",), "-800", "750.5", impl=("torch-bce*",), targets=("0",), dtypes=(dtype,), spacing=spacing))
     low, high = format_.ordinal(-800.0), format_.ordinal(750.5)
-    marks = [format_.ordinal(each.logit) for each in logistic_landmarks(format_)]
+    marks = [format_.ordinal(landmark.logit) for landmark in logistic_landmarks(format_)]
     wanted = {n + step for n in marks for step in (-1, 0, 1)} | {-1, 0, low, high}
 
     assert {n for n in wanted if low <= n <= high} <= set(task.grid.sample)
@@ -256,7 +256,7 @@ def test_a_sample_is_spread_over_values_and_over_floats():
     }
     logits = {name: [FLOAT32.from_ordinal(n) for n in grid.sample] for name, grid in grids.items()}
 
-    assert all(1000 <= len(each) <= 1100 for each in logits.values())
+    assert all(1000 <= len(sample) <= 1100 for sample in logits.values())
     assert sum(abs(x) < 1 for x in logits["linear"]) < 100 < 400 < sum(1e-30 < abs(x) < 1 for x in logits["ulp"])
     assert all(sum(a <= x < a + 10 for x in logits["linear"]) >= 48 for a in range(-100, 100, 10))
     assert sum(abs(x) > 10 for x in logits["both"]) > 400 and sum(abs(x) < 1e-10 for x in logits["both"]) > 200
@@ -282,7 +282,7 @@ def as_plain(summary, about=float):
         "errors": [narrow(summary.loss_error), narrow(summary.grad_error)],
         "first": {code: (case.position, narrow(case.ulp)) for code, case in sorted(summary.first.items())},
         "worst": [narrow(case.ulp) for case in summary.worst],
-        "profile": [narrow(each) for each in summary.profile_ulp],
+        "profile": [narrow(ulp) for ulp in summary.profile_ulp],
         "profile_code": summary.profile_code,
         "checked": summary.checked,
         "wrong": summary.wrong,
@@ -350,7 +350,7 @@ def test_the_three_engines_agree_about_infinities_beside_nans():
     assert found[0].counts[0] > 1000 and found[0].counts[1] > 1000
     for other in found[1:]:
         assert as_plain(other) == as_plain(found[0], to_float32)
-        assert [each.position for each in other.worst] == [each.position for each in found[0].worst]
+        assert [element.position for element in other.worst] == [element.position for element in found[0].worst]
 
 
 def test_the_engines_join_close_segments_alike(monkeypatch):
@@ -398,7 +398,7 @@ def test_an_error_just_below_half_an_ulp_is_counted_below_it():
     task = type(task)(**{**vars(task), "subject": type(task.subject)(one, "torch", "cpu")})
     found = [engine.scan(task.grid.first, task.grid.first)["loss"] for engine in three_engines(task)]
 
-    assert [each.histogram[0] for each in found] == [1, 1, 1]
+    assert [summary.histogram[0] for summary in found] == [1, 1, 1]
 
 
 # One float among millions ----------------------------------------------------------------------------------------------
@@ -412,7 +412,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("outcome", "floats"), [*((each, 2**22) for each in WRONG), (Outcome.INACCURATE, 2**26)])
+@pytest.mark.parametrize(("outcome", "floats"), [*((wrong, 2**22) for wrong in WRONG), (Outcome.INACCURATE, 2**26)])
 def test_one_wrong_float_among_millions_is_found(register, outcome, floats):
     """A block, a run or the last float of a chunk that is passed over."""
     low = FLOAT32.ordinal(1.0)
@@ -423,7 +423,9 @@ def test_one_wrong_float_among_millions_is_found(register, outcome, floats):
     asked = {"losses": ("bce",), "impl": ("planted",), "targets": ("0",), "quantities": ("loss",), "exhaustive": True}
     (row,) = rows(**asked, low="1", high=high.hex())
 
-    assert [(each.outcome, each.first, each.last, each.floats, each.points) for each in row.regions] == [(outcome, where, where, 1, 1)]
+    assert [(region.outcome, region.first, region.last, region.floats, region.points) for region in row.regions] == [
+        (outcome, where, where, 1, 1)
+    ]
     assert row.counts == {outcome: 1, Outcome.OK: floats - 1}
     assert row.worst[0].logits == (where,)
     assert sum(row.histogram.values()) == row.points == floats and row.wrong == 0
@@ -441,7 +443,7 @@ def test_a_wrong_float_at_the_seam_of_chunks_is_found_once(register, monkeypatch
     tasks, findings, (row,) = swept(**asked, low="1", high=high.hex())
 
     assert findings[0].done == tasks[0].chunks() == 3
-    assert [(each.first, each.last, each.points) for each in row.regions] == [(first, last, 2)]
+    assert [(region.first, region.last, region.points) for region in row.regions] == [(first, last, 2)]
     assert row.points == sum(row.counts.values()) == 3 * 2**14
 
 
@@ -495,7 +497,7 @@ def test_a_formula_without_a_filter_is_judged_by_the_oracle_alone(register):
         (row,) = rows(**asked, low="1", high="2")
         over = FORMATS[dtype].neighbour(1.75, 1)
 
-        assert [(each.outcome, each.first, each.last) for each in row.regions] == [(Outcome.INACCURATE, over, 2.0)]
+        assert [(region.outcome, region.first, region.last) for region in row.regions] == [(Outcome.INACCURATE, over, 2.0)]
         assert row.settled == row.points
 
 
@@ -634,7 +636,7 @@ def test_an_implementation_without_a_gradient_is_a_reason(register):
 def test_float64_is_sampled_with_exact_edges():
     """Ordinals of float64 that overflow 64-bit arithmetic on the way."""
     (row,) = rows(**TORCH_BCE, low="-inf", high="0", dtypes=("float64",), points=50)
-    lost = next(each for each in row.regions if each.outcome is Outcome.LOST)
+    lost = next(region for region in row.regions if region.outcome is Outcome.LOST)
     torch = pytest.importorskip("torch")
     ends = torch.tensor([lost.last, FLOAT64.neighbour(lost.last, 1)] * 8, dtype=torch.float64)
     values = torch.nn.functional.binary_cross_entropy_with_logits(ends, torch.zeros_like(ends), reduction="none").tolist()

@@ -90,16 +90,16 @@ def test_the_edge_of_lost_is_the_exact_first_float(document):
     torch = pytest.importorskip("torch")
     words = ("--loss", "bce", "--impl", "torch*", "--exhaustive", "--range", "-14.6", "-14.5", "--target", "0")
     rows = document(*words)["rows"]
-    row = next(each for each in rows if each["implementation"] == "torch-bce-with-logits" and each["quantity"] == "loss")
-    (lost,) = (each for each in row["regions"] if each["outcome"] == "lost")
+    row = next(row for row in rows if row["implementation"] == "torch-bce-with-logits" and row["quantity"] == "loss")
+    (lost,) = (region for region in row["regions"] if region["outcome"] == "lost")
     last = float.fromhex(lost["last_hex"])
     ends = torch.tensor([last, FLOAT32.neighbour(last, 1)] * 8)
     values = torch.nn.functional.binary_cross_entropy_with_logits(ends, torch.zeros_like(ends), reduction="none")
 
-    assert [float(each) != 0 for each in values[:2]] == [False, True]
+    assert [float(value) != 0 for value in values[:2]] == [False, True]
     assert row["exhaustive"] is True and lost["points"] == lost["floats"] == row["counts"]["lost"]
     assert lost["first"] == row["low"] and lost["last"] == last
-    assert {each["implementation"] for each in rows} == {"torch-bce-with-logits", "torch-sigmoid-bceloss"}
+    assert {row["implementation"] for row in rows} == {"torch-bce-with-logits", "torch-sigmoid-bceloss"}
 
 
 def test_rows_carry_the_fields_of_the_contract(document):
@@ -116,12 +116,12 @@ def test_rows_carry_the_fields_of_the_contract(document):
         for worst in row["worst"]:
             digits = worst["exact"].partition("e")[0].replace(".", "").replace("-", "").lstrip("0")
             assert len(digits) >= 30 or float(worst["exact"]) == float.fromhex(worst["exact_hex"])
-            assert worst["outcome"] in {each.value for each in Outcome}
+            assert worst["outcome"] in {outcome.value for outcome in Outcome}
         for region in row["regions"]:
             assert set(region) == {"outcome", "first", "last", "first_hex", "last_hex", "points", "floats"}
             assert float.fromhex(region["first_hex"]) == float(region["first"])
-        failing = {each.value for each in Outcome if each.failed}
-        assert {each["outcome"] for each in row["regions"]} == set(row["counts"]) & failing
+        failing = {outcome.value for outcome in Outcome if outcome.failed}
+        assert {region["outcome"] for region in row["regions"]} == set(row["counts"]) & failing
 
 
 def test_the_reproduce_command_gives_the_same_rows(document):
@@ -296,7 +296,7 @@ def test_a_mistake_gets_one_message_and_exit_code_two(call, tmp_path, words, sai
 
     assert (code, out) == (2, "")
     assert said in err and err.count("losscheck: error:") == 1 and "Traceback" not in err and "internal" not in err
-    assert [each.name for each in tmp_path.iterdir()] == ["pyproject.toml"]
+    assert [file.name for file in tmp_path.iterdir()] == ["pyproject.toml"]
 
 
 def test_a_resume_file_of_something_else_is_refused_and_kept(call, tmp_path):

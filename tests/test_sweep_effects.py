@@ -86,9 +86,9 @@ def test_two_samples_give_one_effect(impl, target):
     """A share that depends on how the sample was drawn: two samples find the same ends."""
     samples = [effect_at(impl, target, points=points, spacing=spacing) for points, spacing in ((900, "linear"), (1500, "both"))]
 
-    assert {found.effect for found in samples} == {samples[0].effect}
+    assert {span.effect for span in samples} == {samples[0].effect}
     if samples[0].effect is not Effect.TAILS:
-        assert {(found.first, found.last) for found in samples} == {(samples[0].first, samples[0].last)}
+        assert {(span.first, span.last) for span in samples} == {(samples[0].first, samples[0].last)}
         assert samples[0].share == pytest.approx(samples[1].share, abs=1e-6)
 
 

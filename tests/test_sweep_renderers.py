@@ -358,7 +358,7 @@ def test_a_plot_is_a_picture(tmp_path, suffix):
         path,
     )
 
-    assert path.stat().st_size > 5000 and [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert path.stat().st_size > 5000 and [file.name for file in tmp_path.iterdir()] == [path.name]
     if suffix == ".png":
         assert path.read_bytes().startswith(b"\x89PNG")
     else:
@@ -374,7 +374,7 @@ def test_a_plot_that_cannot_be_written_leaves_nothing(tmp_path):
     target.mkdir()
     with pytest.raises(UserError, match="cannot write"):
         draw(sweep_report(), target)
-    assert [each.name for each in tmp_path.iterdir()] == ["plot.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["plot.png"]
 
 
 def test_without_matplotlib_the_cure_is_named(monkeypatch):

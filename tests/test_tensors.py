@@ -38,7 +38,7 @@ from losscheck.oracle.refine import Term, exact_value
 from losscheck.points.batch import elements_of
 from losscheck.points.load import Dump
 
-RUNNING = [one for one in implementations() if one.backends != ("mpmath",)]
+RUNNING = [implementation for implementation in implementations() if implementation.backends != ("mpmath",)]
 
 
 def dump_of(x, z, dtype, shape=None):
@@ -98,17 +98,17 @@ def test_counts_first_and_worst_are_those_of_compare(batch):
     one, dtype, x, z = batch
     for row in judged(one.loss, x, z, dtype, impl=(one.name,), reduction="none")[1]:
         points = alone(one, dtype, x, z, row.backend, row.quantity)
-        counts = {outcome: sum(each.outcome is outcome for each in points) for outcome in {each.outcome for each in points}}
+        counts = {outcome: sum(point.outcome is outcome for point in points) for outcome in {point.outcome for point in points}}
         if row.reason and not row.counts:
             assert set(counts) == {Outcome.UNAVAILABLE}
             continue
         assert dict(row.counts) == counts
-        failing = {each.outcome: n for n, each in reversed(list(enumerate(points))) if each.outcome.failed}
-        assert {each.point.outcome: each.index for each in row.first} == {outcome: (n,) for outcome, n in failing.items()}
-        told = [each for each in points if each.value is not None]
+        failing = {point.outcome: n for n, point in reversed(list(enumerate(points))) if point.outcome.failed}
+        assert {element.point.outcome: element.index for element in row.first} == {outcome: (n,) for outcome, n in failing.items()}
+        told = [point for point in points if point.value is not None]
         assert badness(row.worst[0].point) == min(map(badness, told))
-        assert all(repr(each.point) == repr(replace(points[each.index[0]], effect=None)) for each in (*row.worst, *row.first))
-        tops = [math.inf if math.isnan(each.ulp) else abs(each.ulp) for each in told]
+        assert all(repr(element.point) == repr(replace(points[element.index[0]], effect=None)) for element in (*row.worst, *row.first))
+        tops = [math.inf if math.isnan(point.ulp) else abs(point.ulp) for point in told]
         assert math.isclose(row.max_ulp, max(tops), rel_tol=1e-4, abs_tol=1e-4)
 
 
@@ -153,7 +153,7 @@ def test_the_reduced_loss_is_that_of_compare(loss, shape, reduction):
     z = (rng.random(24) < 0.3).astype(float).tolist()
     rows = judged(loss, x, z, FLOAT32, shape=shape, quantities=("loss",), reduction=reduction)[1]
     question = listed((loss,), x, z, quantities=("loss",), reduction=reduction, shape=shape)
-    points = {(each.implementation, each.backend): each for each in compare(question)}
+    points = {(row.implementation, row.backend): row for row in compare(question)}
 
     assert len(rows) == len(points) - 1  # all but mpmath's
     for row in rows:
@@ -175,7 +175,7 @@ def test_the_filter_with_targets_of_their_own_encloses_the_exact_value(data, los
     z = np.array([data.draw(targets(loss, dtype)) for _ in range(count)])
     named = data.draw(params(loss, dtype))
     quantity = data.draw(st.sampled_from(["loss", "grad"]))
-    one = data.draw(st.sampled_from([each for each in RUNNING if each.loss == loss.name]))
+    one = data.draw(st.sampled_from([implementation for implementation in RUNNING if implementation.loss == loss.name]))
     for formula, differentiate in {definition_of(loss, quantity), formula_of(loss, one, quantity)}:
         values, bounds = filter_pairs(formula, x, z, part(z), named, dtype, differentiate)
         for logit, target, value, bound in zip(x.tolist(), z.tolist(), values.tolist(), bounds.tolist(), strict=True):
@@ -262,13 +262,15 @@ def test_sums_in_float64_are_bounded_where_a_plain_sum_is_not():
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "published"])
 @pytest.mark.parametrize("shape", [(2, 20, 25), (1000,)])
-@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda each: each.name)
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda value: value.name)
 @pytest.mark.parametrize("loss", registry.losses())
 def test_bulk_sums_agree_with_the_oracle(monkeypatch, loss, dtype, shape, reduction):
     """The float64 enclosure holds the oracle's value, rounds to the same float, and gives the same ulp and outcome."""
     rng = np.random.default_rng(11)
-    x = [dtype.round(float(each)) for each in rng.standard_normal(1000) * 6]
-    z = [float(each < 0.3) if loss_named(loss).hard_targets or each < 0.4 else dtype.round(float(each)) for each in rng.random(1000)]
+    x = [dtype.round(float(number)) for number in rng.standard_normal(1000) * 6]
+    z = [
+        float(number < 0.3) if loss_named(loss).hard_targets or number < 0.4 else dtype.round(float(number)) for number in rng.random(1000)
+    ]
     more = {"shape": shape, "quantities": ("loss",), "reduction": reduction}
     small = judged(loss, x, z, dtype, **more)[1]
     monkeypatch.setattr(reduce, "SMALL", 0)
@@ -298,15 +300,15 @@ def test_weights_of_arrays_are_the_exact_ones(shape, reduction):
     """For every implementation: within half an ulp of float64 of the fractions."""
     z = [float(n % 3 == 0) if n > 15 else 0.0 for n in range(60)]
     elements = elements_of(dump_of([0.5] * 60, z, FLOAT32, shape), FLOAT32, ("a",))
-    for one in RUNNING:
-        loss = loss_named(one.loss)
+    for implementation in RUNNING:
+        loss = loss_named(implementation.loss)
         values = loss.resolve({}, FLOAT32)
-        exact = exact_weights(loss, one, reduction, z, shape, values)
-        found = reduce.weights_of(loss, one, reduction, elements, values)
+        exact = exact_weights(loss, implementation, reduction, z, shape, values)
+        found = reduce.weights_of(loss, implementation, reduction, elements, values)
         if found.uniform is not None:
             assert set(exact) == {found.uniform}
         else:
-            assert found.each.tolist() == [float(each) for each in exact]
+            assert found.each.tolist() == [float(weight) for weight in exact]
 
 
 # Blame ----------------------------------------------------------------------------------------------------------------
@@ -322,7 +324,7 @@ def test_the_two_parts_add_up_to_the_whole_error(batch):
         if whole is None or whole.reduction_ulp is None or not all(map(math.isfinite, (whole.ulp, whole.element_ulp, whole.reduction_ulp))):
             continue
         assert math.isclose(whole.element_ulp + whole.reduction_ulp, whole.ulp, rel_tol=1e-6, abs_tol=1e-6 * abs(whole.element_ulp) + 1e-9)
-        values = [each.value for each in alone(one, dtype, x, z, row.backend, "loss")]
+        values = [result.value for result in alone(one, dtype, x, z, row.backend, "loss")]
         assert whole.elements == dtype.round_fraction(sum(map(Fraction, values)) / len(values))
 
 
@@ -377,7 +379,7 @@ def test_targets_outside_are_left_out_and_said():
     for row in judged("bce", x, z, FLOAT32, shape=(2, 2))[1]:
         assert (row.judged, sum(row.counts.values())) == (2, 2)
         assert row.quantity == "grad" or "outside" in row.whole.reason or "RuntimeError" in row.whole.reason
-        assert {each.index for each in row.worst} == {(0, 0), (1, 1)}
+        assert {element.index for element in row.worst} == {(0, 0), (1, 1)}
 
 
 def test_nan_logits_are_right_as_nan():
@@ -445,7 +447,7 @@ def test_float64_beyond_the_budget_is_a_sample_and_never_a_guess(monkeypatch):
     assert row.first[0].point.outcome is Outcome.LOST and row.first[0].index == (1234,)
     assert row.counts[Outcome.LOST] == 1
     assert 1700 < row.unasked <= row.counts[Outcome.UNDECIDED] < 2000 and sum(row.counts.values()) == 2000
-    assert all(each.point.outcome is not Outcome.UNDECIDED for each in row.worst)
+    assert all(element.point.outcome is not Outcome.UNDECIDED for element in row.worst)
     assert row.whole.outcome in (Outcome.UNDECIDED, Outcome.INACCURATE)
     assert row.whole.value is not None and row.whole.exact.kind is Kind.FINITE
 
@@ -483,7 +485,7 @@ def test_a_nan_logit_is_right_as_nan_and_costs_no_question():
     x = np.full(3, math.nan)
     found, asked = settled(x, np.array([math.nan, 1.0, math.inf]), Budget(3, 3))
 
-    assert found.codes.tolist() == [CODE[each] for each in (Outcome.OK, Outcome.INACCURATE, Outcome.INACCURATE)]
+    assert found.codes.tolist() == [CODE[outcome] for outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.INACCURATE)]
     assert (found.settled, asked) == (0, [])
 
 
@@ -528,7 +530,7 @@ def test_the_effect_of_a_batch_is_that_of_its_worst_element(impl, effect, shown)
 
 
 def named(name):
-    return next(one for one in RUNNING if (one.loss, one.name) == ("bce", name))
+    return next(implementation for implementation in RUNNING if (implementation.loss, implementation.name) == ("bce", name))
 
 
 def test_a_wrong_filter_is_caught(monkeypatch):
@@ -617,7 +619,9 @@ def test_the_gradient_beside_a_loss_is_that_element_s():
         "centernet-heatmap", x.flatten().numpy(), z.flatten().numpy(), FLOAT32, shape=tuple(x.shape), impl=("naive",), backends=("torch",)
     )[1][0]
     for element in row.worst:
-        one = next(one for one in RUNNING if (one.loss, one.name) == ("centernet-heatmap", "naive"))
+        one = next(
+            implementation for implementation in RUNNING if (implementation.loss, implementation.name) == ("centernet-heatmap", "naive")
+        )
         point = alone(one, FLOAT32, element.point.logits, element.point.targets, "torch", "grad")
         assert repr(point[0].value) == repr(element.gradient)
         assert repr(element.loss) == repr(element.point.value)

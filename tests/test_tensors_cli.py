@@ -44,20 +44,20 @@ EFFECT = {
 ELEMENT = thing(
     index=INDEX, loss_value=MAYBE, gradient_value=MAYBE, logit=NUMBER, logit_hex=TEXT, target=NUMBER, target_hex=TEXT, value=MAYBE,
     value_hex={"type": ["string", "null"]}, exact={"type": ["string", "null"]}, exact_hex={"type": ["string", "null"]}, ulp=MAYBE,
-    absolute_error=MAYBE, relative_error=MAYBE, deviation=MAYBE, outcome={"enum": [each.value for each in Outcome]}, oracle_bits=COUNT,
-    mode=TEXT, logit_dtype=TEXT, **EFFECT,
+    absolute_error=MAYBE, relative_error=MAYBE, deviation=MAYBE, outcome={"enum": [outcome.value for outcome in Outcome]},
+    oracle_bits=COUNT, mode=TEXT, logit_dtype=TEXT, **EFFECT,
     definition={"type": ["string", "null"]}, reason=TEXT,
 )  # fmt: skip
 WHOLE = thing(
     reduction=TEXT, value=MAYBE, value_hex={"type": ["string", "null"]}, exact={"type": ["string", "null"]},
     exact_hex={"type": ["string", "null"]}, definition={"type": ["string", "null"]}, ulp=MAYBE, deviation=MAYBE,
-    outcome={"enum": [each.value for each in Outcome]}, elements_value=MAYBE, elements_ulp=MAYBE, reduction_ulp=MAYBE, method=TEXT,
+    outcome={"enum": [outcome.value for outcome in Outcome]}, elements_value=MAYBE, elements_ulp=MAYBE, reduction_ulp=MAYBE, method=TEXT,
     note=TEXT, reason=TEXT,
 )  # fmt: skip
 ROW = thing(
     loss=TEXT, implementation=TEXT, backend=TEXT, device=TEXT, dtype=TEXT, quantity={"enum": ["loss", "grad"]},
     params={"type": "object", "additionalProperties": NUMBER}, logit_dtype=TEXT, elements=COUNT, sampled={"type": "boolean"},
-    counts={"type": "object", "propertyNames": {"enum": [each.value for each in Outcome]}, "additionalProperties": COUNT},
+    counts={"type": "object", "propertyNames": {"enum": [outcome.value for outcome in Outcome]}, "additionalProperties": COUNT},
     max_ulp=NUMBER, first={"type": "array", "items": ELEMENT}, worst={"type": "array", "items": ELEMENT, "maxItems": 5}, deviating=COUNT,
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},
     checked_sample=thing(elements=COUNT, disagreements={"const": 0}, settled_by_oracle=COUNT, not_asked=COUNT),
@@ -180,7 +180,7 @@ def test_the_dump_s_own_dtype_is_judged_and_another_is_said(call, batch):
     text = flowing(call("--tensors", "batch.pt", "--loss", "bce", "--impl", "stable", "--dtype", "bfloat16")[1])
 
     assert {row["dtype"] for row in own["rows"]} == {"float16"}
-    assert [each["dtype"] for each in others["batches"]] == ["bfloat16", "float32"]
+    assert [batch["dtype"] for batch in others["batches"]] == ["bfloat16", "float32"]
     changed = int((x.bfloat16().float() != x).sum())
     assert others["batches"][0]["rounded"]["logits"] == changed > 0 == others["batches"][1]["rounded"]["logits"]
     assert f"The logits were dumped as float32 and rounded once to bfloat16, which changed {changed}." in text

@@ -48,7 +48,7 @@ def saved(path, named):
     if path.suffix in (".pt", ".pth"):
         torch.save(named, path)
     elif path.suffix == ".npz":
-        np.savez(path, **{name: each.numpy() for name, each in named.items()})
+        np.savez(path, **{name: tensor.numpy() for name, tensor in named.items()})
     else:
         path.write_bytes(safetensors(named))
     return str(path)
@@ -57,7 +57,7 @@ def saved(path, named):
 def refusal(*paths, names=None):
     """The one message about files that are refused, on one line."""
     with pytest.raises(UserError) as caught:
-        load([str(each) for each in paths], names or {})
+        load([str(path) for path in paths], names or {})
     return str(caught.value)
 
 
@@ -73,8 +73,8 @@ def test_every_format_gives_back_every_bit(tmp_path, suffix, dtype):
     dump = load([saved(tmp_path / f"a{suffix}", tensors(dtype))], {})
 
     assert (dump.shape, dump.dtype.name) == ((2, 3), str(dtype).removeprefix("torch."))
-    assert [each.hex() for each in dump.logits.tolist()] == [each.hex() for row in X for each in row]
-    assert dump.targets.tolist() == [each for row in Z for each in row]
+    assert [logit.hex() for logit in dump.logits.tolist()] == [logit.hex() for row in X for logit in row]
+    assert dump.targets.tolist() == [target for row in Z for target in row]
 
 
 @pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float16], ids=str)
@@ -420,10 +420,10 @@ def test_arrays_round_as_the_formats_do(data, dtype):
     """Once, ties to even, subnormals and overflow included; from float64, as numpy's cast to bfloat16 does not."""
     values = data.draw(st.lists(finite_floats(FLOAT64) | finite_floats(dtype), min_size=1, max_size=8))
     middles = [(a + dtype.neighbour(a, 1)) / 2 for a in map(dtype.round, values) if math.isfinite(a)]
-    values += [each for each in middles if math.isfinite(each)] + [math.inf, -math.inf]
+    values += [middle for middle in middles if math.isfinite(middle)] + [math.inf, -math.inf]
     found = round_array(np.array(values), dtype)
 
-    assert [float(each).hex() for each in found] == [dtype.round(each).hex() for each in values]
+    assert [float(value).hex() for value in found] == [dtype.round(value).hex() for value in values]
     assert np.isnan(round_array(np.array([math.nan]), dtype)).all()
 
 
@@ -450,7 +450,7 @@ def test_the_summary_names_what_is_odd_before_any_loss_is_asked():
     found = elements.summary
 
     assert (found.nan.count, found.nan.first, found.inf.count, found.inf.first) == (2, (0, 1), 2, (0, 3))
-    assert (found.outside.count, found.outside.first, elements.inside.tolist()) == (2, (0, 2), [each not in (2, 6) for each in range(8)])
+    assert (found.outside.count, found.outside.first, elements.inside.tolist()) == (2, (0, 2), [n not in (2, 6) for n in range(8)])
     assert (found.low, found.high) == (-3.0, 2.0)
     assert (found.positives, found.negatives, found.soft) == (3, 2, 1)
 
@@ -481,4 +481,4 @@ def test_an_index_is_that_of_the_array(shape, data):
     """The same as numpy's unravel_index."""
     place = data.draw(st.integers(0, math.prod(shape) - 1))
 
-    assert index_of(place, tuple(shape)) == tuple(int(each) for each in np.unravel_index(place, shape))
+    assert index_of(place, tuple(shape)) == tuple(int(index) for index in np.unravel_index(place, shape))

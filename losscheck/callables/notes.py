@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.probe import Probe
 from losscheck.callables.selection import Selection
-from losscheck.core.dtypes import FLOAT64
+from losscheck.core.dtypes import FLOAT64, FORMATS
 from losscheck.core.literals import value_text
 from losscheck.core.loss import Implementation, Loss
 
@@ -34,9 +34,10 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     from losscheck.callables.diagnose import NOTHING, diagnose
 
     params = loss.resolve_own(request.params, FLOAT64)
+    dtypes = [FORMATS[name] for name in request.dtypes]
     probes = [*adapted.probes.values()]
     known = _disagreeing(adapted, params)
-    diagnosis = NOTHING if any(probe.random for probe in probes) else diagnose(loss, implementation, params)
+    diagnosis = NOTHING if any(probe.random for probe in probes) else diagnose(loss, implementation, params, dtypes)
     if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
         yield diagnosis.sentence
     yield from known.values()

@@ -42,8 +42,10 @@ class PlainArithmetic:
 
     dtype: Format = FLOAT64
 
-    def __init__(self, guard: Guard = NO_GUARD) -> None:
-        self.guard = guard
+    def __init__(self, guard: Guard = NO_GUARD, naive: Format | None = None, logit: float = 0.0) -> None:
+        """``naive``: the format in which code that takes logarithms of probabilities rounds p = s(logit), 1 - p and the bounds of a
+        guard; None for a guard taken exactly."""
+        self.guard, self.naive, self.logit = guard, naive, logit
 
     def number(self, value: float) -> float:
         return float(value)
@@ -65,6 +67,8 @@ class PlainArithmetic:
 
     def softplus(self, x: float) -> float:
         """-log of the probability sigmoid(-x), which is what the guards guard."""
+        if self.naive:
+            return -self._logarithm(self._probability(-x))
         kind, size = self.guard.kind, self.guard.size
         if kind == "eps":
             return -math.log(_sigmoid(-x) + size)
@@ -74,8 +78,27 @@ class PlainArithmetic:
         return min(exact, size) if kind == "floor" else exact
 
     def sigmoid(self, x: float) -> float:
+        if self.naive:
+            return self._probability(x)
         s = _sigmoid(x)
         return min(max(s, self.guard.size), 1 - self.guard.size) if self.guard.kind == "clamp" else s
+
+    def _probability(self, x: float) -> float:
+        """s(x) where code has it: p at the logit, 1 - p at its negative, p held by a clamp before."""
+        assert self.naive is not None
+        p, size = self.naive.round(_sigmoid(self.logit)), self.guard.size
+        if self.guard.kind == "clamp":
+            p = min(max(p, self.naive.round(size)), self.naive.round(1 - size))
+        return p if x == self.logit else self.naive.round(1 - p)
+
+    def _logarithm(self, p: float) -> float:
+        kind, size = self.guard.kind, self.guard.size
+        if kind == "eps" and self.naive:
+            p = self.naive.round(p + size)
+        if kind == "log-clamp":
+            p = max(p, size)
+        value = math.log(p) if p else -math.inf
+        return max(value, -size) if kind == "floor" else value
 
     def tanh_half(self, x: float) -> float:
         return math.tanh(x / 2)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from losscheck.backends import LANES
 from losscheck.callables.loading import OwnCallError, silence
+from losscheck.core.call_spec import CallSpec
 
 __all__ = ["Probe", "probe_callable", "vmap_agrees"]
 
 POINTS = LANES  # as many as an elementwise batch has at the least
+# Other layouts of the points, in which a reduction by image or by row is another number.
+LAYOUTS = ((8, POINTS // 8), (4, 2, 2, POINTS // 16))
 CLOSE = 1e-2  # a mean is told from a sum by a factor of 64 and survives the sums of 16-bit dtypes
 
 
@@ -58,7 +63,11 @@ class Probe:
 class Tried(Protocol):
     """What is tried out: an adapted callable (adapt.py)."""
 
-    def result(self, xp: Any, x: Any, z: Any, untouched: list[tuple[str, Any, Any]] | None = None) -> Any: ...
+    call_spec: CallSpec
+
+    def result(
+        self, xp: Any, x: Any, z: Any, untouched: list[tuple[str, Any, Any]] | None = None, shape: tuple[int, ...] | None = None
+    ) -> Any: ...
     def misshapen(self, loss: Any, x: Any) -> str: ...
     def looped(self, xp: Any, x: Any, z: Any) -> Any: ...
     def vmapped(self, xp: Any, x: Any, z: Any) -> Any: ...
@@ -85,7 +94,7 @@ def _observed(adapted: Tried, xp: Any, x: Any, z: Any) -> Probe:
     # Random results differ whatever the other logits are.
     divided, coupled = (False, False) if reduces or random else _coupled(adapted, xp, x, z, first)
     detached = xp.__name__ == "torch" and not _reaches(xp, first, x)
-    reduction = _reduction(adapted, xp, x, z, first) if reduces and not random else ""
+    reduction = _reduction(adapted, xp, x, z) if reduces and not random else ""
     return Probe(reduces, divided, coupled, random, changed, detached, reduction)
 
 
@@ -116,7 +125,10 @@ def _coupled(adapted: Tried, xp: Any, x: Any, z: Any, first: Any) -> tuple[bool,
         return False, True
     # Another length may take other code, with other last bits.
     lost = (halved != halved) & (here != here)  # NaN with NaN depends on nothing
-    divided, alike = (bool(((abs(halved - factor * here) <= CLOSE * abs(here)) | lost).all()) for factor in (2, 1))
+    equal = halved == here  # infinities, whose difference is none
+    divided, alike = (
+        bool(((abs(halved - factor * here) <= CLOSE * abs(here)) | lost | (equal & (factor == 1))).all()) for factor in (2, 1)
+    )
     divided = divided and not bool(lost.all())
     return divided, not alike or not same(here, other)
 
@@ -130,12 +142,60 @@ def _reaches(xp: Any, loss: Any, x: Any) -> bool:
         return True  # a backward pass of its own that raises: its rows will tell
 
 
-def _reduction(adapted: Tried, xp: Any, x: Any, z: Any, whole: Any) -> str:
-    """Which of our reductions of its single losses its number for a batch is."""
-    singles = adapted.looped(xp, x, z)
-    total = _number(singles.sum())
-    candidates = {"mean": total / POINTS, "sum": total, "normalised": total / _number((z == 1).sum())}
-    return next((name for name, value in candidates.items() if abs(_number(whole.sum()) - value) <= CLOSE * abs(value)), "")
+def _reduction(adapted: Tried, xp: Any, x: Any, z: Any) -> str:
+    """Which of our reductions of its single losses its number for a batch is: at two batches, and in every layout it takes.
+
+    Its losses come from batches of one, or where it has none there (a sum divided by the positives has none without a positive),
+    from what an element adds to a batch of one positive.
+    """
+    singles = _singles(adapted, xp, x, z)
+    if singles is None:
+        return ""
+    for name in ("mean", "sum", "normalised"):
+        if all(_is_reduced(adapted, xp, x, z, singles, name, *part) for part in _parts(adapted)):
+            return name
+    return ""
+
+
+def _parts(adapted: Tried) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Batches to try: first and last element, and the shape."""
+    flat = adapted.call_spec.shape
+    yield 0, POINTS, flat(POINTS)
+    yield 3, POINTS - 4, flat(POINTS - 7)  # another share of positives
+    axes = len(flat(1))
+    for shape in LAYOUTS:
+        if len(shape) == axes or axes == 1:
+            yield 0, POINTS, shape
+
+
+def _is_reduced(
+    adapted: Tried, xp: Any, x: Any, z: Any, singles: Sequence[float], name: str, first: int, last: int, shape: tuple[int, ...]
+) -> bool:
+    """Is its number for a part of the batch, in a shape, that reduction of the single losses? True for a shape that it refuses."""
+    try:
+        whole = adapted.result(xp, x[first:last], z[first:last], shape=shape)
+    except OwnCallError:
+        return first == 0 and shape != adapted.call_spec.shape(last)
+    total, positives = sum(singles[first:last]), _number((z[first:last] == 1).sum())
+    value = total / {"mean": last - first, "sum": 1, "normalised": positives}[name]
+    # An infinity is no evidence: inf <= inf.
+    return _size(whole) == 1 and math.isfinite(value) and abs(_number(whole.sum()) - value) <= CLOSE * abs(value)
+
+
+def _singles(adapted: Tried, xp: Any, x: Any, z: Any) -> list[float] | None:
+    """Its single losses; None when they cannot be told."""
+    alone = [_number(loss) for loss in adapted.looped(xp, x, z)]
+    if all(map(math.isfinite, alone)):
+        return alone
+    positive = next((n for n in range(len(alone)) if math.isfinite(alone[n]) and _number(z[n]) == 1), None)
+    if positive is None:
+        return None
+    both = xp.concatenate if xp.__name__ == "numpy" else xp.cat
+    for n, loss in enumerate(alone):
+        if not math.isfinite(loss):
+            pair = [both([array[positive : positive + 1], array[n : n + 1]]) for array in (x, z)]
+            alone[n] = _number(adapted.result(xp, *pair).sum()) - alone[positive]
+    return alone if all(map(math.isfinite, alone)) else None
 
 
 def vmap_agrees(adapted: Tried, xp: Any, like: Any) -> bool:

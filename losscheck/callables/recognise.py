@@ -16,20 +16,21 @@ from enum import Enum
 from typing import Any
 
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.diagnose import AS_IT_IS, GUARDS, NOTHING, USUAL, Diagnosis, Fit, explained
+from losscheck.callables.conventions import AS_IT_IS, GUARDS, USUAL, Convention
+from losscheck.callables.diagnose import NOTHING, Diagnosis, explained, told
+from losscheck.callables.fit import Fit
 from losscheck.callables.implementation import accepted, tried_in
 from losscheck.callables.loading import Own, load, register
-from losscheck.callables.plain import NO_GUARD, Guard
 from losscheck.callables.samples import Samples, sample
 from losscheck.core import registry
-from losscheck.core.call_spec import DEFAULT_CALL, INPUTS, PLAIN_CALL, CallSpec
+from losscheck.core.call_spec import DEFAULT_CALL, INPUTS, PLAIN_CALL, TARGETS_FIRST, CallSpec
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Loss
 
 __all__ = ["Confidence", "Recognition", "recognise"]
 
-ORDERS = (DEFAULT_CALL, "{targets}, {logits}")
+ORDERS = (DEFAULT_CALL, TARGETS_FIRST)
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
 
@@ -140,22 +141,26 @@ class _Way:
         """What it is but for a guard, or another known change of the definition."""
         base = self.fits[0]
         for guard in GUARDS:
-            if fit := next((fit for fit in self.fits if fit.holds(replace(AS_IT_IS, guard=guard))), None):
-                return self._with(fit, guard)
-        if diagnosis := explained(base, self.loss, self.candidate.adapted, guarded=False):
+            guarded = replace(AS_IT_IS, guard=guard)
+            if fit := next((fit for fit in self.fits if fit.holds(guarded)), None):
+                return self._with(fit, guarded)
+        if diagnosis := self._explained(base, guarded=False):
             return self._recognition(base, Confidence.DEVIATES, diagnosis)
         return self._recognition(base, Confidence.NONE)
 
-    def _with(self, fit: Fit, guard: Guard = NO_GUARD) -> Recognition:
+    def _with(self, fit: Fit, guarded: Convention = AS_IT_IS) -> Recognition:
         """With the parameters of a fit. Where it states others under the same names, that is how it deviates."""
         constants, base = self.candidate.adapted.constants(), self.fits[0]
         if any(name in constants and not math.isclose(value, fit.params[name], rel_tol=1e-9) for name, value in base.params.items()):
-            diagnosis = explained(base, self.loss, self.candidate.adapted)
-            return self._recognition(base, Confidence.DEVIATES, diagnosis or NOTHING)
-        guard = guard if guard != NO_GUARD else fit.guard_of(AS_IT_IS)
-        if guard == NO_GUARD:
-            return self._recognition(fit, Confidence.AGREES)
-        return self._recognition(fit, Confidence.DEVIATES, Diagnosis(f"it looks like {guard.words}.", changes=1))
+            return self._recognition(base, Confidence.DEVIATES, self._explained(base) or NOTHING)
+        diagnosis = self._told(fit, guarded if guarded is not AS_IT_IS else fit.with_guard(AS_IT_IS))
+        return self._recognition(fit, Confidence.DEVIATES if diagnosis.sentence else Confidence.AGREES, diagnosis)
+
+    def _explained(self, fit: Fit, guarded: bool = True) -> Diagnosis | None:
+        return explained(fit, self.loss, self.candidate.adapted, self.candidate.backend, guarded=guarded)
+
+    def _told(self, fit: Fit, convention: Convention) -> Diagnosis:
+        return told(fit, self.loss, self.candidate.adapted, self.candidate.backend, convention)
 
     def _recognition(self, fit: Fit, confidence: Confidence, deviation: Diagnosis = NOTHING) -> Recognition:
         points = fit.samples.ordinary + fit.samples.held_ordinary

@@ -10,9 +10,10 @@ from typing import Any
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.literals import Value, as_given, read_value, split, value_text
 
-__all__ = ["DEFAULT_CALL", "INPUTS", "PLAIN_CALL", "Argument", "CallSpec", "keywords_of", "picked"]
+__all__ = ["DEFAULT_CALL", "INPUTS", "PLAIN_CALL", "TARGETS_FIRST", "Argument", "CallSpec", "keywords_of", "picked"]
 
 DEFAULT_CALL = "{logits}, {targets}"
+TARGETS_FIRST = "{targets}, {logits}"
 INPUTS = ("logits", "probabilities")
 
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*)\s*=(.*)", re.DOTALL)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from losscheck.api.arguments import SILENT, Implementations, Listener, Some, common, many
+from losscheck.api.dumps import dump_of, files_of
 from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import Rules, rules_of
@@ -14,7 +15,6 @@ from losscheck.core.request import Dumped, Listed
 
 if TYPE_CHECKING:
     from losscheck.measure.ask import Asked
-    from losscheck.points.load import Dump
 
 __all__ = ["compare"]
 
@@ -125,11 +125,11 @@ def _batch(
     from losscheck.points.load import parse_names
 
     roles = dict(names) if isinstance(names, Mapping) else parse_names(names)
-    files = _files(tensors)
+    files = files_of(tensors)
     points = Dumped(files, tuple(roles.items()), reduction or "published")
     # Spelling mistakes are told before a file of a gigabyte is read.
     asked = ask(points, **{**options, "dtype": options["dtype"] or ("float32",)})
-    dump = _dump(tensors, files, roles)
+    dump = dump_of(tensors, files, roles)
     soft = dump.targets[(dump.targets > 0) & (dump.targets < 1)]
     asked = asked.taking([float(soft[0])] if len(soft) else [])
     if not options["dtype"]:
@@ -139,26 +139,6 @@ def _batch(
     with listener.progress(work(asked.request, asked.selection, dump)) as advance:
         batches, rows = judge_dump(asked.request, asked.selection, dump, advance)
     return _report(asked, listener, rules, batches=tuple(batches), tensors=tuple(rows))
-
-
-def _files(tensors: Any) -> tuple[str, ...]:
-    """The paths among what was given; none of tensors in memory."""
-    import os
-
-    several = tensors if isinstance(tensors, tuple | list) else (tensors,)
-    return tuple(os.fspath(path) for path in several) if all(isinstance(path, str | os.PathLike) for path in several) else ()
-
-
-def _dump(tensors: Any, files: tuple[str, ...], names: dict[str, str]) -> Dump:
-    from losscheck.points.load import load, of_memory
-
-    if files:
-        return load(files, names)
-    if not isinstance(tensors, Mapping):
-        if not isinstance(tensors, tuple | list) or len(tensors) != 2:
-            raise UserError("tensors= is no batch", "give a path, (logits, targets), or a mapping with logits and targets")
-        tensors = dict(zip(("logits", "targets"), tensors, strict=True))
-    return of_memory(tensors, names)
 
 
 def _tell(asked: Asked, listener: Listener) -> None:

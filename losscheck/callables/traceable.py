@@ -20,7 +20,7 @@ __all__ = ["Traceable", "traceable"]
 
 @dataclass(frozen=True)
 class Traceable:
-    """f(logits, targets) on torch tensors.
+    """f(logits, targets) on torch tensors of one axis, or of the shape that the callable expects.
 
     Attributes:
         soft: does it take targets between 0 and 1? None where that is not known.
@@ -61,7 +61,8 @@ def _function(adapted: Adapted) -> Callable[[Any, Any], Any]:
 
     def function(logits: Any, targets: Any) -> Any:
         try:
-            return adapted.result(torch, logits, targets)
+            shape = tuple(logits.shape) if logits.dim() > 1 else None
+            return adapted.result(torch, logits.reshape(-1), targets.reshape(-1), shape=shape)
         except OwnCallError as error:
             raise (error.__cause__ or TypeError(str(error))) from None
 

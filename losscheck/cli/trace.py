@@ -20,12 +20,15 @@ _POINT, _WHAT = "The point", "What is traced"
 @click.argument("what")
 @option("--logit", group=_POINT, multiple=True, metavar="X", help="A logit, decimal or hex. Default: the worst that a small sweep finds.")
 @option("--target", group=_POINT, multiple=True, metavar="Z", help="One for all logits, or one each. Default: 1; of a sweep 0 and 1.")
+@option("--tensors", group=_POINT, multiple=True, metavar="FILE", help="A dumped batch: .pt .npz .safetensors, or two, logits first.")
+@option("--names", group=_POINT, metavar="NAMES", default=None, help="Of its tensors. Default: logits=logits,targets=targets.")
+@option("--index", group=_POINT, metavar="I,J,...", default=None, help="An element of it. Default: the one that fails worst.")
 @option(
     "--dtype",
     group=_POINT,
     metavar="NAME",
-    default="float32",
-    help="float64, float32 (default), float16, bfloat16.",
+    default=None,
+    help="float64, float32 (default), float16, bfloat16; of a dump, its own.",
     shell_complete=complete.dtypes,
 )
 @option(
@@ -52,6 +55,7 @@ def COMMAND(**given: Any) -> int:
     losscheck trace my_loss.py:focal 100 --target 1
     losscheck trace centernet-neg-loss 17 --target 1
     losscheck trace my_loss.py:FocalLoss --kw gamma=0.5 --fix
+    losscheck trace my_loss.py:focal --tensors batch.pt --index 0,17,63,5
 
     Exits with 2 when no loss came out that could be judged.
     """
@@ -67,6 +71,9 @@ def COMMAND(**given: Any) -> int:
         given["what"],
         given["logit"],
         given["target"],
+        tensors=given["tensors"] or None,
+        names=given["names"],
+        index=given["index"],
         dtype=given["dtype"],
         loss=given["loss"],
         params=params_of(given["param"]),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from losscheck.tracing.batch import Batch
 from losscheck.tracing.cures.remedy import CLASSES, Remedies, Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.facts import facts_of
@@ -28,6 +29,7 @@ class Advice:
         trace: of the point, with the causes.
         remedies: empty where nothing fails and no guard is active.
         swept: of how many points this one is the worst; 0 where it was given.
+        batch: of which this is one element; None where the point was given or searched for.
         here: the worst |ulp| of losses and of gradients at this point once the patch of the cure is applied; None where there is no patch.
     """
 
@@ -36,6 +38,7 @@ class Advice:
     remedies: Remedies
     swept: int = 0
     here: tuple[float, float] | None = None
+    batch: Batch | None = None
 
     @property
     def judged(self) -> bool:
@@ -44,7 +47,8 @@ class Advice:
 
     def facts(self, *, all_ops: bool = False) -> dict[str, Any]:
         """Flat, plain values, as ``losscheck trace --format json`` prints them."""
-        return facts_of(self.trace, self.remedies, name=self.name, swept=self.swept, here=self.here, all_ops=all_ops)
+        facts = facts_of(self.trace, self.remedies, name=self.name, swept=self.swept, here=self.here, all_ops=all_ops)
+        return {**facts, "batch": self.batch.facts(all_ops=all_ops) if self.batch else None}
 
     def explain(self, *, width: int = 80, all_ops: bool = False) -> str:
         """The report of ``losscheck trace`` as text."""

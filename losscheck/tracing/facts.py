@@ -14,7 +14,7 @@ from losscheck.tracing.errors import LIMIT
 from losscheck.tracing.places import Place
 from losscheck.tracing.report import Op, Quantity, Trace
 
-__all__ = ["facts_of", "near"]
+__all__ = ["facts_of", "near", "place_facts"]
 
 
 def facts_of(
@@ -36,7 +36,7 @@ def facts_of(
                 "means": cause.kind.value,
                 **{role: getattr(cause, role) for role in ("lost", "needed", "blamed", "infinite", "undefined")},
                 "quantities": [f"{name} {index}" for name, index in cause.quantities],
-                "places": {role: _place(op.place) for role in ("lost", "needed", "blamed") if (op := traced.op(getattr(cause, role)))},
+                "places": {role: place_facts(op.place) for role in ("lost", "needed", "blamed") if (op := traced.op(getattr(cause, role)))},
             }
             for cause in traced.causes
         ],
@@ -50,7 +50,13 @@ def facts_of(
             for deviation in traced.deviations
         ],
         "notes": [
-            {"kind": note.kind.name.lower(), "means": note.kind.value, "op": note.op, "place": _place(note.place), "detail": note.detail}
+            {
+                "kind": note.kind.name.lower(),
+                "means": note.kind.value,
+                "op": note.op,
+                "place": place_facts(note.place),
+                "detail": note.detail,
+            }
             for note in traced.notes
         ],
         "ops_recorded": len(traced.ops),
@@ -104,7 +110,7 @@ def _op(op: Op) -> dict[str, Any]:
         "op": op.index,
         "name": op.name,
         "pass": "backward" if op.backward else "forward",
-        "place": _place(op.place),
+        "place": place_facts(op.place),
         "kind": op.kind,
         "dtype": op.dtype,
         "element": op.element,
@@ -117,13 +123,14 @@ def _op(op: Op) -> dict[str, Any]:
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def place_facts(place: Place) -> dict[str, Any]:
+    """Of a place, what a reader needs."""
     return {"file": near(place.file), "line": place.line, "text": place.text, "function": place.function}
 
 
 def _op_place(traced: Trace, index: int | None) -> dict[str, Any] | None:
     op = traced.op(index)
-    return _place(op.place) if op else None
+    return place_facts(op.place) if op else None
 
 
 def _decimal(exact: Exact) -> str | None:
@@ -137,7 +144,7 @@ def _remedy(remedy: Remedy | None) -> dict[str, Any] | None:
     loss, gradient = zip(remedy.before, remedy.after, strict=True)
     return {
         "expressions": [
-            {"place": _place(rewritten.place), "before": rewritten.before, "after": rewritten.after} for rewritten in remedy.rewritten
+            {"place": place_facts(rewritten.place), "before": rewritten.before, "after": rewritten.after} for rewritten in remedy.rewritten
         ],
         "diff": "".join(patch.diff(near(patch.file).lstrip("/")) for patch in remedy.patches),
         "takes_logits": [name for patch in remedy.patches for name in patch.takes_logits],

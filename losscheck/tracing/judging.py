@@ -20,7 +20,7 @@ from losscheck.tracing.report import Deviation, DeviationKind, Quantity, Trace
 from losscheck.tracing.rows import flipped, rows_of
 from losscheck.tracing.verdicts import causes_found
 
-__all__ = ["judge", "trace"]
+__all__ = ["judge", "outcomes_of", "trace"]
 
 # Elements of a batch that is run exactly, op by op.
 MOST_ELEMENTS = 4096
@@ -56,6 +56,19 @@ def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dty
         recording = record(function, x, z)
         recording.notes += outside_notes(function, recording, *inputs)
         return judge(recording, dtype)
+
+
+def outcomes_of(function: Callable[[Any, Any], Any], logits: Any, targets: Any) -> list[Quantity]:
+    """The losses and slopes of one call on tensors, judged by exact arithmetic; no causes are looked for.
+
+    Raises:
+        UserError: as :func:`trace`, and what the callable itself raises.
+    """
+    with _one_thread():
+        recording = record(function, logits, targets)
+        if recording.error is not None:
+            raise recording.error
+        return _quantities(ExactRun(recording))[0]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from losscheck.tracing.notes import Note, NoteKind
 from losscheck.tracing.places import NOWHERE
 from losscheck.tracing.tape import Operation, Tape
 
-__all__ = ["Recording", "as_tensor", "record"]
+__all__ = ["Recording", "as_tensor", "eager", "loss_in", "record"]
 
 
 @dataclass
@@ -73,11 +73,11 @@ def record(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, ba
         logits = leaf.clone()
     tape = Tape(stop=_call.__code__)
     recording = Recording(tape, *(tape.memory.ids(tensor).reshape(-1).tolist() for tensor in (logits, targets)))
-    with _eager(function, recording), torch.enable_grad():
+    with eager(function, recording.notes), torch.enable_grad():
         loss = _call(recording, NoteKind.RAISED, lambda: function(logits, targets))
         recording.forward = len(tape.operations)
         if recording.error is None:
-            loss = _result(loss, recording)
+            loss = loss_in(loss, recording.notes)
             recording.loss = tape.memory.ids(loss).reshape(-1).tolist()
             if backward:
                 _backward(recording, loss, leaf)
@@ -98,14 +98,19 @@ def _call(recording: Recording, raised: NoteKind, thunk: Callable[[], Any]) -> A
         return None
 
 
-def _result(loss: Any, recording: Recording) -> Any:
+def loss_in(loss: Any, notes: list[Note]) -> Any:
+    """The tensor of floats in what a callable returned; a note where there was more.
+
+    Raises:
+        UserError: when there is none.
+    """
     import torch
 
     if isinstance(loss, list | tuple | dict):
         parts = list(loss.values()) if isinstance(loss, dict) else list(loss)
         tensors = [part for part in parts if isinstance(part, torch.Tensor)]
         if tensors:
-            recording.notes.append(Note(NoteKind.FIRST_RESULT, detail=type(loss).__name__))
+            notes.append(Note(NoteKind.FIRST_RESULT, detail=type(loss).__name__))
             loss = tensors[0]
     if not isinstance(loss, torch.Tensor):
         raise UserError(f"the callable returned {type(loss).__name__} and no tensor", "trace a PyTorch loss: f(logits, targets) -> tensor")
@@ -133,18 +138,21 @@ def _backward(recording: Recording, loss: Any, leaf: Any) -> None:
 
 
 @contextmanager
-def _eager(function: Any, recording: Recording) -> Iterator[None]:
-    """Compiled functions run their eager ops, which is what a dispatch mode sees; where dynamo was never loaded there are none."""
+def eager(function: Any, notes: list[Note]) -> Iterator[None]:
+    """The context to call it in; notes on what it is.
+
+    Compiled functions run their eager ops, which is what a dispatch mode sees; where dynamo was never loaded there are none.
+    """
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:
         import torch
 
     layers = list(_layers(function))
     if any(hasattr(layer, "_torchdynamo_orig_callable") or hasattr(layer, "_orig_mod") for layer in layers):
-        recording.notes.append(Note(NoteKind.COMPILED))
+        notes.append(Note(NoteKind.COMPILED))
     scripted = [layer for layer in layers if type(layer).__name__ in ("ScriptFunction", "RecursiveScriptModule")]
     if scripted:
-        recording.notes.append(Note(NoteKind.SCRIPTED))
+        notes.append(Note(NoteKind.SCRIPTED))
     with ExitStack() as modes:
         if dynamo is not None:
             modes.enter_context(torch.compiler.set_stance("force_eager"))

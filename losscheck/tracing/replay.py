@@ -44,7 +44,7 @@ class ExactRun:
             self.m = Extended(bits)
             self.values = self.run()
             decided = self._decided(range(len(self.values))) or bits >= INTERMEDIATE_BITS
-            results = decided and self._decided([*recording.loss, *recording.gradient])
+            results = decided and self._rounds([*recording.loss, *recording.gradient], bits)
             if ((results or bits >= CAP) and self._differentiate()) or bits >= CAP:
                 break
             bits *= 2
@@ -55,6 +55,13 @@ class ExactRun:
     def _decided(self, elements: Iterable[int]) -> bool:
         formats, values = self.recording.tape.elements.formats, self.values
         return all(settled(values[element]) for element in elements if formats[element] is not None)
+
+    def _rounds(self, elements: Sequence[int], bits: int) -> bool:
+        """Does every one of them round to one float? Beside a tie that takes more than to be settled."""
+        formats, values = self.recording.tape.elements.formats, self.values
+        return self._decided(elements) and all(
+            exact_of(values[element], formats[element] or FLOAT64, bits).kind is not Kind.UNDECIDED for element in elements
+        )
 
     def start(self, m: Any) -> list[Any]:
         """Every element as computed: what stays so is what no plan makes."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from losscheck.tracing import ops as exact_ops
+from losscheck.tracing.dispatch import handed_to
+from losscheck.tracing.lineage import Lineage
 from losscheck.tracing.memory import Elements, Memory, TensorRef, format_of, mapped, tensors_in, values_of
 from losscheck.tracing.moving import moved_elements
 from losscheck.tracing.notes import Note, NoteKind
@@ -15,7 +16,7 @@ from losscheck.tracing.ops import movement
 from losscheck.tracing.places import NOWHERE, Place, innermost_place
 from losscheck.tracing.plan import Plan, bind, plan_of
 
-__all__ = ["Kind", "Operation", "Tape"]
+__all__ = ["Kind", "Operation", "Tape", "base_name", "in_place", "is_random", "skipped_folders"]
 
 
 class Kind:
@@ -46,7 +47,7 @@ class Operation:
     def __init__(self, index: int, func: Any, place: Place, forward: int | None, backward: bool) -> None:
         self.index = index
         self.func = func
-        self.name = _base_name(func) if func is not None else "detach"
+        self.name = base_name(func) if func is not None else "detach"
         self.place = place
         self.backward = backward
         self.forward = forward
@@ -64,12 +65,21 @@ class Operation:
         return {element for _, taken in self.plan.calls for element in taken} if self.plan else set()
 
 
-def _base_name(func: Any) -> str:
+def skipped_folders() -> tuple[str, ...]:
+    """Where no line of the user's stands: PyTorch's own files, and these."""
+    import torch
+
+    return str(Path(torch.__file__).parent), str(Path(__file__).parent)
+
+
+def base_name(func: Any) -> str:
+    """Of an aten op, without namespace, overload and the underscore of in-place forms."""
     name: str = func._schema.name.removeprefix("aten::")
-    return name[:-1] if _in_place(func) else name
+    return name[:-1] if in_place(func) else name
 
 
-def _in_place(func: Any) -> bool:
+def in_place(func: Any) -> bool:
+    """Does it write what it returns into its first argument?"""
     name = func._schema.name
     return name.endswith("_") and not name.endswith("__")
 
@@ -78,22 +88,19 @@ class Tape:
     """Records while :meth:`recording` is active. Elements that it meets for the first time are leaves."""
 
     def __init__(self, stop: Any = None) -> None:
-        import torch
-
         self.operations: list[Operation] = []
         self.elements = Elements()
         self.memory = Memory(self.elements)
         self.notes: list[Note] = []
         self._stop = stop
-        self._skipped = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
-        self._forward_of: dict[int, int] = {}
-        self._sequence = torch.autograd._get_sequence_nr()
+        self._skipped = skipped_folders()
+        self._lineage = Lineage()
         # Tensors without slope though their elements have one: what was detached, or made under no_grad.
         self._blocked: dict[int, Any] = {}
 
     def recording(self) -> Any:
         """The context in which every op of this thread, and of the backward passes it starts, is recorded."""
-        return _mode_class()(self)
+        return handed_to(self)
 
     # One op -----------------------------------------------------------------------------------------------------
 
@@ -101,15 +108,14 @@ class Tape:
         """Run an op and enter it."""
         import torch
 
-        node = torch._C._current_autograd_node()
         place = innermost_place(self._stop, self._skipped)
-        forward = self._differentiated(node, place)
+        backward, forward = self._lineage.of(len(self.operations), place is not None)
         place = place or self._place_of(forward)
-        cut = bool(self._blocked) and node is None and torch.is_grad_enabled()
+        cut = bool(self._blocked) and not backward and torch.is_grad_enabled()
         # Read before the call: an in-place op changes them.
         ids = mapped(lambda tensor: self._ids(tensor, cut, place), args)
         keyword_ids = {name: self._ids(value, cut, place) for name, value in kwargs.items() if isinstance(value, torch.Tensor)}
-        op = Operation(len(self.operations), func, place, forward, node is not None)
+        op = Operation(len(self.operations), func, place, forward, backward)
         op.args = mapped(self.memory.ref, args)
         op.kwargs = {name: self.memory.ref(value) if name in keyword_ids else value for name, value in kwargs.items()}
         result = func(*args, **kwargs)
@@ -120,20 +126,6 @@ class Tape:
         else:
             self._left(op, args, ids)
         return result
-
-    def _differentiated(self, node: Any, place: Place | None) -> int | None:
-        """The forward op that a backward node belongs to; the nodes created since the last op belong to this one."""
-        import torch
-
-        now = torch.autograd._get_sequence_nr()
-        index = len(self.operations)
-        forward = None if node is None else self._forward_of.get(node._sequence_nr())
-        # A backward pass that is itself differentiable creates nodes too: theirs is the op they come from.
-        owner = index if node is None or place is not None else forward
-        if owner is not None:
-            self._forward_of.update(dict.fromkeys(range(self._sequence, now), owner))
-        self._sequence = max(self._sequence, now)
-        return forward
 
     def _place_of(self, forward: int | None) -> Place:
         return NOWHERE if forward is None else self.operations[forward].place
@@ -173,7 +165,7 @@ class Tape:
         first = results[0]
         op.format = format_of(first.dtype)
         addresses = {tensor.untyped_storage()._cdata for tensor in tensors_in(args)}
-        if not _in_place(op.func) and all(result.untyped_storage()._cdata in addresses for result in results):
+        if not in_place(op.func) and all(result.untyped_storage()._cdata in addresses for result in results):
             op.kind = Kind.VIEW
         elif (moved := moved_elements(op.func, op.name, args, kwargs, ids, results, self.elements)) is not None:
             op.kind = Kind.MOVE
@@ -196,7 +188,7 @@ class Tape:
         op.made = made.reshape(-1).tolist()
         if op.name in movement.FACTORIES:
             op.kind = Kind.CONSTANT
-        elif op.name in movement.RANDOM or _is_random(op.func):
+        elif op.name in movement.RANDOM or is_random(op.func):
             op.kind = Kind.RANDOM
             self.notes.append(Note(NoteKind.RANDOM, op.index, op.place, op.name))
         elif op.name in ("_to_copy", "copy", "fill"):
@@ -253,7 +245,8 @@ def _whole_part(m: Any, x: Any) -> Any:
     return m.neg(m.floor(m.neg(x))) if m.less(x, m.number(0)) else m.floor(x)
 
 
-def _is_random(func: Any) -> bool:
+def is_random(func: Any) -> bool:
+    """Does it draw at random?"""
     import torch
 
     return torch.Tag.nondeterministic_seeded in func.tags
@@ -263,25 +256,3 @@ def _tensor(values: list[int]) -> Any:
     import torch
 
     return torch.tensor(values, dtype=torch.int64)
-
-
-@functools.cache
-def _mode_class() -> Any:
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Recording(TorchDispatchMode):  # type: ignore[misc]
-        """Hands every op to a tape."""
-
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            # True, the default, imports torch._dynamo at the first op: two seconds.
-            return False
-
-        def __init__(self, tape: Tape) -> None:
-            super().__init__()
-            self.tape = tape
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return self.tape.record(func, args, kwargs or {})
-
-    return Recording

@@ -9,6 +9,7 @@ from typing import Any
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.report import Inventory
 from losscheck.renderers.document import Block, Cell, Code, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.documents.trace_batch import batch_blocks, element_of
 from losscheck.renderers.figures import counted, ulp_size
 from losscheck.renderers.severity import Severity
 
@@ -33,9 +34,11 @@ _SHOWN = 3  # logits and inputs that are listed
 def document(inventory: Inventory) -> Document:
     facts = inventory.facts
     swept = f", the worst of {counted(facts['swept'], 'point')} tried" if facts["swept"] else ""
-    blocks: list[Block] = [Heading(f"{facts['what'] or 'callable'}  {facts['dtype']}", f"at {_point(facts)}{swept}")]
+    of_batch = f", {element_of(facts['batch'])}" if facts["batch"] else ""
+    blocks: list[Block] = [Heading(f"{facts['what'] or 'callable'}  {facts['dtype']}", f"at {_point(facts)}{swept}{of_batch}")]
     blocks += [Paragraph(line) for line in _answer(facts)]
     blocks += [Listing(tuple(_findings(facts)))]
+    blocks += batch_blocks(facts["batch"]) if facts["batch"] else ()
     if facts["ops"]:
         shown = f"{len(facts['ops'])} of {counted(facts['ops_recorded'], 'op')}, beside exact arithmetic"
         blocks += [Heading("ops", shown), *_passes(facts["ops"])]

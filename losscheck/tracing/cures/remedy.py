@@ -18,7 +18,7 @@ from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.places import Place
 from losscheck.tracing.recording import as_tensor, record
 
-__all__ = ["Remedies", "Remedy", "Rewritten", "remedies"]
+__all__ = ["Remedies", "Remedy", "Rewritten", "remedies", "terms_of"]
 
 CLASSES = (0.0, 1.0)
 # Logits of both classes at which no branch is taken that others would not take.
@@ -81,6 +81,18 @@ def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | No
     return Remedies(search.best(find_cure, choices, False), search.best(without_guards, choices, True))
 
 
+def terms_of(function: Callable[[Any, Any], Any], dtype: str) -> Extracted | None:
+    """The elementwise terms of a callable, of one call at logits of both classes; None when that fails."""
+    import torch
+
+    kind = getattr(torch, dtype)
+    try:
+        recording = record(function, as_tensor(LOGITS, kind), as_tensor(RECORDED, kind), backward=False)
+    except UserError:
+        return None
+    return extracted(recording, RECORDED) if recording.error is None else None
+
+
 class _Search:
     def __init__(self, function: Callable[[Any, Any], Any], dtype: str) -> None:
         self.function, self.dtype = function, dtype
@@ -90,14 +102,7 @@ class _Search:
 
     def _extracted(self) -> Extracted | None:
         """The terms of the callable as it is now."""
-        import torch
-
-        kind = getattr(torch, self.dtype)
-        try:
-            recording = record(self.function, as_tensor(LOGITS, kind), as_tensor(RECORDED, kind), backward=False)
-        except UserError:
-            return None
-        return extracted(recording, RECORDED) if recording.error is None else None
+        return terms_of(self.function, self.dtype)
 
     def best(self, find: Callable[..., Cure | None], choices: Sequence[bool], meaning: bool) -> Remedy | None:
         """The first that leaves no NaN and no infinity; where none does, the first of all."""

@@ -1,0 +1,268 @@
+"""A dumped batch traced: every op beside float64, every element judged as exact arithmetic judges it, one element followed."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given
+from hypothesis import strategies as st
+from tracing_losses.classification import textbook_bce, two_class_cross_entropy
+
+import losscheck
+from losscheck.advice.elements import verdicts_on
+from losscheck.core.dtypes import FLOAT16, FLOAT32
+from losscheck.core.error import ulp_error
+from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import Outcome
+from losscheck.filter.classify import CODES
+from losscheck.tracing.comparing import compared
+from losscheck.tracing.judging import outcomes_of
+from losscheck.tracing.shadow import screened
+
+GALLERY = Path(__file__).parents[1] / "docs" / "gallery"
+
+
+# The screen -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(width=32), st.floats(-1e6, 1e6)), min_size=1, max_size=9), st.sampled_from([FLOAT16, FLOAT32]))
+def test_errors_are_ulp(pairs, dtype):
+    """Of every pair, against the integers of core.error; NaN and infinities in place of numbers are bad."""
+    computed = torch.tensor([pair[0] for pair in pairs], dtype=torch.float64).to(getattr(torch, dtype.name))
+    wide = torch.tensor([pair[1] for pair in pairs], dtype=torch.float64)
+    errors = []
+    for value, exact in zip(computed.tolist(), wide.tolist(), strict=True):
+        rounds_to_infinity = math.isinf(dtype.round(exact))
+        if not math.isfinite(value):
+            errors.append(0.0 if rounds_to_infinity else math.inf)
+        else:
+            numerator, denominator = exact.as_integer_ratio()
+            middle = (numerator, 1 - denominator.bit_length())
+            errors.append(abs(ulp_error(value, Exact(Kind.FINITE, dtype.round(exact), middle), dtype)) if exact or value else 0.0)
+    verdict = compared(computed, wide, dtype)
+    off = [error for error in errors if error > 8 or error != error]
+
+    if any(8 < error < 8.01 or math.isnan(error) for error in errors):
+        return
+    assert verdict.off == len(off)
+    assert verdict.bad == sum(math.isinf(error) for error in errors)
+    if off:
+        assert verdict.worst == pytest.approx(max(errors), rel=1e-6)
+        assert errors[verdict.at] == max(errors)
+
+
+def test_the_screen_names_op_and_element():
+    """One saturated logit among many: the ops off are those of the trace, and it is the worst of each."""
+    x, z = torch.linspace(-1.5, 1.5, 5000), torch.zeros(5000)
+    x[1234] = 30.0
+    ops = {op.place.text: op for op in screened(textbook_bce, x, z).ops if not op.backward}
+
+    assert ops["torch.sigmoid(x)"].off == 0
+    assert (ops["1 - p"].off, ops["1 - p"].bad, ops["1 - p"].at) == (1, 0, 1234)
+    assert ops["torch.log(1 - p)"].bad == 1
+    assert ops["torch.log(1 - p)"].worst == math.inf
+    assert ops["torch.log(1 - p)"].wide == pytest.approx(-30)
+
+
+def test_the_screen_follows_memory():
+    """In-place ops, views, casts and slices: on a loss that rounds nothing away no op is off."""
+
+    def moved(x, z):
+        y = torch.empty_like(x).copy_(x)
+        y[::2] *= 0.5
+        y.view(-1, 2)[:, 1].add_(z[::2])
+        rows = torch.cat([y[:10], y[10:]]).reshape(2, -1).t().contiguous()
+        return (F.softplus(rows.double()).float() * rows.new_ones(rows.shape)).sum()
+
+    screen = screened(moved, torch.linspace(-3, 3, 100), torch.full((100,), 0.5))
+
+    assert screen.error is None
+    assert len(screen.ops) > 5
+    assert [op.place.text for op in screen.ops if op.off] == []
+
+
+def test_the_screen_keeps_what_ran_before_an_exception():
+    """The ops until there, and what was raised."""
+
+    def raises(x, z):
+        torch.log(1 - torch.sigmoid(x))
+        raise ValueError("in the middle")
+
+    screen = screened(raises, torch.full((10,), 30.0), torch.zeros(10))
+
+    assert str(screen.error) == "in the middle"
+    assert screen.ops[-1].bad == 10
+
+
+# Elements -------------------------------------------------------------------------------------------------------------
+
+
+def bce(x, z):
+    p = torch.sigmoid(x)
+    return -(z * torch.log(p) + (1 - z) * torch.log(1 - p))
+
+
+def heatmap(x, z):
+    p = torch.sigmoid(x)
+    positive = torch.log(p) * torch.pow(1 - p, 2) * z.eq(1).float()
+    return -(positive + torch.log(1 - p) * torch.pow(p, 2) * torch.pow(1 - z, 4) * z.lt(1).float())
+
+
+def rewrite(x, z):
+    p = torch.sigmoid(x)
+    positive = F.softplus(-x) * (1 - p) ** 2 * (z == 1).float()
+    return positive + (x + F.softplus(-x)) * p**2 * (1 - z) ** 4 * (z < 1).float()
+
+
+def focal(gamma):
+    def function(x, z):
+        loss = F.binary_cross_entropy_with_logits(x, z, reduction="none")
+        return (0.75 * z + 0.25 * (1 - z)) * (1 - torch.exp(-loss)) ** gamma * loss
+
+    return function
+
+
+def torchvision(x, z, alpha=0.25, gamma=2.0):
+    p = torch.sigmoid(x)
+    loss = F.binary_cross_entropy_with_logits(x, z, reduction="none")
+    p_t = p * z + (1 - p) * (1 - z)
+    return (alpha * z + (1 - alpha) * (1 - z)) * loss * ((1 - p_t) ** gamma)
+
+
+SIX = {"bce": bce, "heatmap": heatmap, "rewrite": rewrite, "focal 2": focal(2), "focal 0.5": focal(0.5), "torchvision": torchvision}
+GRID = np.linspace(-110, 110, 128).astype(np.float32).astype(np.float64)
+PAIRS = np.concatenate([GRID, GRID]), np.concatenate([np.zeros_like(GRID), np.ones_like(GRID)])
+
+
+def exactly(function):
+    """By (quantity, element) the outcome of a tape run exactly: another arithmetic, on the program as it is written."""
+    x, z = (torch.tensor(values, dtype=torch.float32) for values in PAIRS)
+    return {(quantity.name, quantity.index): quantity for quantity in outcomes_of(function, x, z)}
+
+
+@pytest.mark.parametrize("name", SIX)
+def test_every_element_is_judged_as_exact_arithmetic_does(name):
+    """Over [-110, 110] at targets 0 and 1: none missed, none false, nothing undecided, and few are run exactly for it."""
+    verdicts = verdicts_on(SIX[name], *PAIRS, FLOAT32)
+    exact = exactly(SIX[name])
+    judged = {(quantity, index): CODES[code] for quantity in ("loss", "grad") for index, code in enumerate(getattr(verdicts, quantity))}
+
+    assert {key for key, outcome in judged.items() if outcome is not exact[key].outcome} == set()
+    assert sum(quantity.outcome.failed for quantity in exact.values()) > 50
+    assert verdicts.asked < 0.15 * len(PAIRS[0])
+
+
+def test_the_control_a_float64_run_of_the_program_misses():
+    """What float32 loses float64 loses a little later: of the failing values most are missed."""
+    missed = failing = 0
+    for function in SIX.values():
+        x = torch.tensor(PAIRS[0], dtype=torch.float64, requires_grad=True)
+        loss = function(x, torch.tensor(PAIRS[1]))
+        (grad,) = torch.autograd.grad(loss.sum(), x)
+        wide = {"loss": loss.detach(), "grad": grad}
+        for (quantity, index), known in exactly(function).items():
+            if known.outcome.failed:
+                failing += 1
+                beside = float(wide[quantity][index])
+                missed += not abs(beside - known.exact.rounded) <= 1e-6 * abs(known.exact.rounded)
+
+    assert missed > failing / 4
+
+
+def test_elements_that_depend_on_each_other_are_not_judged_alone():
+    """A softmax over two columns is no term over x and z; the batch says so, and the trace is of one element."""
+    assert verdicts_on(two_class_cross_entropy, *PAIRS, FLOAT32) is None
+    advice = losscheck.trace(lambda x, z: (F.softmax(x, 0) * z).sum(), tensors=(torch.linspace(-3, 3, 9), torch.ones(9)))
+
+    assert advice.batch.counts is None
+    assert "may depend on each other" in " ".join(advice.explain().split())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+def test_other_dtypes_are_judged_too(dtype):
+    """In each the saturated element is found."""
+    x = torch.full((64,), 2.0).to(getattr(torch, dtype))
+    x[17] = 40.0
+    advice = losscheck.trace(bce, tensors=(x, torch.zeros_like(x)))
+
+    assert (advice.trace.dtype, advice.batch.index, advice.batch.failing >= 1) == (dtype, (17,), True)
+    assert advice.batch.counts["grad"][Outcome.NAN] == 1
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.usefixtures("plain_surroundings")
+
+
+@pytest.fixture
+def dumped():
+    """A heatmap of [2, 3, 4, 5] with one poisoned cell."""
+    shutil.copy(GALLERY / "heatmap.py", "heatmap.py")
+    x, z = torch.linspace(-2, 2, 120).reshape(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+    x[1, 2, 0, 3] = 30.0
+    torch.save({"logits": x, "targets": z}, "batch.pt")
+    return "heatmap.py:heatmap_loss", "--tensors", "batch.pt"
+
+
+def test_the_worst_element_is_traced_and_the_batch_told(call, dumped):
+    """Cause, place and cure of the one that poisons; how many fail, where, and at which op."""
+    code, out, err = call("trace", *dumped)
+    told = " ".join(out.split())
+
+    assert (code, err) == (0, "")
+    assert "at logit 30, target 0, element [1, 2, 0, 3] of batch.pt, the worst" in told
+    assert "cause: saturation" in told
+    assert "gradient: 1 nan" in told
+    assert "1 of 120" in told
+    assert max(map(len, out.split("--- a/")[0].splitlines())) <= 80
+
+
+@pytest.mark.parametrize("index", ["1,2,0,3", "103"])
+def test_an_element_is_traced_by_its_index(call, dumped, index):
+    """As it stands in the tensor, or by its position; the others are not looked at."""
+    document = json.loads(call("trace", *dumped, "--index", index, "--format", "json")[1])
+
+    assert (document["logits"], document["targets"]) == ([30.0], [0.0])
+    assert document["batch"]["given"]
+    assert document["batch"]["outcomes"] == {}
+
+
+def test_json_has_every_op_of_the_batch(call, dumped):
+    """Those that are off, or all."""
+    some, every = (json.loads(call("trace", *dumped, "--format", "json", *more)[1])["batch"] for more in ((), ("--all",)))
+
+    assert 0 < len(some["ops"]) < len(every["ops"]) == every["ops_recorded"]
+    assert some["first"][0] == [1, 2, 0, 3]
+    assert {op["index"] and tuple(op["index"]) for op in some["ops"] if op["elements"] == 120} == {(1, 2, 0, 3)}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--index", "2,0,0,0"), "from 0,0,0,0 to 1,2,3,4"),
+        (("--index", "1,2"), "no element of a batch of shape [2, 3, 4, 5]"),
+        (("--index", "x"), "whole numbers with commas"),
+        (("3",), "keep one of them"),
+        (("--target", "1"), "keep one of them"),
+        (("--names", "logits=pred"), "pred"),
+    ],
+)
+def test_a_mistake_about_a_dump_is_one_message(call, dumped, words, told):
+    """With what to write."""
+    code, out, err = call("trace", *dumped, *words)
+
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+def test_an_index_needs_a_dump(call):
+    """It is of nothing else."""
+    code, _, err = call("trace", "centernet-neg-loss", "3", "--index", "0")
+
+    assert code == 2
+    assert "add --tensors FILE" in err

@@ -341,7 +341,7 @@ def test_a_shard_of_a_billion_is_refused_in_little_memory(tmp_path):
 
 def test_wrong_numbers_for_nan_logits_are_merged(tmp_path, monkeypatch):
     """A count that a merge drops, doubles, or takes from the NaN logits that were right."""
-    monkeypatch.setattr("losscheck.measure.sweep.count_nans", lambda task: (254, 7))
+    monkeypatch.setattr("losscheck.measure.runner.count_nans", lambda task: (254, 7))
     merged = merge_states(shards(tmp_path, 3, SIXTEEN))
 
     assert (merged.findings[0].nan_points, merged.findings[0].nan_wrong) == (254, 7)

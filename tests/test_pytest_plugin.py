@@ -162,7 +162,7 @@ def test_a_damaged_baseline_fails_with_one_message(project):
     done = run(project, "more/one.yaml")
     assert done.returncode == 0, done.stdout
     (project / "more" / "baseline").mkdir()
-    code = "from losscheck.gating.baseline import environment_class as e\nprint(e('numpy', 'cpu'), e('torch', 'cpu'))"
+    code = "from losscheck.inventory.instructions import environment_class as e\nprint(e('numpy', 'cpu'), e('torch', 'cpu'))"
     classes = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     for environment in classes:
         (project / "more" / "baseline" / f"{environment}.json").write_text("{}", encoding="utf-8")

@@ -139,30 +139,6 @@ def test_tensors_in_memory_are_judged_as_a_dump(tmp_path):
     assert all(report.tensors == there.tensors for report in reports)
 
 
-def test_processes_get_one_thread_each_and_the_environment_is_given_back(monkeypatch):
-    """Left set, every later call in the same process would be slow; the user's own setting is left alone."""
-    from losscheck.measure import sweep
-
-    seen = []
-    real = sweep.run_tasks
-
-    def watched(*words, **more):
-        seen.append(os.environ.get("OMP_NUM_THREADS"))
-        return real(*words, **{**more, "jobs": 1})
-
-    monkeypatch.setattr(sweep, "run_tasks", watched)
-    asked = {"loss": "bce", "points": 5, "target": 0}
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    for jobs in (1, 2):
-        losscheck.sweep("stable", jobs=jobs, **asked)
-        assert "OMP_NUM_THREADS" not in os.environ
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    losscheck.sweep("stable", jobs=2, **asked)
-
-    assert seen == [None, "1", "3"]
-    assert os.environ["OMP_NUM_THREADS"] == "3"
-
-
 @pytest.mark.parametrize("ulp", [float("nan"), float("inf"), 4.5])
 def test_a_bad_reduced_loss_does_not_pass_fail_on(ulp):
     """NaN passes `error > limit`: the limit is asked whether it holds."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,12 @@ from losscheck.core.fail_on import rules_of
 from losscheck.core.request import Range, exact_text
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from losscheck.measure.ask import Asked
     from losscheck.measure.checkpoint import State
     from losscheck.measure.task import Task
+    from losscheck.measure.workers import Crew
 
 __all__ = ["merge", "sweep"]
 
@@ -44,6 +48,8 @@ def sweep(
     digits: int = 50,
     max_ulp: float | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
+    executor: Executor | None = None,
     shard: str | None = None,
     resume: str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
@@ -62,6 +68,8 @@ def sweep(
         target: several at once; by default the loss's own, such as 0, 0.5 and 1.
         points, spacing: of a sample; ``exhaustive`` takes every float, and 16-bit dtypes always do.
         jobs: processes. resume: a file for checkpoints, from which an interrupted sweep goes on.
+        cluster: the address of a dask scheduler, such as ``"tcp://scheduler:8786"``, whose workers do the work.
+        executor: any :class:`concurrent.futures.Executor` (of processes, MPI, Ray ...) that does it; it is not shut down.
         shard: ``"1/4"`` works on part 1 of 4 and writes it to ``output`` for :func:`losscheck.merge`; the report is then empty.
         plot: a .png or .svg to draw the error over the logit into.
         regions, verbose: what the report shows as text, every failing region, and every row; its data have both.
@@ -70,7 +78,8 @@ def sweep(
         A report: ``sweeps`` are :class:`losscheck.core.results.SweepRow`, one for each implementation, target and quantity.
 
     Raises:
-        UserError: as :func:`losscheck.compare`, and for an empty range.
+        UserError: as :func:`losscheck.compare`, and for an empty range; when no scheduler answers, workers have other versions
+            than this process, or are lost again and again.
     """
     from losscheck.measure.ask import ask
     from losscheck.measure.checkpoint import State
@@ -82,22 +91,21 @@ def sweep(
     if shard and not output:
         raise UserError("a shard needs --output FILE", "its result is a file for `losscheck merge`")
     _can_be_drawn(plot)
-    if jobs < 1:
-        raise UserError(f"--jobs {jobs} is no number of processes", "give at least 1")
     options = {
         "impl": impl, "loss": loss, "dtype": dtype, "device": device, "mode": mode, "backend": backend, "quantity": quantity,
         "params": params, "oracle": oracle, "digits": digits, "max_ulp": max_ulp,
     }  # fmt: skip
     low, high = range
     grid = Range(exact_text(low), exact_text(high), many(target), points, spacing, exhaustive, layout)
-    asked = ask(grid, **common(options, calling))
-    for sentence in (*asked.notes, *asked.autocast_notes()):
-        listener.note(sentence)
-    tasks = tasks_of(asked.request, asked.selection)
-    _refuse_slow_tails(tasks)
     path = Path(resume) if resume else None
-    state = _earlier(path, asked, part, listener) or State(asked.request, [Finding() for _ in tasks], part)
-    _run(state, tasks, path, jobs, listener)
+    with _crew(jobs, cluster, executor, listener) as crew:
+        asked = ask(grid, **common(options, calling))
+        for sentence in (*asked.notes, *asked.autocast_notes()):
+            listener.note(sentence)
+        tasks = tasks_of(asked.request, asked.selection)
+        _refuse_slow_tails(tasks)
+        state = _earlier(path, asked, part, listener) or State(asked.request, [Finding() for _ in tasks], part)
+        _run(state, tasks, path, crew, listener)
     if shard:
         _write_part(state, Path(output or ""), shard, listener)
         return Report("sweep", {}, asked.command_line(listener.always, fail_on))
@@ -133,42 +141,38 @@ def merge(
     return replace(_finished(report, fail_on, plot, listener), regions=regions, verbose=verbose)
 
 
-def _run(state: State, tasks: Sequence[Task], path: Path | None, jobs: int, listener: Listener) -> None:
+def _crew(jobs: int, cluster: str | None, executor: Executor | None, listener: Listener) -> AbstractContextManager[Crew | None]:
+    """Who works beside this process; its own import of what processes and clusters need takes time."""
+    if jobs == 1 and cluster is None and executor is None:
+        return contextlib.nullcontext()
+    from losscheck.measure.workers import crew_of
+
+    return crew_of(jobs, cluster, executor, listener.note)
+
+
+def _run(state: State, tasks: Sequence[Task], path: Path | None, crew: Crew | None, listener: Listener) -> None:
     """Work off what is left of a state, with checkpoints."""
     from losscheck.measure.checkpoint import Checkpoint, shard_range
     from losscheck.measure.sweep import run_tasks, total_points
 
     checkpoint = Checkpoint(state, path)
-    with listener.progress(total_points(tasks, state.findings)) as advance, _one_thread_each(jobs):
+    with listener.progress(total_points(tasks, state.findings)) as advance:
         try:
             run_tasks(
                 tasks,
                 state.findings,
-                jobs=jobs,
+                crew=crew,
                 within=lambda task: shard_range(task, state.shard),
                 progress=advance,
                 checkpoint=checkpoint,
             )
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, UserError) as error:
             checkpoint.write()
-            if path is not None:
+            if path is not None and isinstance(error, KeyboardInterrupt):
                 listener.note(f"interrupted; go on with the same command and --resume {path}")
             raise
     state.complete = True
     checkpoint.write()
-
-
-@contextlib.contextmanager
-def _one_thread_each(jobs: int) -> Iterator[None]:
-    """Several processes of one thread each, unless the surroundings say otherwise; the caller's environment is given back."""
-    if jobs == 1 or "OMP_NUM_THREADS" in os.environ:
-        yield
-        return
-    os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        del os.environ["OMP_NUM_THREADS"]
 
 
 def _report(asked: Asked, state: State, tasks: Sequence[Task], command_line: str) -> Report:

@@ -19,7 +19,7 @@ __all__ = ["accepted", "own_implementation", "tried_in"]
 # Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
 USUAL_AXES = ("", "N,C", "B,C,H,W")
 
-_IMPLEMENTATIONS: dict[tuple[str, str, str, str, tuple[str, ...]], Implementation] = {}
+_IMPLEMENTATIONS: dict[tuple[str, int, str, str, str, tuple[str, ...]], Implementation] = {}
 
 
 def own_implementation(spec: str, loss: Loss, call_spec: CallSpec, backends: tuple[str, ...] = ()) -> Implementation:
@@ -30,7 +30,8 @@ def own_implementation(spec: str, loss: Loss, call_spec: CallSpec, backends: tup
     """
     own = load(spec)
     # The file, because a relative path names another one in another folder; repr, because 1 and True are one key and two keywords.
-    key = (own.file, spec, loss.name, repr(call_spec), backends)
+    # The object, because a worker of a cluster may get the same file again, changed since.
+    key = (own.file, id(own.target), spec, loss.name, repr(call_spec), backends)
     if key not in _IMPLEMENTATIONS:
         _IMPLEMENTATIONS[key] = _implementation(own, call_spec, loss, backends)
     return _IMPLEMENTATIONS[key]

@@ -11,7 +11,7 @@ import io
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,12 +23,14 @@ from losscheck.core.loss import Implementation
 __all__ = [
     "Own",
     "OwnCallError",
+    "bring",
     "describe_error",
     "is_registered",
     "is_spec",
     "load",
     "reason_of",
     "register",
+    "run",
     "silence",
     "stdout_to_stderr",
 ]
@@ -105,6 +107,19 @@ def register(target: Callable[..., Any]) -> str:
 def is_registered(spec: str) -> bool:
     """Was a callable handed over under this spec?"""
     return spec in _REGISTERED
+
+
+# What came from another process (travelling.py): files by the homes that specs name, and the folder that messages are relative to.
+_BROUGHT: dict[str, Callable[[], ModuleType]] = {}
+_SEEN_FROM: list[Path] = []
+
+
+def bring(files: Mapping[str, Callable[[], ModuleType]], callables: Iterable[Own], folder: Path) -> None:
+    """Take what another process loaded in the place of what it brought before; ``files`` are run when they are asked for."""
+    _BROUGHT.clear()
+    _BROUGHT.update(files)
+    _REGISTERED.update({own.spec: own for own in callables})
+    _SEEN_FROM[:] = [folder]
 
 
 def load(spec: str) -> Own:
@@ -186,15 +201,27 @@ def _file_at(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look a module up by its name.
     sys.modules[name] = module
-    try:
-        with stdout_to_stderr(), _importable(path.parent):
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise _broken(str(path), error) from None
+    run(module, path)
     return module
 
 
+def run(module: ModuleType, path: Path) -> None:
+    """Execute a module of the user's.
+
+    Raises:
+        UserError: when it cannot be; the place in the user's file is named.
+    """
+    assert module.__spec__ is not None and module.__spec__.loader is not None
+    try:
+        with stdout_to_stderr(), _importable(path.parent):
+            module.__spec__.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise _broken(str(path), error) from None
+
+
 def _file(text: str) -> ModuleType:
+    if text in _BROUGHT:
+        return _BROUGHT[text]()
     path = Path(text).expanduser()
     if not path.is_file():
         folder = path.parent
@@ -248,5 +275,5 @@ def _near(file: str) -> str:
     """The path from here when it lies below, else its last two parts, which fit a terminal."""
     path = Path(file)
     with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
+        return str(path.relative_to(_SEEN_FROM[0] if _SEEN_FROM else Path.cwd()))
     return str(Path(*path.parts[-2:]))

@@ -25,6 +25,7 @@ _POINTS, _WORK = "Points", "The work"
 @options.selection(backends="numpy and torch")
 @options.own
 @option("--jobs", group=_WORK, type=int, default=1, metavar="N", help="Processes. Default: 1.")
+@option("--cluster", group=_WORK, metavar="ADDRESS", default=None, help="A dask scheduler, tcp://host:8786, whose workers do it.")
 @option("--shard", group=_WORK, metavar="I/N", default=None, help="Only part I of N; --output is then a file for `losscheck merge`.")
 @option("--resume", group=_WORK, metavar="FILE", default=None, help="Checkpoints go here; an interrupted sweep goes on from it.")
 @options.failing
@@ -52,6 +53,7 @@ def COMMAND(**given: Any) -> int:
         "exhaustive",
         "layout",
         "jobs",
+        "cluster",
         "shard",
         "resume",
         "output",

@@ -19,6 +19,10 @@ class UserError(Exception):
         self.cure = cure
         self.details = tuple(details)
 
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str, tuple[str, ...]]]:
+        """From a worker it comes back whole: exceptions travel as their ``args``, which are the text alone."""
+        return type(self), (self.problem, self.cure, self.details)
+
 
 class PluginWarning(UserWarning):
     """Someone else's package that cannot be used: it is named, and everything else goes on without it."""

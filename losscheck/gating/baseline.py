@@ -7,11 +7,9 @@ class, because PyTorch and numpy choose their kernels, and with them the last bi
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import math
 import os
-import platform
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +22,7 @@ from losscheck.gating.case import Case
 from losscheck.gating.measured import Measured
 from losscheck.inventory.environment import describe
 
-__all__ = ["FOLDER", "Baseline", "Recorded", "environment_class", "key_of", "read_baseline", "recorded_of", "write_baseline"]
+__all__ = ["FOLDER", "Baseline", "Recorded", "key_of", "read_baseline", "recorded_of", "write_baseline"]
 
 FOLDER = "baseline"
 VERSION = 1
@@ -64,33 +62,6 @@ class Baseline:
     rows: dict[str, Recorded] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
-
-
-def environment_class(backend: str, device: str) -> str:
-    """``cpu-x86_64-avx512``, ``cpu-arm64``, ``cuda-9.0``: results of one class can be compared, of two cannot."""
-    if device.startswith("cuda"):
-        import torch
-
-        return "cuda-{}.{}".format(*torch.cuda.get_device_capability(int(device.partition(":")[2] or "0")))
-    machine = {"aarch64": "arm64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-    vectors = _torch_vectors() if backend == "torch" else _numpy_vectors()
-    return "-".join(["cpu", machine, *([vectors] if vectors else [])])
-
-
-def _torch_vectors() -> str:
-    import torch
-
-    capability = str(torch.backends.cpu.get_cpu_capability()).lower()
-    return "" if capability in ("default", "no avx") else capability.replace("_", "")
-
-
-def _numpy_vectors() -> str:
-    try:
-        # Public only as text (numpy.show_runtime).
-        features = importlib.import_module("numpy._core._multiarray_umath").__cpu_features__
-    except (ImportError, AttributeError):
-        return ""
-    return next((name.lower().partition("_")[0] for name in ("AVX512_SKX", "AVX2", "SVE") if features.get(name)), "")
 
 
 def key_of(measured: Measured) -> str:

@@ -15,13 +15,14 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.request import Listed, Range
 from losscheck.core.results import PointRow
 from losscheck.core.verdict import CaseRow, Verdict
-from losscheck.gating.baseline import FOLDER, Baseline, Recorded, environment_class, key_of, read_baseline, recorded_of
+from losscheck.gating.baseline import FOLDER, Baseline, Recorded, key_of, read_baseline, recorded_of
 from losscheck.gating.case import Case
 from losscheck.gating.effects import broken_effects, refused_effect
 from losscheck.gating.load import LoadedCase
 from losscheck.gating.measured import Measured, asked_of, measure, place_of
 from losscheck.gating.properties import Breach, broken_properties, unequal_bits
 from losscheck.gating.values import differs_from_printed
+from losscheck.inventory.instructions import environment_class
 from losscheck.measure.ask import Asked
 
 __all__ = ["Session", "judge_case"]

@@ -35,6 +35,17 @@ class Task:
     def chunks(self) -> int:
         return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)
 
+    def chunk(self, task: int, number: int) -> Chunk:
+        """A chunk by its number; ``task`` is this one's own among those of the sweep."""
+        first, last = self.grid.first + number * CHUNK, self.grid.last
+        if self.grid.sample is None:
+            last = min(first + CHUNK - 1, last)
+        return Chunk(task, first, last, with_nans=self.grid.everything and number + 1 == self.chunks())
+
+    def points(self, chunk: Chunk) -> int:
+        """How many a chunk of it has."""
+        return self.grid.points if self.grid.sample is not None else chunk.last - chunk.first + 1
+
     def why_unavailable(self) -> Unavailable | None:
         """Why there will be no row; None where one can be measured."""
         subject = self.subject
@@ -45,10 +56,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of one task, by its number."""
+    """A stretch of one task: the task's number, the first and the last ordinal, and whether the NaN logits belong to it."""
 
     task: int
-    number: int
+    first: int
+    last: int
+    with_nans: bool = False
 
 
 @dataclass

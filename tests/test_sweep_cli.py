@@ -388,5 +388,5 @@ def test_help_names_every_option(call):
     code, out, _ = call("sweep", "--help")
 
     assert code == 0
-    names = "--range --points --spacing --exhaustive --target --layout --jobs --shard --resume --fail-on --plot --no-progress --format"
-    assert all(name in out for name in names.split())
+    names = "--range --points --spacing --exhaustive --target --layout --jobs --cluster --shard --resume --fail-on --plot --no-progress"
+    assert all(name in out for name in [*names.split(), "--format"])

@@ -122,6 +122,15 @@ def test_a_callable_that_was_handed_over_is_found_by_threads():
         assert shown(losscheck.sweep(**asked, executor=executor)) == shown(losscheck.sweep(**asked))
 
 
+def test_a_callable_that_cannot_be_sent_is_said():
+    """A lambda for processes, where there is no cloudpickle: a message with the cure, in place of a PicklingError."""
+    if importlib.util.find_spec("cloudpickle"):
+        pytest.skip("cloudpickle is installed, and sends it")
+    with pytest.raises(UserError, match="could not be sent here") as refusal:
+        losscheck.sweep(**{**ASKED, "impl": lambda x, z: x, "quantity": "loss"}, jobs=2)
+    assert "path/to/file.py" in refusal.value.cure
+
+
 def test_a_second_answer_to_who_works_is_refused():
     """--jobs beside --cluster, one of which would silently do nothing."""
     with ThreadPoolExecutor(1) as executor, pytest.raises(UserError, match="--jobs and executor= are two answers") as refusal:

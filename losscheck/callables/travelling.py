@@ -48,6 +48,7 @@ class Luggage:
         folder: its current folder, which relative paths in messages start from.
         files: those that specs name; modules: those that were imported from beside them.
         callables: objects that were handed over, pickled; empty for none.
+        unsent: why they could not be pickled; to this process they need not be.
     """
 
     process: str
@@ -55,14 +56,11 @@ class Luggage:
     files: tuple[Source, ...] = ()
     modules: tuple[Source, ...] = ()
     callables: bytes = b""
+    unsent: str = ""
 
 
 def pack(request: Request) -> Luggage:
-    """What the callables and the formula of a request are made of; they have been loaded.
-
-    Raises:
-        UserError: when an object that was handed over cannot be pickled.
-    """
+    """What the callables and the formula of a request are made of; they have been loaded."""
     specs = dict.fromkeys([*filter(is_spec, request.impl), *filter(None, [request.call_spec.formula])])
     files, folders, handed_over = [], set(), []
     for spec in specs:
@@ -78,7 +76,7 @@ def pack(request: Request) -> Luggage:
         else:
             folders.add(path.parents[len(home.split(".")) - 1 + (path.name == "__init__.py")])
     modules = _beside(folders, {file.path for file in files})
-    return Luggage(_HERE, str(Path.cwd()), tuple(files), tuple(modules), _pickled(handed_over))
+    return Luggage(_HERE, str(Path.cwd()), tuple(files), tuple(modules), *_pickled(handed_over))
 
 
 def is_from_here(luggage: Luggage) -> bool:
@@ -93,8 +91,13 @@ def unpack(luggage: Luggage) -> None:
     """Make :func:`losscheck.callables.loading.load` find the same code here, in the place of what was unpacked before.
 
     Raises:
-        UserError: when an object that was handed over cannot be made anew here.
+        UserError: when an object that was handed over cannot be made anew here, or could not be sent.
     """
+    if luggage.unsent:
+        raise UserError(
+            f"what was handed over could not be sent here ({luggage.unsent})",
+            "write it into a file and name it path/to/file.py:function, or pip install cloudpickle, which takes more",
+        )
     for finder in _finders:
         sys.meta_path.remove(finder)
         finder.forget()
@@ -179,16 +182,12 @@ def _installed(file: str) -> bool:
 _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
 
-def _pickled(callables: list[Own]) -> bytes:
-    """With cloudpickle where it is: it takes what was defined in a notebook or inside a function as well."""
+def _pickled(callables: list[Own]) -> tuple[bytes, str]:
+    """Pickled, or why not; with cloudpickle where it is: it takes what was defined in a notebook or inside a function as well."""
     if not callables:
-        return b""
-    names = ", ".join(own.spec for own in callables)
+        return b"", ""
     try:
         dumps: Any = importlib.import_module("cloudpickle" if importlib.util.find_spec("cloudpickle") else "pickle").dumps
-        return bytes(dumps(callables))
+        return bytes(dumps(callables)), ""
     except Exception as error:
-        raise UserError(
-            f"{names} cannot be sent to other processes ({type(error).__name__}: {error})",
-            "write it into a file and name it path/to/file.py:function, or pip install cloudpickle, which takes more",
-        ) from None
+        return b"", f"{', '.join(own.spec for own in callables)}: {type(error).__name__}: {error}"

@@ -48,11 +48,7 @@ class Errand:
 
 
 def errand_of(tasks: Sequence[Task]) -> Errand:
-    """What workers need to know of some tasks of one request.
-
-    Raises:
-        UserError: when a callable of the user's cannot be sent.
-    """
+    """What workers need to know of some tasks of one request."""
     request = tasks[0].question
     runs = {(task.subject.backend, task.subject.device) for task in tasks}
     return Errand(uuid.uuid4().hex, surroundings(runs), pickle.dumps((request, sorted(runs), pack(request))))

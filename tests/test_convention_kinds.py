@@ -5,12 +5,13 @@ import re
 
 import pytest
 import torch
-from convention_kinds import KINDS, bce
+from convention_kinds import KINDS, bce, focal
 
 import losscheck
 from losscheck.callables.diagnose import diagnose
 from losscheck.callables.implementation import accepted, own_implementation, tried_in
 from losscheck.callables.loading import load, register
+from losscheck.callables.recognise import Confidence, recognise
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
@@ -124,3 +125,41 @@ def test_a_convention_is_confirmed_at_soft_targets():
         return torch.where(targets == 0.4, bce(logits, targets), 2 * bce(logits, targets))
 
     assert "twice" not in said("bce", odd)
+
+
+def test_a_focal_loss_without_alpha_is_a_value_of_its_parameter():
+    """`alpha=none`, and -1 as people write it: both weights are 1, and the stable implementation is sound there too."""
+    by_name, by_number = (
+        losscheck.compare("stable", loss="weighted-focal", logit=[-3, 0.5, 30], target=[0, 1, 1], params={"alpha": alpha}).rows
+        for alpha in ("none", -1)
+    )
+
+    assert [row.value for row in by_name] == [row.value for row in by_number]
+    assert all(row.outcome.value == "ok" for row in by_name)
+    exact = losscheck.compare("mpmath", loss="weighted-focal", logit=0.5, target=1, params={"alpha": None}, quantity="loss").rows[0].value
+    assert exact == pytest.approx((1 / (1 + math.exp(0.5))) ** 2 * math.log1p(math.exp(-0.5)))
+
+
+def left_out(x, z, alpha=-1):
+    return focal(x, z, weight=lambda z: 1)
+
+
+def no_alpha(x, z, alpha=None):
+    return focal(x, z, weight=lambda z: 1)
+
+
+@pytest.mark.parametrize("function", [left_out, no_alpha])
+def test_an_alpha_that_is_left_out_is_recognised(function):
+    """As fvcore and monai write it."""
+    best = recognise(function)[0]
+
+    assert (best.loss.name, best.confidence) == ("weighted-focal", Confidence.AGREES)
+    assert best.words.startswith("weighted-focal with alpha=none, gamma=2")
+    assert "alpha is left out" in said("weighted-focal", function) and "--param alpha=-1" in said("weighted-focal", function)
+
+
+def test_what_cannot_leave_alpha_out_is_not_judged_so():
+    """A weight gathered from (alpha, 1 - alpha) has no none."""
+    rows = losscheck.compare("weighted-focal-loss", loss="weighted-focal", logit=1, params={"alpha": "none"}).rows
+
+    assert {row.reason for row in rows} == {"weighted-focal-loss cannot leave alpha out"}

@@ -158,8 +158,10 @@ def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str,
     for parameter in loss.parameters:
         now, theirs = params[parameter.name], number_of(takes.get(parameter.name))
         share = parameter.name == weight_of(loss)
+        if parameter.none is not None and now != parameter.none and theirs != 1:  # an alpha of 1 may as well weigh both classes
+            yield _with({parameter.name: parameter.none}, _left_out(parameter.name, now), takes, params)
         usual = [*([] if theirs is None else [float(theirs)]), *([1 - now] if share else []), *USUAL]
-        for value in (value for value in dict.fromkeys(usual) if value != now and parameter.low <= value <= parameter.high):
+        for value in (value for value in dict.fromkeys(usual) if value != now and parameter.takes(value)):
             other = {parameter.name: value}
             if share and value == 1 - now and theirs != value:
                 yield _with(other, _swapped(parameter.name, now), takes, params)
@@ -183,7 +185,14 @@ def _with(
     if not more and theirs is not None:
         # Its own value explains it: let it take the definition's. Or it takes the definition's and turns it round.
         cures.append(Cure(keywords={name: params[name] if math.isclose(theirs, value) else value}))
+    elif not more and name in takes:  # alpha=None
+        cures.append(Cure(keywords={name: params[name]}))
     return Convention(says, lambda d, x, z: d(x, z, **changed), tuple(cures), restated=restated)
+
+
+def _left_out(name: str, now: float) -> str:
+    factors = f": {times(1 / now)} the definition for target 1, {times(1 / (1 - now))} for target 0" if 0 < now < 1 else ""
+    return f"{name} is left out{factors} ({name}={now:g})"
 
 
 def _swapped(name: str, now: float) -> str:

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any
 
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.conventions import AS_IT_IS, GUARDS, USUAL, Convention
+from losscheck.callables.conventions import AS_IT_IS, GUARDS, USUAL, Convention, number_of
 from losscheck.callables.diagnose import NOTHING, Diagnosis, explained, told
 from losscheck.callables.fit import Fit
 from losscheck.callables.implementation import accepted, tried_in
@@ -74,7 +74,7 @@ class Recognition:
     @property
     def words(self) -> str:
         """'weighted-focal with alpha=0.25, gamma=2, on probabilities, the mean of its elements'"""
-        params = ", ".join(f"{name}={value:g}" for name, value in self.params.items())
+        params = ", ".join(f"{parameter.name}={parameter.text(self.params[parameter.name])}" for parameter in self.loss.parameters)
         parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
         parts += ["on probabilities"] * (self.call_spec.input == "probabilities")
         parts += ["targets first"] * (self.call_spec.call != DEFAULT_CALL)
@@ -197,12 +197,13 @@ def _parameters(loss: Loss, adapted: Adapted) -> Iterator[dict[str, float]]:
     constants = adapted.constants()
     stated, usual = {}, []
     for parameter in loss.parameters:
-        value = constants.get(parameter.name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and parameter.low <= value <= parameter.high
-        stated[parameter.name] = float(value) if is_number else parameter.default  # type: ignore[arg-type]
+        value = constants.get(parameter.name, parameter.default)
+        value = parameter.none if value is None else number_of(value)
+        stated[parameter.name] = value if value is not None and parameter.takes(value) else parameter.default
         # An exponent of 0 makes one loss of another: it is believed only where it is stated.
-        first = dict.fromkeys((stated[parameter.name], parameter.default, *filter(None, USUAL)))
-        usual.append([value for value in first if parameter.low <= value <= parameter.high])
+        none = () if parameter.none is None else (parameter.none,)
+        first = dict.fromkeys((stated[parameter.name], parameter.default, *filter(None, USUAL), *none))
+        usual.append([value for value in first if parameter.takes(value)])
     yield loss.resolve(stated, FLOAT64)
     names = [parameter.name for parameter in loss.parameters]
     grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*usual)]

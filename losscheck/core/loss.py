@@ -38,16 +38,28 @@ ARRAYS = ("numpy", "torch", "jax")
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a loss, with the closed interval of values it may take."""
+    """A parameter of a loss, with the closed interval of values it may take.
+
+    Attributes:
+        none: the number that stands for ``none``, the parameter left out, where it may be; outside of the interval.
+    """
 
     name: str
     default: float
     low: float
     high: float
     meaning: str
+    none: float | None = None
+
+    def takes(self, value: float) -> bool:
+        return self.low <= value <= self.high or value == self.none
+
+    def text(self, value: float) -> str:
+        """A value as it is written: ``none`` where it stands for that."""
+        return "none" if value == self.none else f"{value:g}"
 
     def check(self, value: float) -> None:
-        if not (self.low <= value <= self.high):
+        if not self.takes(value):
             raise UserError(
                 f"parameter {self.name}={value:g} is out of its range",
                 f"{self.name} ({self.meaning}) must be {self.valid}",
@@ -57,7 +69,7 @@ class Parameter:
     def valid(self) -> str:
         if math.isinf(self.high):
             return f"finite and at least {self.low:g}"
-        return f"in [{self.low:g}, {self.high:g}]"
+        return f"in [{self.low:g}, {self.high:g}]" + ("" if self.none is None else f", or none ({self.none:g})")
 
 
 @dataclass(frozen=True)
@@ -195,6 +207,7 @@ class Implementation:
         formula_gradient: the exact gradient it really computes where that is not the derivative of ``formula``.
         published: the whole as published, when it is more than the elements under the loss's own reduction.
         ignores: parameters of the loss that it has no way to take.
+        always: parameters of the loss that it has no way to leave out, where the loss may.
         note: in words, how its formula differs from the definition.
         promise: how accurate it is, for one that the tests hold to it; every loss has such a ``stable``.
         library: the module given as ``xp`` where it is not the backend's own: optax on jax.
@@ -212,6 +225,7 @@ class Implementation:
     formula_gradient: Formula | None = None
     published: Published | None = None
     ignores: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
     note: str = ""
     promise: Promise | None = None
     library: str = ""

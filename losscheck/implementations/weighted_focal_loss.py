@@ -66,6 +66,7 @@ def _published(xp, logit, target, *, alpha, gamma):
         formula=unweighted,
         note="alpha goes to class 0; weights gathered by view(-1) turn losses of shape [N, 1] into [N, N]",
     ),
+    always=("alpha",),
     note="alpha weighs class 0 and 1 - alpha class 1",
 )
 def weighted_focal_loss(xp, logit, target, *, alpha, gamma):

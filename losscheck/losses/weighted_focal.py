@@ -1,21 +1,31 @@
 """Weighted (alpha-balanced) focal loss on logits, for hard targets.
 
-focal(x, 1) = a s(-x)^g softplus(-x) and focal(x, 0) = (1 - a) s(x)^g softplus(x): a weighs class 1, g focuses.
+focal(x, 1) = a s(-x)^g softplus(-x) and focal(x, 0) = (1 - a) s(x)^g softplus(x): a weighs class 1, g focuses. Without a (alpha
+none, or -1 as torchvision and fvcore write it) both weights are 1.
 """
 
 from losscheck.core.functional import focal_slope, focal_term
 from losscheck.core.loss import ARRAYS, Loss, Parameter, Promise, implementation, logistic_landmarks
 
+NONE = -1.0
+
+
+def weights(alpha):
+    """Those of class 1 and of class 0."""
+    return (1, 1) if alpha == NONE else (alpha, 1 - alpha)
+
 
 def formula(m, logit, target, *, alpha, gamma):
+    positive, negative = weights(alpha)
     if target == 1:
-        return alpha * m.power(m.sigmoid(-logit), gamma) * m.softplus(-logit)
-    return (1 - alpha) * m.power(m.sigmoid(logit), gamma) * m.softplus(logit)
+        return positive * m.power(m.sigmoid(-logit), gamma) * m.softplus(-logit)
+    return negative * m.power(m.sigmoid(logit), gamma) * m.softplus(logit)
 
 
 def gradient(m, logit, target, *, alpha, gamma):
     """+-weight s(y)^g (g s(-y) softplus(y) + s(y)) with y = x for target 0 and -x for target 1."""
-    y, weight = (-logit, -alpha) if target == 1 else (logit, 1 - alpha)
+    positive, negative = weights(alpha)
+    y, weight = (-logit, -positive) if target == 1 else (logit, negative)
     s = m.sigmoid(y)
     return weight * m.power(s, gamma) * (gamma * m.sigmoid(-y) * m.softplus(y) + s)
 
@@ -27,7 +37,7 @@ WEIGHTED_FOCAL = Loss(
     formula=formula,
     gradient=gradient,
     parameters=(
-        Parameter("alpha", 0.25, 0.0, 1.0, "weight a of class 1"),
+        Parameter("alpha", 0.25, 0.0, 1.0, "weight a of class 1; none: both classes have the weight 1", none=NONE),
         Parameter("gamma", 2.0, 0.0, float("inf"), "focusing exponent g"),
     ),
     targets=(0.0, 1.0),
@@ -45,7 +55,8 @@ def naive_gradient(xp, logit, target, *, alpha, gamma):
     p = 1 / (1 + xp.exp(-logit))
     p_t = xp.where(target == 1, p, 1 - p)
     slope = gamma * (1 - p_t) ** (gamma - 1) * xp.log(p_t) - (1 - p_t) ** gamma / p_t
-    weight = xp.where(target == 1, xp.full_like(p, alpha), xp.full_like(p, alpha - 1))
+    positive, negative = weights(alpha)
+    weight = xp.where(target == 1, xp.full_like(p, positive), xp.full_like(p, -negative))
     return weight * slope * (p * (1 - p))
 
 
@@ -54,13 +65,15 @@ def naive(xp, logit, target, *, alpha, gamma):
     """-a_t (1 - p_t)^g log(p_t): p_t rounds to 0 or 1."""
     p = 1 / (1 + xp.exp(-logit))
     p_t = xp.where(target == 1, p, 1 - p)
-    weight = xp.where(target == 1, xp.full_like(p, alpha), xp.full_like(p, 1 - alpha))
+    positive, negative = weights(alpha)
+    weight = xp.where(target == 1, xp.full_like(p, positive), xp.full_like(p, negative))
     return -weight * (1 - p_t) ** gamma * xp.log(p_t)
 
 
 def stable_gradient(xp, logit, target, *, alpha, gamma):
     wrong = xp.where(target == 1, -logit, logit)
-    weight = xp.where(target == 1, xp.full_like(wrong, -alpha), xp.full_like(wrong, 1 - alpha))
+    positive, negative = weights(alpha)
+    weight = xp.where(target == 1, xp.full_like(wrong, -positive), xp.full_like(wrong, negative))
     return focal_slope(xp, wrong, gamma, weight)
 
 
@@ -82,5 +95,6 @@ PROMISE = Promise(
 def stable(xp, logit, target, *, alpha, gamma):
     """One term s(y)^g softplus(y) at y = x or -x: no 1 - s anywhere, no slope taken at 0."""
     wrong = xp.where(target == 1, -logit, logit)
-    weight = xp.where(target == 1, xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha))
+    positive, negative = weights(alpha)
+    weight = xp.where(target == 1, xp.full_like(wrong, positive), xp.full_like(wrong, negative))
     return focal_term(xp, wrong, gamma, weight)

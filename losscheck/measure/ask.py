@@ -234,11 +234,15 @@ def _check_shape(points: Listed) -> None:
 
 def parameters(given: Mapping[str, str | float], losses: Sequence[Loss]) -> dict[str, float]:
     """Parameters as numbers; each must belong to one of the losses at least, and be in its range."""
-    known = {parameter.name for loss in losses for parameter in loss.parameters}
+    known = {parameter.name: parameter for loss in losses for parameter in loss.parameters}
     params: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
             raise UserError(f"no parameter {name!r} in {', '.join(loss.name for loss in losses)}", nearest(name, known))
+        left_out = known[name].none if value is None or str(value).lower() == "none" else None
+        if left_out is not None:
+            params[name] = left_out
+            continue
         params[name] = FLOAT64.parse(value, f"parameter {name}") if isinstance(value, str) else float(value)
     for loss in losses:
         for parameter in loss.parameters:

@@ -32,6 +32,8 @@ def why_not(loss: Loss, subject: Subject, params: Mapping[str, float]) -> Unavai
     for parameter in loss.parameters:
         if parameter.name in implementation.ignores and params[parameter.name] != parameter.default:
             return Unavailable(Absence.PARAMETER, f"{implementation.name} takes no {parameter.name}")
+        if parameter.name in implementation.always and params[parameter.name] == parameter.none:
+            return Unavailable(Absence.PARAMETER, f"{implementation.name} cannot leave {parameter.name} out")
     return not_here(subject)
 
 

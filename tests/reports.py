@@ -108,15 +108,20 @@ def check_report():
     dead = EffectFinding(Effect.DEAD, Truth.DEVIATION, "grad", 0.0, 1.0, 17.0, 0.0, 83.4, 1.0, 16.635532, 100.0, 0.41)
     nan = EffectFinding(Effect.POISONS, Truth.ROUNDING, "loss", math.inf, 16.6, 16.6, 0.0, math.inf, math.nan, -100.0, 100.0, 0.47)
     advice = Advice(
-        "`torch.log(1 - p)`: log of 0", "blog.py:7", ("return F.softplus(x)",), (math.inf, math.inf), (1.5, 1.25), diff="-a\n+b\n"
+        "`torch.log(1 - p)`: log of 0", "blog.py:7", ("return F.softplus(x)",), (math.inf, math.inf), (1.5, 1.25), tails, diff="-a\n+b\n"
+    )
+    commands = (
+        ("every region", f"losscheck sweep --loss bce --impl 'blog.py:{ODD}' --regions"),
+        ("have it changed", "losscheck trace x --fix"),
     )
     rows = (
         RankedRow(**common, implementation="fine", dtype="float32", effect=tails, findings=(tails,), outcomes=(Outcome.LOST,)),
         RankedRow(**common, implementation="floored", dtype="float32", effect=dead, findings=(dead, tails), note="a floor at -100"),
         RankedRow(**common, implementation=f"blog.py:{ODD}", dtype="float32", effect=nan, findings=(nan, dead), advice=advice,
-            spans=((-100.0, -88.72284), (16.635532, 100.0)), recognised="bce with pos_weight=1", max_ulp=math.inf),
+            spans=((-100.0, -88.72284), (16.635532, 100.0)), recognised="bce with pos_weight=1", max_ulp=math.inf,
+            points=480, commands=commands, curves=(sweep_row(),)),
         RankedRow(**common, implementation="elsewhere", dtype="float32", reason="TensorFlow is not installed; pip install tensorflow"),
-        RankedRow(**common, implementation="fine", dtype="bfloat16", effect=off, findings=(off,), outcomes=(Outcome.LOST,)),
+        RankedRow(**common, implementation="fine", dtype="bfloat16", effect=off, findings=(off,), outcomes=(Outcome.LOST,), points=350),
     )  # fmt: skip
     return Report("check", ENVIRONMENT, "losscheck check", ranking=rows, definitions={"bce": "w z softplus(-x) + (1-z) softplus(x)"})
 

@@ -2,6 +2,11 @@
 
 import json
 import math
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +31,17 @@ PEOPLE_WRITE = {
     "heatmap.py:heatmap_loss": ("centernet-heatmap", Effect.POISONS),
     "guarded_heatmap.py:heatmap_loss": ("centernet-heatmap", Effect.DEAD),
 }
+LOGGED = """
+import torch
+
+losses = []
+
+def bce(logits, targets):
+    p = torch.sigmoid(logits)
+    loss = -(targets * torch.log(p) + (1 - targets) * torch.log(1 - p)).mean()
+    losses.append(loss.item())
+    return loss
+"""
 
 
 def first_dtype(report):
@@ -83,6 +99,63 @@ def test_what_is_harmless_exits_0(call):
     assert "sound" in out
 
 
+@pytest.mark.parametrize("color", [False, True], ids=["plain", "colour"])
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_first_lines_about_my_file_are_the_answer(call, monkeypatch, width, color):
+    """Which loss it is, what it does, why and what to write, in this order; commands and code in lines of their own."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.chdir(GALLERY)
+    if color:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    code, out, _ = call("check", "textbook_bce.py:bce")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out.splitlines()]
+    told = [" ".join(line.split()) for line in lines]
+    starts = ["textbook_bce.py:bce is bce", "✗ poisons", "why textbook_bce.py:7: `torch.sigmoid(logits)`", "write judged: within"]
+    told_in_one = " ".join(told)
+
+    assert code == 1 and ("\x1b[" in out) is color
+    assert sorted(starts, key=told_in_one.index) == starts
+    (row,) = losscheck.check("textbook_bce.py:bce", dtype="float32").ranking
+    assert all(line in told for line in row.advice.write)
+    assert all(any(line.endswith(command) for line in told) for _, command in row.commands)
+    assert all(len(line) <= width for line in lines if not line.lstrip().startswith(("losscheck ", "return ")))
+
+
+def test_each_command_it_names_runs_and_the_last_one_mends_it(call, monkeypatch, tmp_path):
+    """What to ask next is copied as it stands: with the call that was found out; then the file harms nobody."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(GALLERY / "textbook_bce.py", tmp_path)
+    (row,) = losscheck.check("textbook_bce.py:bce", dtype="float32").ranking
+
+    for _, command in row.commands:
+        code, _, err = call(*shlex.split(command)[1:])
+        assert code == 0, err
+    assert command.endswith("--fix")
+    again = [sys.executable, "-m", "losscheck", "check", "textbook_bce.py:bce", "--dtype", "float32"]
+    assert subprocess.run(again, capture_output=True, timeout=120, check=False).returncode == 0
+
+
+def test_a_cure_of_the_rounding_alone_is_not_sold_as_more(call):
+    """Where alpha sits on the wrong class, better rounding leaves it there: that was tried, and is said."""
+    _, out, _ = call("check", f"{GALLERY}/swapped_focal.py:WeightedFocalLoss", "--dtype", "float32")
+    words = " ".join(out.split())
+
+    assert "alpha and 1 - alpha are swapped" in words
+    assert "it mends the rounding alone, and still misdirects" in words
+    assert " write judged" not in words
+
+
+def test_what_makes_a_call_of_every_logit_is_judged_in_every_dtype_by_a_sample(tmp_path):
+    """No batch can be made of it: a sample of each dtype, and it says so; a dtype that is asked for is judged whole."""
+    (tmp_path / "looped.py").write_text(LOGGED)
+    report = losscheck.check(f"{tmp_path}/looped.py:bce")
+    rows, out = report.ranking, losscheck.render(report)
+
+    assert [row.given_dtype for row in rows] == ["float32", "bfloat16", "float16"]
+    assert all(row.effect.effect is Effect.POISONS and not row.exhaustive for row in rows)
+    assert f"bfloat16 at {rows[1].points} logits" in " ".join(out.split())
+
+
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("words", [("check", "torch*", "--loss", "bce"), ("check", "--loss", "weighted-focal", "-v")], ids=" ".join)
 def test_it_keeps_to_the_screen(call, monkeypatch, words, width):
@@ -90,7 +163,7 @@ def test_it_keeps_to_the_screen(call, monkeypatch, words, width):
     monkeypatch.setenv("COLUMNS", str(width))
     _, out, _ = call(*words)
 
-    assert max(map(len, out.splitlines())) <= width
+    assert max(len(line) for line in out.splitlines() if not line.lstrip().startswith(("losscheck ", "-("))) <= width
     assert out.splitlines()[0].startswith(words[words.index("--loss") + 1])
 
 

@@ -33,7 +33,9 @@ FINDING = thing(
     share=MAYBE, loss_error=MAYBE, grad_error=MAYBE,
 )  # fmt: skip
 ERRORS = {"anyOf": [{"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}, {"type": "null"}]}
-ADVICE = thing(why=TEXT, place=TEXT, write=several(TEXT), before_ulp=ERRORS, after_ulp=ERRORS, changes_meaning=FLAG, diff=TEXT)
+ADVICE = thing(
+    why=TEXT, place=TEXT, write=several(TEXT), before_ulp=ERRORS, after_ulp=ERRORS, changes_meaning=FLAG, diff=TEXT, after_effect=EFFECT
+)
 ROW = thing(
     loss=TEXT, implementation=TEXT, backend=TEXT, device=TEXT, dtype=TEXT, quantity={"const": "both"}, logit_dtype=TEXT,
     backends=several(TEXT, 1), params={"type": "object", "additionalProperties": NUMBER}, low=NUMBER, high=NUMBER,
@@ -41,7 +43,8 @@ ROW = thing(
     outcomes=several({"enum": [outcome.value for outcome in Outcome]}), recognised=TEXT, sure=FLAG, note=TEXT,
     findings=several(FINDING), advice={"anyOf": [ADVICE, {"type": "null"}]}, reason=TEXT,
     effect=EFFECT, effect_truth=TRUTH, effect_quantity=QUANTITY, effect_first=MAYBE, effect_last=MAYBE, effect_share=MAYBE,
-    effect_loss_error=MAYBE, effect_grad_error=MAYBE,
+    effect_loss_error=MAYBE, effect_grad_error=MAYBE, points={"type": "integer"}, exhaustive=FLAG,
+    commands=several(thing(shows=TEXT, command=TEXT)),
 )  # fmt: skip
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from losscheck.advice.next_steps import next_steps
 from losscheck.advice.ranking import ranked
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.implementation import accepted, tried_in
@@ -13,6 +15,7 @@ from losscheck.callables.loading import is_spec, load
 from losscheck.callables.recognise import Confidence, Recognition, recognise
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import EffectFinding
 from losscheck.core.errors import UserError
 from losscheck.core.ranking import RankedRow
 from losscheck.core.registry import loss_named
@@ -22,13 +25,13 @@ from losscheck.measure.ask import Asked, ask
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
-from losscheck.measure.task import Finding
+from losscheck.measure.task import Finding, Task
+from losscheck.points.grid import Grid, sampled_grid
 
 __all__ = ["Checked", "check"]
 
 SAMPLE = 300  # logits of a float32 range besides the landmarks; regions have exact ends whatever it is
 RANGE = ("-100", "100")
-ONE_BY_ONE = "judged in float32 alone, because every logit takes a call of its own; --dtype bfloat16 takes a minute"
 
 
 @dataclass(frozen=True)
@@ -70,19 +73,16 @@ def check(
     if names or not specs:
         asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
     for spec in specs:
-        recognition = _recognised(spec, loss, call_spec)
-        given = {**recognition.params, **(params or {})}
-        request = _asked((recognition.loss.name,), (spec,), dtypes[:1], device, recognition.call_spec, given)
-        if not dtype and _loops(request):
-            remarks.append(f"{spec}: {ONE_BY_ONE}")
-        else:
-            request = replace(request, request=replace(request.request, dtypes=dtypes))
-        asked.append((request, recognition))
-    rows = [
-        _told(_nearest_to_zero(row, request), recognition) for request, recognition in asked for row in ranked(_swept(request, progress))
-    ]
+        known = _recognised(spec, loss, call_spec)
+        given = {**known.params, **(params or {})}
+        asked.append((_asked((known.loss.name,), (spec,), dtypes, device, known.call_spec, given), known))
+    rows: list[RankedRow] = []
+    for request, recognition in asked:
+        found = ranked(_swept(_tasks(request, every_float=bool(dtype)), progress))
+        rows += [_told(_nearest_to_zero(row, request), recognition) for row in found]
     if what:
-        rows = _advised(rows, [request for request, _ in asked])
+        rows = _advised(rows, asked)
+    rows = [replace(row, commands=next_steps(row, _request_of(row, asked))) for row in rows]
     definitions: dict[str, str] = {}
     for request, _ in asked:
         definitions |= request.selection.definitions()
@@ -123,20 +123,29 @@ def _failure(spec: str, call_spec: CallSpec) -> str:
     return adapted.probe(*tried_in(backend)).failure
 
 
-def _loops(asked: Asked) -> bool:
-    """Does every logit of a callable take a call of its own? Every float of a 16-bit dtype would be a hundred thousand of them."""
+def _tasks(asked: Asked, *, every_float: bool = False) -> list[Task]:
+    """What is swept: every float of the 16-bit dtypes, but where that would be a hundred thousand calls and nobody asked for it."""
+    tasks = tasks_of(asked.request, asked.selection)
+    return [task if every_float or not (task.grid.exhaustive and _loops(task)) else replace(task, grid=_sample(task)) for task in tasks]
+
+
+def _loops(task: Task) -> bool:
+    """Does every logit of a callable take a call of its own, because no batch can be made of them in this dtype?"""
     import importlib
 
-    for implementation in asked.selection.implementations:
-        if isinstance(implementation.function, Adapted):
-            xp = importlib.import_module(implementation.backends[0])
-            if implementation.function.loops(xp, xp.zeros(1, dtype=xp.float32)):
-                return True
-    return False
+    function = task.subject.implementation.function
+    if not isinstance(function, Adapted):
+        return False
+    xp = importlib.import_module(task.subject.backend)
+    return hasattr(xp, task.grid.dtype.name) and function.loops(xp, xp.zeros(1, dtype=getattr(xp, task.grid.dtype.name)))
 
 
-def _swept(asked: Asked, progress: Callable[[int], Any] | None) -> list[SweepRow]:
-    tasks = tasks_of(asked.request, asked.selection)
+def _sample(task: Task) -> Grid:
+    marks = [mark.logit for mark in task.loss.landmarks(task.grid.dtype)]
+    return sampled_grid(task.grid.dtype, task.grid.low, task.grid.high, SAMPLE, "both", marks)
+
+
+def _swept(tasks: Sequence[Task], progress: Callable[[int], Any] | None = None) -> list[SweepRow]:
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings, progress=progress or (lambda points: None))
     return rows_of(tasks, findings)
@@ -175,21 +184,39 @@ def _told(row: RankedRow, recognition: Recognition | None) -> RankedRow:
     return replace(row, recognised=recognition.words, sure=sure, note=deviation or row.note)
 
 
-def _advised(rows: Sequence[RankedRow], asked: Sequence[Asked]) -> list[RankedRow]:
+def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition | None]]) -> list[RankedRow]:
     """Why and what to write, for each implementation that harms, in the first dtype in which it does."""
     from losscheck.advice.why import advice_on
 
-    known = {(each.loss, each.name): each for request in asked for each in request.selection.implementations}
-    soft = {loss.name: not loss.hard_targets for request in asked for loss in request.selection.losses}
     advised: set[tuple[str, str]] = set()
     result = []
     for row in rows:
         key = (row.loss, row.implementation)
         if row.harmful and key not in advised and "torch" in row.backends:
             advised.add(key)
-            row = replace(row, advice=advice_on(row, known[key], soft=soft[row.loss]))
+            request = _request_of(row, asked)
+            (implementation,) = (other for other in request.selection.implementations if (other.loss, other.name) == key)
+            soft = any(loss.name == row.loss and not loss.hard_targets for loss in request.selection.losses)
+            row = replace(row, advice=advice_on(row, implementation, soft=soft, again=partial(_again, row, request)))
         result.append(row)
     return result
+
+
+def _request_of(row: RankedRow, asked: Sequence[tuple[Asked, Recognition | None]]) -> Asked:
+    """The request that a row answers."""
+    key = (row.loss, row.implementation)
+    return next(request for request, _ in asked if any((other.loss, other.name) == key for other in request.selection.implementations))
+
+
+def _again(row: RankedRow, asked: Asked) -> EffectFinding | None:
+    """What the implementation of a row does now, as it stands in memory."""
+    tasks = [
+        task
+        for task in _tasks(asked, every_float=row.exhaustive)
+        if (task.loss.name, task.subject.implementation.name) == (row.loss, row.implementation)
+        and (task.subject.backend, task.subject.device, task.grid.dtype.name) == ("torch", row.device, row.given_dtype)
+    ]
+    return next((again.effect for again in ranked(_swept(tasks))), None)
 
 
 def _in_order(rows: Sequence[RankedRow]) -> list[RankedRow]:

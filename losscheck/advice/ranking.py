@@ -48,11 +48,14 @@ def _row(rows: Sequence[SweepRow]) -> RankedRow:
         targets=tuple(dict.fromkeys(row.target for row in rows)),
         low=first.low,
         high=first.high,
+        points=first.points,
+        exhaustive=first.exhaustive,
         findings=tuple(worst_first),
         spans=_spans(rows, worst_first[0]) if worst_first and worst_first[0].effect is Effect.POISONS else (),
         outcomes=tuple(sorted(outcomes, key=lambda outcome: outcome.severity)),
         max_ulp=max((math.inf if math.isnan(row.max_ulp) else row.max_ulp for row in rows), default=0.0),
         note=next((point.note for row in rows for point in row.worst if point.note), ""),
+        curves=tuple(rows),
     )
 
 

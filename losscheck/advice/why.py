@@ -8,25 +8,31 @@ from typing import Any
 
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.loading import stdout_to_stderr
+from losscheck.core.effect import EffectFinding
 from losscheck.core.errors import UserError
+from losscheck.core.files import near
 from losscheck.core.loss import Implementation
 from losscheck.core.ranking import Advice, RankedRow
 from losscheck.tracing import trace
 from losscheck.tracing.cures.remedy import Remedy, remedies
+from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.places import Place
 from losscheck.tracing.report import Cause, Op, Trace
 
 __all__ = ["advice_on"]
 
 OURS = str(Path(__file__).parents[1])
-MOST_LINES = 4  # of the change that are shown; all of it is in the diff
+MOST_LINES = 8  # of the change that are shown; all of it is in the diff
 
 
-def advice_on(row: RankedRow, implementation: Implementation, *, soft: bool) -> Advice | None:
+def advice_on(
+    row: RankedRow, implementation: Implementation, *, soft: bool, again: Callable[[], EffectFinding | None] = lambda: None
+) -> Advice | None:
     """What one call at the worst point tells, and the cure that measured better; None for what PyTorch does not run.
 
     Args:
         soft: the loss takes targets between 0 and 1: identities for 0 and 1 alone are no cure then.
+        again: judges the implementation as it stands in memory, by the definition: it is asked while the cure is in force.
     """
     finding = row.effect
     if finding is None or finding.logit is None or finding.target is None or "torch" not in row.backends:
@@ -43,7 +49,18 @@ def advice_on(row: RankedRow, implementation: Implementation, *, soft: bool) -> 
     if remedy is None:
         return Advice(why, place) if why else None
     write, diff = _written(remedy)
-    return Advice(why, place, write, remedy.before, remedy.after, remedy.meaning, diff)
+    return Advice(why, place, write, remedy.before, remedy.after, _tried(remedy, again), remedy.meaning, diff)
+
+
+def _tried(remedy: Remedy, again: Callable[[], EffectFinding | None]) -> EffectFinding | None:
+    """What the changed source does: a cure of the rounding leaves a formula that is not the loss's what it is."""
+    if not remedy.patches:
+        return None
+    try:
+        with patched(remedy.patches):
+            return again()
+    except (CannotTryError, UserError, RuntimeError, TypeError, ValueError):
+        return None
 
 
 def _callable(implementation: Implementation, row: RankedRow) -> Callable[[Any, Any], Any]:
@@ -91,9 +108,7 @@ def _is_ours(place: Place) -> bool:
 def _where(op: Op | None) -> str:
     if op is None or not op.place.file or _is_ours(op.place):
         return ""
-    file = Path(op.place.file)
-    near = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else Path(*file.parts[-2:])
-    return f"{near}:{op.place.line}"
+    return f"{near(op.place.file)}:{op.place.line}"
 
 
 def _written(remedy: Remedy) -> tuple[tuple[str, ...], str]:
@@ -101,6 +116,6 @@ def _written(remedy: Remedy) -> tuple[tuple[str, ...], str]:
     theirs = [patch for patch in remedy.patches if not patch.file.startswith(OURS)]
     if theirs:
         added = [line[1:].strip() for patch in theirs for line in patch.diff().splitlines() if line.startswith("+") and line[:3] != "+++"]
-        shown = added if len(added) <= MOST_LINES else [*added[: MOST_LINES - 1], f"... and {len(added) - MOST_LINES + 1} more lines"]
+        shown = added if len(added) <= MOST_LINES else [*added[: MOST_LINES - 1], f"# ... and {len(added) - MOST_LINES + 1} more lines"]
         return tuple(shown), "".join(patch.diff() for patch in theirs)
     return tuple(rewritten.after for rewritten in remedy.rewritten), ""

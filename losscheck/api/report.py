@@ -37,10 +37,10 @@ class Report(report.Report):
         """The error over the logit as a ``matplotlib.figure.Figure``: what ``--plot`` writes. ``savefig`` keeps it.
 
         Raises:
-            UserError: where matplotlib is not installed, and for a report that is not of a sweep.
+            UserError: where matplotlib is not installed, and for a report of single points, which has no curve.
         """
-        if not self.sweeps:
-            raise UserError(f"a report of {self.command} has no curves", "plot a sweep: losscheck.sweep(...).plot()")
+        if not self.sweeps and not any(row.curves for row in self.ranking):
+            raise UserError(f"a report of {self.command} has no curves", "plot a check or a sweep: losscheck.sweep(...).plot()")
         try:
             import matplotlib  # noqa: F401
         except ImportError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from losscheck.core.errors import UserError
 
-__all__ = ["write_atomically", "write_new"]
+__all__ = ["near", "write_atomically", "write_new"]
 
 
 def write_atomically(target: Path, text: str) -> None:
@@ -61,3 +61,11 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def near(spec: str) -> str:
+    """A file, or the spec of a callable in one, as seen from the working directory, where that is shorter; other names as they are."""
+    path, colon, name = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
+    if not path.endswith(".py") or not Path(path).is_absolute():
+        return spec
+    return f"{min(path, os.path.relpath(path), key=len)}{colon}{name}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.outcome import Outcome
-from losscheck.core.results import Row
+from losscheck.core.results import Row, SweepRow
 
 __all__ = ["Advice", "RankedRow"]
 
@@ -19,6 +19,7 @@ class Advice:
         why: the cause in words; place: 'blog.py:7', where it is known.
         write: the lines to write, with the names of the user's; empty where nothing measured better.
         before, after: the largest errors of loss and gradient in ulp, of what is there and of what to write.
+        after_effect: what the changed source does to training, by the loss's definition; None where it could not be tried.
         changes_meaning: what to write computes something else: a clamp or an eps is left out.
         diff: the same as a change of the user's file.
     """
@@ -28,6 +29,7 @@ class Advice:
     write: tuple[str, ...] = ()
     before: tuple[float, float] | None = None
     after: tuple[float, float] | None = None
+    after_effect: EffectFinding | None = None
     changes_meaning: bool = False
     diff: str = ""
 
@@ -38,7 +40,7 @@ class RankedRow(Row):
 
     Attributes:
         backends: on which it was judged with this very result.
-        targets: all that were swept.  low, high: the range.
+        targets: all that were swept.  low, high: the range; points: logits of it that were judged; exhaustive: they are all there are.
         findings: the effect at each target, the worst first.
         spans: where NaN and infinities came out at the worst target, from low to high; only of what poisons.
         outcomes: which occurred, the severest first.
@@ -46,12 +48,16 @@ class RankedRow(Row):
         recognised: what a callable was recognised as, in words; empty for a registered implementation.
         sure: was that confirmed at points held back?
         advice: for one that harms.
+        commands: (what it shows, the command), of what to ask about it next.
+        curves: the sweeps it was made of, for what can draw them.
     """
 
     backends: tuple[str, ...]
     targets: tuple[float, ...]
     low: float
     high: float
+    points: int = 0
+    exhaustive: bool = False
     findings: tuple[EffectFinding, ...] = ()
     spans: tuple[tuple[float, float], ...] = ()
     outcomes: tuple[Outcome, ...] = ()
@@ -60,6 +66,8 @@ class RankedRow(Row):
     sure: bool = True
     note: str = ""
     advice: Advice | None = None
+    commands: tuple[tuple[str, str], ...] = ()
+    curves: tuple[SweepRow, ...] = ()
 
     @property
     def outcome(self) -> Outcome:

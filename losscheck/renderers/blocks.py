@@ -9,6 +9,7 @@ from losscheck.renderers.document import (
     Cell,
     Code,
     Column,
+    Commands,
     Entry,
     Heading,
     Legend,
@@ -50,6 +51,9 @@ def block_html(block: Block, filters: Filters) -> str:
             return _entry(block)
         case Code():
             return "<pre><code>" + "\n".join(block.lines(escape)) + "</code></pre>"
+        case Commands(items=items):
+            told = "".join(f"<dt>{escape(what)}</dt><dd><code>{escape(command)}</code></dd>" for what, command in items)
+            return f'<dl class="commands">{told}</dl>'
         case Appendix(title=title, table=table):
             return f"<details><summary>{escape(title)}</summary>{_table(table, filters)}</details>" if table.lines else ""
         case Picture():

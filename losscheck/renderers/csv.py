@@ -31,10 +31,12 @@ def _cell(value: Any) -> Any:
 
 
 def _item(value: Any) -> str:
-    """A region as outcome:first..last, a finding as target:effect, an element as its index, a worst case as its logit."""
+    """A region as outcome:first..last, a finding as target:effect, a command as itself, an element as its index, a case as its logit."""
     if isinstance(value, dict):
         if "truth" in value:
             return f"{value['target']}:{value['effect']}"
+        if "command" in value:
+            return f"{value['command']};"
         if "index" in value:
             return f"{value['outcome']}:[{','.join(map(str, value['index']))}]"
         return f"{value['outcome']}:{value['first_hex']}..{value['last_hex']}" if "first_hex" in value else str(value["logit_hex"])

@@ -22,6 +22,7 @@ __all__ = [
     "Cell",
     "Code",
     "Column",
+    "Commands",
     "Document",
     "Entry",
     "Heading",
@@ -158,13 +159,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines to be copied as they are, such as a diff: nothing is wrapped, and tabs stay."""
+    """Lines to be copied as they are, such as a diff: nothing is wrapped, and tabs stay. A screen indents what is no diff."""
 
     text: str
+    language: str = "diff"
 
     def lines(self, plain: Callable[[str], str]) -> list[str]:
         """Each made harmless by ``plain``."""
         return ["\t".join(map(plain, line.split("\t"))) for line in self.text.split("\n")]
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What to ask next: (what it shows, the command). Each command stands in one line, to be copied."""
+
+    items: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -189,7 +198,7 @@ class Appendix:
     table: Table
 
 
-Block = Appendix | Code | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
+Block = Appendix | Code | Commands | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
 
 
 @dataclass(frozen=True)

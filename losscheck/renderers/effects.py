@@ -14,9 +14,11 @@ MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
 
 def rough(value: float | None) -> str:
-    """A number to two or three digits, as people say it: 0.0155, 4.8e-07, 100, -inf."""
+    """A number to two or three digits, as people say it: 0.0155, 4.8e-07, 100, -inf, NaN."""
     if value is None:
         return "?"
+    if math.isnan(value):
+        return "NaN"
     if not math.isfinite(value):
         return repr(value)
     text = f"{value:.3g}" if 1e-4 <= abs(value) < 1e6 else f"{value:.2g}"
@@ -84,13 +86,12 @@ def finding_text(findings: Sequence[EffectFinding], low: float, high: float, dty
     if not worst.effect.harmful:
         return at_most(findings)
     name = "gradient" if worst.quantity == "grad" else "loss"
-    value = "NaN" if worst.value is not None and math.isnan(worst.value) else rough(worst.value)
     right = "" if worst.effect is Effect.POISONS else f" where {rough(worst.exact)} is right"
     where = where_text(worst, low, high, dtype)
     if len(worst.parts) > 1 and worst.target is not None:
         where = f"{spans_text(worst.parts, low, high)}, target {FORMATS[dtype].shortest(worst.target)}"
     blame = ", by its formula" if worst.truth is Truth.DEVIATION else ""
-    return f"{name} {value}{right}{f', {where}' if where else ''}{blame}"
+    return f"{name} {rough(worst.value)}{right}{f', {where}' if where else ''}{blame}"
 
 
 def at_most(findings: Sequence[EffectFinding]) -> str:

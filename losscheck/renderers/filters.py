@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect
+from losscheck.core.ranking import RankedRow
 from losscheck.core.results import PointRow, Row, SweepRow
 from losscheck.renderers.curves import escape
 from losscheck.renderers.severity import severity_of
@@ -81,6 +82,8 @@ def _effect_html(effect: Effect) -> str:
 def _targets(row: Row) -> tuple[float, ...]:
     if isinstance(row, SweepRow):
         return (row.target,)
+    if isinstance(row, RankedRow):
+        return row.targets if row.curves else ()
     return row.targets if isinstance(row, PointRow) else ()
 
 

@@ -53,6 +53,9 @@ def flat_ranked(row: RankedRow) -> dict[str, Any]:
         "advice": row.advice and _advice(row.advice),
         "reason": row.reason,
         **_effect(row),
+        "points": row.points,
+        "exhaustive": row.exhaustive,
+        "commands": [{"shows": what, "command": command} for what, command in row.commands],
     }
 
 
@@ -78,6 +81,7 @@ def _advice(advice: Advice) -> dict[str, Any]:
         "after_ulp": pair(advice.after),
         "changes_meaning": advice.changes_meaning,
         "diff": advice.diff,
+        "after_effect": advice.after_effect and advice.after_effect.effect.value,
     }
 
 

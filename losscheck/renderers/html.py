@@ -84,10 +84,11 @@ def _main(document: Document, report: Report | Inventory, found: list[Standing],
     yield from () if ranked else choices
     for block in document.blocks:
         if isinstance(block, Picture):
+            # The blocks of a ranking are its verdict, which nothing may push off the first screen.
+            yield from choices if ranked else ()
             yield from _curves(block.report, found, filters)
         else:
             yield block_html(block, filters)
-    yield from choices if ranked else ()  # its blocks are the verdict, which nothing may push off the first screen
     yield "</main>"
 
 

@@ -12,6 +12,7 @@ from losscheck.renderers.document import (
     Cell,
     Code,
     Column,
+    Commands,
     Document,
     Entry,
     Heading,
@@ -65,7 +66,9 @@ def _block(block: Block) -> Iterator[str]:
             yield from [f"**{_escape(block.title)}**", ""] if block.title else []
             yield from (f"- {_sentence(sentence)}" for sentence in block.shown(_MORE))
         case Code():
-            yield from ("```diff", *block.lines(printable), "```")
+            yield from (f"```{block.language}", *block.lines(printable), "```")
+        case Commands(items=items):
+            yield from (f"- {_escape(what)}: {_code(command)}" for what, command in items)
         case Entry():
             told = ". ".join(_escape(line) for line in block.lines)
             word = f"{block.severity.sign().strip()} {block.word}".strip()

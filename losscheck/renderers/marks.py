@@ -36,7 +36,9 @@ def curve(rows: Sequence[SweepRow], css: str, phase: float) -> Curve:
         gap = _NEAR * span if math.isfinite(span) else 0.0
         if all(abs(mark.logit - other.logit) > gap for other in chosen):
             chosen.append(mark)
-    return Curve(css, [(logit, ulp) for logit, ulp, _ in cells], sorted(chosen, key=lambda mark: mark.logit))
+    # Between two logits of a sample a cell may be empty: that is no gap.
+    line = [(logit, ulp) for logit, ulp, _ in cells if first.exhaustive or not ulp < 0]
+    return Curve(css, line, sorted(chosen, key=lambda mark: mark.logit))
 
 
 def _profiles(rows: Sequence[SweepRow]) -> list[tuple[tuple[float, float, Outcome | None], ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from losscheck.core.files import near
 from losscheck.core.results import Row, SweepRow
 
 __all__ = ["Names", "label"]
@@ -23,7 +24,7 @@ class Names:
         """'stable torch cuda compile'; ``backend`` overrules whether that is said."""
         if backend is None:
             backend = len(self._backends[row.loss, row.implementation]) > 1
-        parts = [row.implementation, *([row.backend] if backend else [])]
+        parts = [near(row.implementation), *([row.backend] if backend else [])]
         parts += [row.device] if len(self._devices) > 1 else []
         parts += [row.layout] if isinstance(row, SweepRow) and len(self._layouts) > 1 else []
         parts += [row.mode] if row.mode != "eager" else []
@@ -33,4 +34,4 @@ class Names:
 def label(row: Row) -> str:
     """'stable (torch, float32, cpu)': in full, for a sentence that stands alone."""
     mode = "" if row.mode == "eager" else f", {row.mode}"
-    return f"{row.implementation} ({row.backend}, {row.dtype}, {row.device}{mode})"
+    return f"{near(row.implementation)} ({row.backend}, {row.dtype}, {row.device}{mode})"

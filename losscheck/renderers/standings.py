@@ -54,8 +54,9 @@ class Standing:
 
     @property
     def drawable(self) -> list[SweepRow]:
-        """Its rows that have a curve."""
-        return [row for row in self.rows if isinstance(row, SweepRow) and row.profile]
+        """The sweeps that have a curve: its rows, or what its ranking was made of."""
+        sweeps = [sweep for row in self.rows for sweep in (row.curves if isinstance(row, RankedRow) else (row,))]
+        return [sweep for sweep in sweeps if isinstance(sweep, SweepRow) and sweep.profile]
 
     @property
     def word(self) -> str:
@@ -85,7 +86,12 @@ def standings(report: Report) -> list[Standing]:
 
 def answer(found: Sequence[Standing]) -> str:
     """One sentence: the best of them, and how many harm training; empty where no effect was judged."""
-    judged = [(standing.name, standing.effect) for standing in found if standing.effect]
+    worst: dict[tuple[str, str], Effect] = {}  # of one name over its dtypes
+    for standing in found:
+        if standing.effect:
+            key = standing.rows[0].loss, standing.name
+            worst[key] = min(worst.get(key, standing.effect), standing.effect, key=lambda effect: effect.severity)
+    judged = [(name, effect) for (_, name), effect in worst.items()]
     if not judged:
         return ""
     best = max((effect for _, effect in judged), key=lambda effect: effect.severity)

@@ -13,6 +13,7 @@ from losscheck.renderers.document import (
     Appendix,
     Block,
     Code,
+    Commands,
     Document,
     Entry,
     Heading,
@@ -30,6 +31,8 @@ from losscheck.renderers.strips import legend
 from losscheck.renderers.text_table import table_lines
 
 __all__ = ["render"]
+
+_INDENT = "    "  # of what is to be copied
 
 
 def render(report: Report | Inventory, style: Style) -> str:
@@ -88,8 +91,11 @@ class _Screen:
             case Entry():
                 self._entry(block)
             case Code():
+                indent = "" if block.language == "diff" else _INDENT
                 for verbatim in block.lines(self._plain):
-                    self.console.print(Text(verbatim, tab_size=1), soft_wrap=True)
+                    self.console.print(Text(indent + verbatim, tab_size=1), soft_wrap=True)
+            case Commands():
+                self._commands(block)
 
     def _entry(self, entry: Entry) -> None:
         word = f"{entry.severity.sign(self.style.unicode)} {entry.word.upper()}"
@@ -101,6 +107,15 @@ class _Screen:
         if entry.command:
             # Not wrapped: it is there to be copied.
             self.console.print(Text(f"    reproduce: {self._plain(entry.command)}"), soft_wrap=True)
+
+    def _commands(self, block: Commands) -> None:
+        """Beside what it shows where it fits so, else below it; a command that fits in no line is not broken either."""
+        width = max((len(what) for what, _ in block.items), default=0) + 2
+        for what, command in block.items:
+            beside = width + len(command) <= self.style.width
+            self.console.print(Text.assemble((what.ljust(width) if beside else what, "dim"), self._plain(command) * beside), soft_wrap=True)
+            if not beside:
+                self.console.print(Text(f"  {self._plain(command)}"), soft_wrap=True)
 
     def _sentence(self, sentence: Sentence, bullet: bool = True) -> None:
         """A hanging sentence, below the sign of its severity; its text is never read as markup."""
@@ -124,4 +139,6 @@ def _joined(before: Block, block: Block) -> bool:
         return not isinstance(block, Heading)
     if isinstance(before, Legend) or isinstance(block, Legend):
         return isinstance(before, Legend | Table) and isinstance(block, Legend | Listing)
+    if isinstance(block, Code) or isinstance(before, Code):
+        return isinstance(before, Table) or isinstance(block, Table)
     return isinstance(before, Paragraph) and isinstance(block, Paragraph | Table | Listing)

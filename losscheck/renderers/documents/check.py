@@ -1,14 +1,29 @@
-"""check: a ranking with a line each, then why and what to write for what is not sound."""
+"""check: one implementation in full, or a ranking with a line each, then why and what to write for what is not sound."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from losscheck.core.dtypes import FORMATS
-from losscheck.core.effect import Effect, Truth
-from losscheck.core.ranking import Advice, RankedRow
+from losscheck.core.files import near
+from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Report
-from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.document import (
+    Block,
+    Cell,
+    Column,
+    Commands,
+    Document,
+    Heading,
+    Kind,
+    Line,
+    Listing,
+    Paragraph,
+    Picture,
+    Sentence,
+    Table,
+)
+from losscheck.renderers.documents.check_card import advice_blocks, card, effect_words, extent, told_elsewhere
 from losscheck.renderers.effects import effect_sentence, rough, where_text
 from losscheck.renderers.severity import Severity, severity_of
 
@@ -23,43 +38,52 @@ def document(report: Report) -> Document:
     blocks: list[Block] = []
     for loss in dict.fromkeys(row.loss for row in report.ranking):
         blocks += _loss(report, [row for row in report.ranking if row.loss == loss])
-    remarks = tuple(Sentence(sentence) for sentence in report.remarks) if report.verbose else ()
-    blocks += [Listing(remarks)] if remarks else []
-    blocks.append(Paragraph(_footer(report), quiet=True))
+    if report.verbose and report.remarks:
+        blocks.append(Listing(tuple(map(Sentence, report.remarks))))
+    blocks.append(Commands(tuple(_next(report))))
+    blocks.append(Picture(report))
     return Document("losscheck check", tuple(blocks), reproduce=report.reproduce)
 
 
 def _loss(report: Report, rows: Sequence[RankedRow]) -> Iterator[Block]:
-    main = rows[0].given_dtype
-    shown = [row for row in rows if row.given_dtype == main]
-    first = shown[0]
-    targets = " ".join(FORMATS[main].shortest(target) for target in first.targets)
-    yield Heading(f"{first.loss}  {main}", f"logits {rough(first.low)} to {rough(first.high)}, targets {targets}")
+    shown = [row for row in rows if row.given_dtype == rows[0].given_dtype]
+    if len(shown) == 1:
+        yield from card(rows)
+    else:
+        yield from _ranking(shown, rows)
+        for row in shown:
+            yield from advice_blocks(row)
     if report.verbose:
-        yield Paragraph(report.definitions.get(first.loss, ""), quiet=True)
-    for row in shown:
-        if row.recognised:
-            yield Paragraph(f"{row.implementation} is {row.recognised}{'' if row.sure else f': {row.note}' if row.note else ', nearly'}")
-    names = _short_names([row.implementation for row in shown])
-    lines: list[Line] = []
-    for place, row in enumerate(shown, start=1):
-        lines.append(_line(str(place) if len(shown) > 1 else "", row, names[row.implementation]))
-        elsewhere = (other for other in rows if _same_subject(row, other) and other.given_dtype != main)
-        lines += [_line("", other, f"  in {other.given_dtype}") for other in elsewhere if report.verbose or _worse(other, row)]
-    yield Table(COLUMNS, tuple(lines), headed=False)
-    for row in shown:
-        if row.advice is not None:
-            yield from _advice(row, row.advice)
-    if report.verbose:
+        yield Paragraph(report.definitions.get(rows[0].loss, ""), quiet=True)
         yield Listing(tuple(_every_target(rows)), title="At every target")
     if advised := _advised(shown):
         yield Paragraph(advised)
 
 
+def _ranking(shown: Sequence[RankedRow], rows: Sequence[RankedRow]) -> Iterator[Block]:
+    """A line each, the best first, and below it what another dtype says more."""
+    first = shown[0]
+    targets = " ".join(FORMATS[first.given_dtype].shortest(target) for target in first.targets)
+    yield Heading(f"{first.loss}  {first.given_dtype}", f"logits {rough(first.low)} to {rough(first.high)}, targets {targets}")
+    for row in shown:
+        if row.recognised:
+            yield Paragraph(f"{near(row.implementation)} is {row.recognised}")
+    names = _short_names([row.implementation for row in shown])
+    lines: list[Line] = []
+    for place, row in enumerate(shown, start=1):
+        lines.append(_line(str(place), row, names[row.implementation]))
+        subject = [other for other in rows if _same_subject(row, other)]
+        lines += [_line("", other, f"  in {other.given_dtype}") for other in told_elsewhere(row, subject)[1:]]
+    yield Table(COLUMNS, tuple(lines), headed=False)
+    if sampled := [row for row in rows if not row.exhaustive and row.given_dtype in ("bfloat16", "float16")]:
+        looped = dict.fromkeys(near(row.implementation) for row in sampled)
+        yield Paragraph(f"{', '.join(looped)}: every logit took a call of its own: {extent(sampled)}.", quiet=True)
+
+
 def _short_names(names: Sequence[str]) -> dict[str, str]:
     """A callable by its own name, where no other has it: its file stands above the ranking."""
     short = {name: name.rpartition(":")[2] for name in names}
-    return {name: own if list(short.values()).count(own) == 1 else name for name, own in short.items()}
+    return {name: own if list(short.values()).count(own) == 1 else near(name) for name, own in short.items()}
 
 
 def _line(place: str, row: RankedRow, name: str) -> Line:
@@ -68,19 +92,8 @@ def _line(place: str, row: RankedRow, name: str) -> Line:
         cells = (Cell(place), Cell(name + backends, Severity.UNKNOWN, signed=True), Cell("not judged"), Cell(row.reason))
         return Line(cells, Severity.UNKNOWN, (row,))
     severity = severity_of(row.effect.effect)
-    cells = (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(_words(row)))
+    cells = (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(effect_words(row)))
     return Line(cells, severity, (row,))
-
-
-def _words(row: RankedRow) -> str:
-    """The worst effect, and where another target shows harm of another kind, that too."""
-    sentences: dict[Effect, str] = {}
-    for finding in row.findings:
-        if finding.effect.harmful or finding is row.effect:
-            spans = row.spans if finding is row.effect else ()
-            sentences.setdefault(finding.effect, effect_sentence(finding, row.low, row.high, row.given_dtype, row.max_ulp, spans))
-    first, *others = sentences.items()
-    return "; ".join([first[1], *(f"{effect.value}: {words}" for effect, words in others[:1])])
 
 
 def _needs_backend(row: RankedRow) -> bool:
@@ -91,30 +104,6 @@ def _same_subject(a: RankedRow, b: RankedRow) -> bool:
     return (a.implementation, a.device, a.mode) == (b.implementation, b.device, b.mode) and bool(set(a.backends) & set(b.backends))
 
 
-def _worse(other: RankedRow, row: RankedRow) -> bool:
-    """Does another dtype say more than the first: harm of another kind, or harm where there was none?"""
-    if other.effect is None or row.effect is None:
-        return other.effect is None
-    return other.effect.effect.harmful and other.effect.effect is not row.effect.effect
-
-
-def _advice(row: RankedRow, advice: Advice) -> Iterator[Block]:
-    place = f"  ({advice.place})" if advice.place else ""
-    if advice.why:
-        severity = severity_of(row.effect.effect) if row.effect else Severity.UNKNOWN
-        yield Listing((Sentence(f"{advice.why}{place}", severity),), title=f"why {row.implementation}")
-    if advice.write:
-        ulp = f", judged: {_ulp(advice.after)} instead of {_ulp(advice.before)}" if advice.after and advice.before else ""
-        deviates = row.effect is not None and row.effect.truth is Truth.DEVIATION and row.note
-        meaning = "; it changes the meaning: a guard is left out" if advice.changes_meaning else ""
-        meaning = "; what deviates from the definition stays" if deviates and not advice.changes_meaning else meaning
-        yield Listing(tuple(Sentence(line) for line in advice.write), title=f"write{ulp}{meaning}")
-
-
-def _ulp(worst: tuple[float, float]) -> str:
-    return f"{rough(worst[0])} ulp in the loss, {rough(worst[1])} in the gradient"
-
-
 def _every_target(rows: Sequence[RankedRow]) -> Iterator[Sentence]:
     for row in rows:
         for finding in row.findings:
@@ -122,7 +111,7 @@ def _every_target(rows: Sequence[RankedRow]) -> Iterator[Sentence]:
             where = "" if finding.effect.harmful else f" ({where_text(finding, row.low, row.high, row.given_dtype)})"
             target = FORMATS[row.given_dtype].shortest(finding.target) if finding.target is not None else "?"
             share = f", {100 * finding.share:.3g} % of the logits" if finding.share else ""
-            name = f"{row.implementation} {'+'.join(row.backends)} {row.given_dtype} target {target}"
+            name = f"{near(row.implementation)} {'+'.join(row.backends)} {row.given_dtype} target {target}"
             yield Sentence(f"{name}: {finding.effect.value}: {words}{where if where != ' ()' else ''}{share}", severity_of(finding.effect))
 
 
@@ -136,12 +125,17 @@ def _advised(shown: Sequence[RankedRow]) -> str:
     best = judged[0]
     ours = [row for row in judged if row.implementation != "stable"]
     published = f", or {ours[0].implementation}, which people have" if ours and best.implementation == "stable" else ""
-    return f"use {best.implementation}{published}"
+    return f"use {near(best.implementation)}{published}"
 
 
-def _footer(report: Report) -> str:
-    worst = min((row.effect.effect for row in report.ranking if row.effect), key=lambda effect: effect.severity, default=Effect.SOUND)
-    names = next((row.implementation for row in report.ranking if row.effect and row.effect.effect is worst), "NAME")
-    loss = next((row.loss for row in report.ranking if row.effect and row.effect.effect is worst), "")
-    more = f"every region: losscheck sweep --loss {loss} --impl '{names}' -v" if loss else ""
-    return f"what it means: losscheck explain {worst.value}    {more}    all targets and dtypes: -v"
+def _next(report: Report) -> Iterator[tuple[str, str]]:
+    """What the worst word means, what to ask about the worst implementation, and this report in full."""
+    firsts = {row.loss: row.given_dtype for row in reversed(report.ranking)}
+    judged = [row for row in report.ranking if row.effect and row.given_dtype == firsts[row.loss]]
+    if judged:
+        worst = min(judged, key=lambda row: row.effect.effect.severity if row.effect else 0)
+        assert worst.effect is not None
+        yield "what it means", f"losscheck explain {worst.effect.effect.value}"
+        yield from worst.commands
+    if not report.verbose and report.reproduce:
+        yield "every target", f"{report.reproduce} -v"

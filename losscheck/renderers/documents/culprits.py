@@ -3,7 +3,6 @@ command that shows one alone. The first lines of a report, and of an AssertionEr
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -49,10 +48,9 @@ def _entry(report: Report, standing: Standing) -> Entry:
     assert finding is not None and finding.logit is not None and finding.target is not None
     shortest = FORMATS[row.given_dtype].shortest
     name = "gradient" if finding.quantity == "grad" else "loss"
-    value = "NaN" if finding.value is not None and math.isnan(finding.value) else rough(finding.value)
     logit = f"logit {shortest(finding.logit)} ({short_hex(finding.logit)}), target {shortest(finding.target)}"
     lines = (
-        f"{name} {value} where {rough(finding.exact)} is right: {logit}.",
+        f"{name} {rough(finding.value)} where {rough(finding.exact)} is right: {logit}.",
         f"why: {finding.effect.words}{_why(row, rows, finding)}.",
     )
     place = f"element {list(finding.index)}" if finding.index else "one element"

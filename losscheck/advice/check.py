@@ -9,8 +9,8 @@ from typing import Any
 
 from losscheck.advice.next_steps import next_steps
 from losscheck.advice.ranking import ranked
-from losscheck.callables.adapt import Adapted
-from losscheck.callables.implementation import accepted, tried_in
+from losscheck.callables.calling import call_alone
+from losscheck.callables.implementation import accepted
 from losscheck.callables.loading import is_spec, load
 from losscheck.callables.recognise import Confidence, Recognition, recognise
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
@@ -120,7 +120,7 @@ def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec) -> Recognit
 def _failure(spec: str, call_spec: CallSpec) -> str:
     """What a callable did when it was tried, instead of returning losses; empty when it returned some."""
     backend, adapted = accepted(load(spec), call_spec, ())
-    return adapted.probe(*tried_in(backend)).failure
+    return adapted.tried(backend).failure
 
 
 def _tasks(asked: Asked, *, every_float: bool = False) -> list[Task]:
@@ -131,13 +131,8 @@ def _tasks(asked: Asked, *, every_float: bool = False) -> list[Task]:
 
 def _loops(task: Task) -> bool:
     """Does every logit of a callable take a call of its own, because no batch can be made of them in this dtype?"""
-    import importlib
-
-    function = task.subject.implementation.function
-    if not isinstance(function, Adapted):
-        return False
-    xp = importlib.import_module(task.subject.backend)
-    return hasattr(xp, task.grid.dtype.name) and function.loops(xp, xp.zeros(1, dtype=getattr(xp, task.grid.dtype.name)))
+    subject = task.subject
+    return call_alone(subject.implementation.function, subject.backend, task.grid.dtype, subject.device)
 
 
 def _sample(task: Task) -> Grid:

@@ -41,7 +41,7 @@ def _row(rows: Sequence[SweepRow]) -> RankedRow:
         params=first.params,
         mode=first.mode,
         logit_dtype=first.logit_dtype,
-        reason=next((row.reason for row in rows if row.reason), ""),
+        reason="" if findings else next((row.reason for row in rows if row.reason), ""),
         absence=next((row.absence for row in rows if row.absence), None),
         effect=worst_first[0] if worst_first else None,
         backends=(first.backend,),

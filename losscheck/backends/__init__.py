@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Known by name without importing anything; each is the module of this package with the same name.
-BACKENDS = ("numpy", "torch", "tensorflow", "jax", "mpmath")
+BACKENDS = ("numpy", "torch", "tensorflow", "jax", "paddle", "mpmath")
 
 ON_CUDA = ("torch", "tensorflow", "jax")
 

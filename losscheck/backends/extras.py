@@ -9,9 +9,9 @@ from losscheck.core.loss import Implementation
 __all__ = ["EXTRAS", "how_to_get", "installed", "missing", "why_missing"]
 
 # Extra and backend -> what people call it. Importing one of them takes seconds: nobody waits who has not asked.
-EXTRAS = {"tensorflow": "TensorFlow", "jax": "JAX"}
+EXTRAS = {"tensorflow": "TensorFlow", "jax": "JAX", "paddle": "PaddlePaddle"}
 # What pip is asked for: an extra of ours could not be found on a package index.
-_PACKAGES = {"jax": "jax optax", "optax": "jax optax"}
+_PACKAGES = {"jax": "jax optax", "optax": "jax optax", "paddle": "paddlepaddle"}
 
 
 def installed(module: str) -> bool:

@@ -7,16 +7,17 @@ the logits is: rounded first, it would be judged for what it is not.
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
+from collections.abc import Callable
 from typing import Any
 
+from losscheck.backends.arrays import Arrays, arrays_of, dtype_name, size
+from losscheck.callables import apart
 from losscheck.callables.loading import Own, OwnCallError, describe_error, silence, stdout_to_stderr
 from losscheck.callables.probe import Probe, probe_callable, vmap_agrees
 from losscheck.core.call_spec import CallSpec, picked
-from losscheck.core.dtypes import FORMATS
+from losscheck.core.dtypes import FLOAT32, FORMATS, Format
 from losscheck.core.errors import UserError, nearest
-from losscheck.core.functional import sigmoid
 from losscheck.core.literals import TensorValue, as_given, value_text
 
 __all__ = ["Adapted"]
@@ -32,12 +33,14 @@ class Adapted:
     Attributes:
         own: the callable.
         probes: how it behaved when it was tried, by framework, dtype and device.
-        vmap_agreed: did torch.func.vmap give the bits of the loop, by the same.
+        compiled: what is done to the callable itself before it is called, for a compiler that does not see through this one.
+        vmap_agreed: did the framework's vmap give the bits of the loop, by the same.
     """
 
-    def __init__(self, own: Own, call_spec: CallSpec) -> None:
+    def __init__(self, own: Own, call_spec: CallSpec, compiled: Callable[[Any], Any] | None = None) -> None:
         self.own = own
         self.call_spec = call_spec
+        self.compiled = compiled
         self.probes: dict[tuple[str, str, str], Probe] = {}
         self._built: dict[str, Any] = {}
         self.vmap_agreed: dict[tuple[str, str, str], bool] = {}
@@ -49,29 +52,44 @@ class Adapted:
         Raises:
             OwnCallError: for whatever it raises, and a result that is none.
         """
-        probe = self.probe(xp, logit)
-        x, z = logit.reshape(-1), target.reshape(-1)
-        if probe.detached and getattr(x, "requires_grad", False):
-            raise OwnCallError(f"no gradient reaches the logits: they are detached on the way ({self.own.place})")
-        if probe.alone:
-            return self._one_by_one(xp, x, z).reshape(logit.shape)
+        arrays, shape = arrays_of(xp), tuple(logit.shape)
+        x, z = arrays.reshape(logit, (-1,)), arrays.reshape(target, (-1,))
+        if self.probe(xp, logit).alone:
+            return arrays.reshape(self._one_by_one(xp, x, z), shape)
         loss = self.result(xp, x, z)
-        if _size(loss) != _size(x):
+        if size(loss) != size(x):
             raise OwnCallError(self.misshapen(loss, x))
-        return loss.reshape(logit.shape)
+        return arrays.reshape(loss, shape)
 
     def misshapen(self, loss: Any, x: Any) -> str:
         """What is wrong with a result of neither one number nor one for each logit."""
         hint = "" if self.call_spec.axes else "; --axes N,C or B,C,H,W lays the logits out as it expects them"
-        shapes = [f"[{', '.join(map(str, shape))}]" for shape in (loss.shape, self.call_spec.shape(len(x)))]
+        shapes = [_shape(shape) for shape in (loss.shape, self.call_spec.shape(size(x)))]
         return f"it returned the shape {shapes[0]} for logits of the shape {shapes[1]}{hint} ({self.own.place})"
 
     def probe(self, xp: Any, logit: Any) -> Probe:
         """How it behaves for such arrays; tried out once."""
-        key = _key(xp, logit)
+        backend, dtype, device = _key(xp, logit)
+        return self.tried(backend, FORMATS[dtype], device)
+
+    def tried(self, backend: str, dtype: Format = FLOAT32, device: str = "cpu") -> Probe:
+        """How it behaves for arrays of a backend; tried out once."""
+        key = backend, dtype.name, device
         if key not in self.probes:
-            self.probes[key] = probe_callable(self, xp, logit)
+            self.probes[key] = self._apart_probe(backend, dtype) if self.is_apart else probe_callable(self, backend, dtype, device)
         return self.probes[key]
+
+    @property
+    def is_apart(self) -> bool:
+        """Is it called in a process of its own, because what it uses may end the one it is in?"""
+        return isinstance(self.own.target, apart.Elsewhere)
+
+    def _apart_probe(self, backend: str, dtype: Format) -> Probe:
+        try:
+            found: Probe = apart.probe(self.own.spec, self.call_spec, backend, dtype.name)
+        except OwnCallError as error:
+            return Probe(failure=str(error))
+        return found
 
     def result(
         self, xp: Any, x: Any, z: Any, untouched: list[tuple[str, Any, Any]] | None = None, shape: tuple[int, ...] | None = None
@@ -83,16 +101,17 @@ class Adapted:
         Raises:
             OwnCallError: as :meth:`__call__`.
         """
-        shape = self.call_spec.shape(len(x)) if shape is None else shape
-        logits, targets = _copy(x).reshape(shape), _copy(z).reshape(shape)
+        arrays = arrays_of(xp)
+        shape = self.call_spec.shape(size(x)) if shape is None else shape
+        logits, targets = (arrays.reshape(arrays.copy(array), shape) for array in (x, z))
         if self.call_spec.input == "probabilities":
-            logits = xp.sigmoid(logits) if xp.__name__ == "torch" else sigmoid(xp, logits)
+            logits = arrays.sigmoid(logits)
         if untouched is not None:
-            untouched += [("logits", logits, _copy(logits)), ("targets", targets, _copy(targets))]
+            untouched += [("logits", logits, arrays.copy(logits)), ("targets", targets, arrays.copy(targets))]
         positional, named = self.call_spec.bound(logits, targets)
-        function = self._function(xp, x)
+        function = self._function(arrays, x)
         if not self.is_class:
-            named |= _handed(self.call_spec.keyword_values())
+            named |= _handed(self.call_spec.keyword_values(), arrays, FORMATS[dtype_name(x)])
         try:
             # A compiler cannot follow the redirection, and what it compiles prints nothing.
             with contextlib.nullcontext() if _compiling(xp) else stdout_to_stderr():
@@ -103,44 +122,42 @@ class Adapted:
             result = picked(returned, self.call_spec.pick)
         except LookupError as error:
             raise OwnCallError(f"--pick {self.call_spec.pick}: {error}") from error
-        return self._checked(xp, result, x)
+        return self._checked(arrays, result, x)
 
     def whole(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
         """What it returns for a batch in one call: its own reduction. The batch keeps its shape where the callable takes it."""
-        x, z = logit.reshape(-1), target.reshape(-1)
+        arrays = arrays_of(xp)
+        x, z = arrays.reshape(logit, (-1,)), arrays.reshape(target, (-1,))
         try:
             result = self.result(xp, x, z, shape=tuple(logit.shape))
         except OwnCallError:
-            if logit.ndim == 1:
+            if len(logit.shape) == 1:
                 raise
             result = self.result(xp, x, z)
-        if _size(result) != 1:
+        if size(result) != 1:
             raise OwnCallError(f"it returned the shape {_shape(result.shape)} where one number was expected")
-        return result.reshape(())
+        return arrays.reshape(result, ())
 
     def unknown(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
         """Instead of :meth:`whole` for one whose reduction is none that is known: no exact number stands beside its own."""
-        value = float(self.whole(xp, logit, target))
+        value = float(arrays_of(xp).numbers(self.whole(xp, logit, target))[0])
         raise OwnCallError(
             f"it returned {value:.9g} for the whole batch; its reduction is neither the mean nor the sum of its elements, "
             f"so there is no exact value to put beside it ({self.own.place})"
         )
 
-    def _checked(self, xp: Any, result: Any, x: Any) -> Any:
-        torch = xp.__name__ == "torch"
-        right = isinstance(result, xp.Tensor) if torch else isinstance(result, xp.ndarray | xp.generic)
-        if not right:
+    def _checked(self, arrays: Arrays, result: Any, x: Any) -> Any:
+        if not arrays.is_array(result):
             entries = list(result) if isinstance(result, dict) else range(len(result)) if isinstance(result, tuple | list) else []
             some = ", ".join(map(str, entries[:SHOWN])) + (", ..." if len(entries) > SHOWN else "")
             hint = f"; --pick one of {some}" if entries else ""
-            want = "a tensor" if torch else "an array"
-            raise OwnCallError(f"it returned a {type(result).__name__} and not {want}{hint} ({self.own.place})")
-        if _dtype(result) not in FORMATS:
-            raise OwnCallError(f"it returned {_dtype(result)} for {_dtype(x)} logits, and a loss is a float ({self.own.place})")
-        return result if torch else xp.asarray(result)
+            raise OwnCallError(f"it returned a {type(result).__name__} and not {arrays.one}{hint} ({self.own.place})")
+        if dtype_name(result) not in FORMATS:
+            raise OwnCallError(f"it returned {dtype_name(result)} for {dtype_name(x)} logits, and a loss is a float ({self.own.place})")
+        return arrays.as_array(result)
 
     def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:
-        if len(x) >= MANY and not self.loops(xp, x):
+        if size(x) >= MANY and not self.loops(xp, x):
             return self.vmapped(xp, x, z)
         return self.looped(xp, x, z)
 
@@ -148,8 +165,6 @@ class Adapted:
         """Does every logit of an array such as this take a call of its own, because no batch can be made of them?"""
         if not self.probe(xp, like).alone:
             return False
-        if xp.__name__ != "torch":
-            return True
         key = _key(xp, like)
         if key not in self.vmap_agreed:
             self.vmap_agreed[key] = vmap_agrees(self, xp, like)
@@ -157,18 +172,21 @@ class Adapted:
 
     def looped(self, xp: Any, x: Any, z: Any) -> Any:
         """Every logit as a batch of one."""
-        losses = [self._single(xp, x[n : n + 1], z[n : n + 1]) for n in range(len(x))]
-        return xp.stack(losses)
+        arrays = arrays_of(xp)
+        return arrays.stack([self._single(xp, *point) for point in zip(arrays.singles(x), arrays.singles(z), strict=True)])
 
     def vmapped(self, xp: Any, x: Any, z: Any) -> Any:
-        """The same in one call of torch.func.vmap."""
-        return xp.func.vmap(lambda logit, target: self._single(xp, logit.reshape(1), target.reshape(1)))(x, z)
+        """The same in one call of the framework's vmap."""
+        arrays = arrays_of(xp)
+        mapped = arrays.vmap(lambda logit, target: self._single(xp, arrays.reshape(logit, (1,)), arrays.reshape(target, (1,))))
+        assert mapped is not None
+        return mapped(x, z)
 
     def _single(self, xp: Any, x: Any, z: Any) -> Any:
         result = self.result(xp, x, z)
-        if _size(result) != 1:
+        if size(result) != 1:
             raise OwnCallError(f"it returned the shape {_shape(result.shape)} for one logit ({self.own.place})")
-        return result.reshape(())
+        return arrays_of(xp).reshape(result, ())
 
     def constants(self) -> dict[str, Any]:
         """Its parameters by name: the keywords given, the constants of the call, else its own defaults."""
@@ -186,31 +204,38 @@ class Adapted:
     @property
     def is_class(self) -> bool:
         """Is it a class, built with the keywords and then called?"""
-        return inspect.isclass(self.own.target)
+        return inspect.isclass(self.own.target) or (isinstance(self.own.target, apart.Elsewhere) and self.own.target.is_class)
 
-    def _function(self, xp: Any, x: Any) -> Any:
+    def _function(self, arrays: Arrays, x: Any) -> Any:
         """The callable itself, or an object of the class; a module in the dtype and on the device of the logits."""
-        if "" not in self._built:
-            self._built[""] = self._build() if self.is_class else self.own.target
-        built = self._built[""]
-        if xp.__name__ != "torch" or not isinstance(built, xp.nn.Module):
-            return built
-        key = f"{x.dtype} {x.device}"
+        # Torch's modules are built once and moved; nothing else can be.
+        at = "" if arrays.backend == "torch" else dtype_name(x)
+        built = self._kept(f"built {arrays.backend} {at}", lambda: self._build(arrays, FORMATS[at] if at else FLOAT32))
+        return self._kept(f"placed {' '.join(_key(arrays.module(), x))}", lambda: self._compiled(arrays.placed(built, x)))
+
+    def _compiled(self, function: Any) -> Any:
+        return function if self.compiled is None else self.compiled(function)
+
+    def _kept(self, key: str, make: Callable[[], Any]) -> Any:
         if key not in self._built:
-            self._built[key] = copy.deepcopy(built).to(device=x.device, dtype=x.dtype)
+            self._built[key] = make()
         return self._built[key]
 
-    def _build(self) -> Any:
+    def _build(self, arrays: Arrays, dtype: Format) -> Any:
+        if not self.is_class:
+            return self.own.target
         try:
             with stdout_to_stderr():
-                built = self.own.target(**_handed(self.call_spec.keyword_values()))
+                built = self.own.target(**_handed(self.call_spec.keyword_values(), arrays, dtype))
         except (Exception, SystemExit) as error:
-            raise UserError(f"{self.own.spec} cannot be built: {describe_error(error, self.own.file)}", self._how_to_build()) from None
+            raise UserError(
+                f"{self.own.spec} cannot be built: {describe_error(error, self.own.file)}", self._how_to_build(arrays)
+            ) from None
         if not callable(built):
             raise UserError(f"an object of {self.own.spec} cannot be called", "give the class a __call__ or a forward")
         return built
 
-    def _how_to_build(self) -> str:
+    def _how_to_build(self, arrays: Arrays) -> str:
         """The cure of a class that cannot be built: tensors for its numbers, where that has been tried and does it."""
         tensors = {
             name: TensorValue((float(value),)) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -218,7 +243,7 @@ class Adapted:
         }
         try:
             with silence():
-                self.own.target(**_handed({name: as_given(value) for name, value in tensors.items()}))
+                self.own.target(**_handed({name: as_given(value) for name, value in tensors.items()}, arrays, FLOAT32))
         except (Exception, SystemExit):
             return "--kw gives its arguments"
         words = [f"--kw {name}={value_text(value)}" for name, value in tensors.items() if value != dict(self.call_spec.keywords)[name]]
@@ -255,33 +280,17 @@ class Adapted:
             raise UserError(f"{self.own.spec}{signature} cannot be called so: {error}", cure) from None
 
 
-def _handed(keywords: dict[str, Any]) -> dict[str, Any]:
+def _handed(keywords: dict[str, Any], arrays: Arrays, dtype: Format) -> dict[str, Any]:
     """Keywords as they are handed over: tensors made of what was written ``tensor:2``."""
-    if not any(isinstance(value, TensorValue) for value in keywords.values()):
-        return keywords
-    import torch
-
-    return {name: torch.tensor(list(value)) if isinstance(value, TensorValue) else value for name, value in keywords.items()}
+    return {name: arrays.make(value, dtype) if isinstance(value, TensorValue) else value for name, value in keywords.items()}
 
 
 def _key(xp: Any, x: Any) -> tuple[str, str, str]:
-    return xp.__name__, str(x.dtype), str(getattr(x, "device", "cpu"))
+    return arrays_of(xp).backend, dtype_name(x), str(x.device) if xp.__name__ == "torch" else "cpu"
 
 
 def _compiling(xp: Any) -> bool:
     return xp.__name__ == "torch" and bool(xp.compiler.is_compiling())
-
-
-def _copy(x: Any) -> Any:
-    return x.clone() if hasattr(x, "clone") else x.copy()
-
-
-def _size(x: Any) -> int:
-    return int(x.numel()) if hasattr(x, "numel") else int(x.size)
-
-
-def _dtype(x: Any) -> str:
-    return str(x.dtype).removeprefix("torch.")
 
 
 def _shape(shape: Any) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
-from typing import Any
 
 from losscheck.backends import backend_named
 from losscheck.callables.adapt import Adapted
+from losscheck.callables.apart import FRAMEWORKS
+from losscheck.callables.frameworks import RUNS, choose_keras_backend, uses
 from losscheck.callables.loading import Own, load
 from losscheck.callables.probe import Probe
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, Loss, Published
 
-__all__ = ["accepted", "own_implementation", "tried_in"]
+__all__ = ["accepted", "own_implementation"]
 
 # Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
 USUAL_AXES = ("", "N,C", "B,C,H,W")
@@ -23,12 +23,13 @@ _IMPLEMENTATIONS: dict[tuple[str, int, str, str, str, tuple[str, ...]], Implemen
 
 
 def own_implementation(spec: str, loss: Loss, call_spec: CallSpec, backends: tuple[str, ...] = ()) -> Implementation:
-    """A callable as an implementation of a loss, on the first of torch and numpy that it accepts; made once.
+    """A callable as an implementation of a loss, on the first framework that it uses and accepts; made once.
 
     Raises:
         UserError: when it cannot be loaded, built or called so, or only other backends are wanted.
     """
-    own = load(spec)
+    choose_keras_backend(backends)
+    own = load(spec, elsewhere=True if set(backends) & set(FRAMEWORKS) else None)
     # The file, because a relative path names another one in another folder; repr, because 1 and True are one key and two keywords.
     # The object, because a worker of a cluster may get the same file again, changed since.
     key = (own.file, id(own.target), spec, loss.name, repr(call_spec), backends)
@@ -41,7 +42,7 @@ def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[s
     from losscheck.callables.formulas import own_formula
 
     backend, adapted = accepted(own, call_spec, backends)
-    probe = adapted.probe(*tried_in(backend))
+    probe = adapted.tried(backend)
     formula = own_formula(call_spec, loss) if call_spec.formula and call_spec.formula != loss.name else None
     return Implementation(
         loss=loss.name,
@@ -65,21 +66,29 @@ def _published(adapted: Adapted, probe: Probe, loss: Loss) -> Published | None:
 
 
 def accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[str, Adapted]:
-    """torch when it takes tensors of some shape, else numpy when it takes arrays; when neither, its rows tell what it raises."""
-    wanted = [backend for backend in ("torch", "numpy") if not backends or backend in backends]
+    """The first of the frameworks it uses whose arrays it takes in some shape; of one that shows none, torch and then numpy.
+
+    When it takes none, its rows tell what it raises.
+    """
+    wanted = _wanted(own, backends)
     if not wanted:
-        raise UserError(f"{own.spec} runs on torch or numpy, not on {' or '.join(backends)}", "leave --backend away")
+        raise UserError(
+            f"{own.spec} runs on {', '.join(RUNS[:-1])} or {RUNS[-1]}, not on {' or '.join(backends)}",
+            "leave --backend away, or name one of these",
+        )
     first = Adapted(own, call_spec)
     here = [backend for backend in wanted if not backend_named(backend).why_unavailable("cpu")]
     for backend in here:
         for axes in [call_spec.axes] if call_spec.axes else USUAL_AXES:
             adapted = Adapted(own, replace(call_spec, axes=axes)) if axes != call_spec.axes else first
-            if not adapted.probe(*tried_in(backend)).failure:
+            if not adapted.tried(backend).failure:
                 return backend, adapted
     return here[0] if here else wanted[0], first
 
 
-def tried_in(backend: str) -> tuple[Any, Any]:
-    """The framework, and an array of the dtype in which a callable is tried out."""
-    xp = importlib.import_module(backend)
-    return xp, xp.zeros(1, dtype=xp.float32)
+def _wanted(own: Own, backends: tuple[str, ...]) -> list[str]:
+    """The backends to try, in order. Where a framework shows, no other is tried: what it did with foreign arrays would tell nothing."""
+    if backends:
+        return [backend for backend in backends if backend in RUNS]
+    used = uses(own.target)
+    return list(used if set(used) - {"numpy"} else dict.fromkeys((*used, "torch", "numpy")))

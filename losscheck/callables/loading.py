@@ -17,6 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from losscheck.callables import apart
+from losscheck.callables.frameworks import before_import, imports, uses
+from losscheck.callables.refusal import OwnCallError
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Implementation
 
@@ -36,10 +39,6 @@ __all__ = [
 ]
 
 _HERE = str(Path(__file__).parents[1])
-
-
-class OwnCallError(RuntimeError):
-    """What a callable of the user's did instead of returning losses; the whole text is for people."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +121,25 @@ def bring(files: Mapping[str, Callable[[], ModuleType]], callables: Iterable[Own
     _SEEN_FROM[:] = [folder]
 
 
-def load(spec: str) -> Own:
+def load(spec: str, *, elsewhere: bool | None = None) -> Own:
     """The callable that a spec names. A file is run once, however many of its names are asked for.
+
+    Args:
+        elsewhere: is it to be loaded in a process of its own? By default what uses a framework that may end the process is.
 
     Raises:
         UserError: when there is no such module, file or name, with the nearest; when importing it fails.
     """
-    if spec in _REGISTERED:
-        return _REGISTERED[spec]
     home, _, path = spec.rpartition(":")
     if not home or not path:
         raise UserError(f"{spec!r} names no callable", "write package.module:function or path/to/file.py:function")
+    if elsewhere or (elsewhere is None and any(imports(home, framework) for framework in apart.FRAMEWORKS)):
+        return _elsewhere(spec)
+    own = _REGISTERED[spec] if spec in _REGISTERED else _load(spec, home, path)
+    return _elsewhere(spec) if elsewhere is None and not set(apart.FRAMEWORKS).isdisjoint(uses(own.target)) else own
+
+
+def _load(spec: str, home: str, path: str) -> Own:
     module = _file(home) if home.endswith(".py") or "/" in home else _module(home)
     target: Any = module
     for name in path.split("."):
@@ -142,6 +149,15 @@ def load(spec: str) -> Own:
     if not callable(target):
         raise UserError(f"{spec} is a {type(target).__name__}, which cannot be called", nearest(path, _callables(module)))
     return Own(spec, target, getattr(module, "__file__", None) or "", _line(target))
+
+
+@functools.cache
+def _loaded_elsewhere(spec: str, folder: Path) -> Own:
+    return Own(spec, *apart.load(spec))
+
+
+def _elsewhere(spec: str) -> Own:
+    return _loaded_elsewhere(spec, Path.cwd())
 
 
 def describe_error(error: BaseException, file: str = "") -> str:
@@ -173,15 +189,25 @@ def reason_of(error: Exception, implementation: Implementation) -> str:
 
 
 def _module(name: str) -> ModuleType:
+    before_import(name)
     try:
         with stdout_to_stderr(), _importable(Path.cwd()):
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        if (inner := _inner(name)) is not None:
+            return inner
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise _broken(name, error) from None
         raise _missing(error.name) from None
     except (Exception, SystemExit) as error:
         raise _broken(name, error) from None
+
+
+def _inner(name: str) -> ModuleType | None:
+    """A module that is an attribute of another one and no file of its own, as those of tensorflow.keras are."""
+    outer, _, last = name.rpartition(".")
+    inner = getattr(sys.modules.get(outer) or (_inner(outer) if outer else None), last, None)
+    return inner if isinstance(inner, ModuleType) else None
 
 
 def _missing(name: str) -> UserError:
@@ -199,6 +225,7 @@ def _file_at(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    before_import(path.read_text(encoding="utf-8", errors="replace"))
     # Dataclasses and pickle look a module up by its name.
     sys.modules[name] = module
     run(module, path)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from losscheck.backends.arrays import arrays_named
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.probe import Probe
 from losscheck.callables.selection import Selection
@@ -45,7 +46,9 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     yield from dict.fromkeys(sentence for probe in probes for sentence in _odd(probe, loss, whole))
     if adapted.call_spec.axes != request.call_spec.axes:
         yield f"it refuses logits of one axis, so they were laid out as [{adapted.call_spec.axes}]; --axes says another shape."
-    yield f"called with {'torch tensors' if implementation.backends == ('torch',) else 'numpy arrays'} as {_call(adapted)}."
+    if implementation.backends == ("numpy",) and implementation.gradient is None and "grad" in request.quantities:
+        yield "numpy arrays carry no gradient: its loss alone was judged."
+    yield f"called with {arrays_named(implementation.backends[0]).many} as {_call(adapted)}."
 
 
 def _disagreeing(adapted: Adapted, params: dict[str, float]) -> dict[str, str]:

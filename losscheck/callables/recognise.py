@@ -19,7 +19,7 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.conventions import AS_IT_IS, GUARDS, USUAL, Convention, number_of
 from losscheck.callables.diagnose import NOTHING, Diagnosis, explained, told
 from losscheck.callables.fit import Fit
-from losscheck.callables.implementation import accepted, tried_in
+from losscheck.callables.implementation import accepted
 from losscheck.callables.loading import Own, load, register
 from losscheck.callables.samples import Samples, sample
 from losscheck.core import registry
@@ -185,7 +185,7 @@ def _candidates(own: Own, call_spec: CallSpec) -> Iterator[_Candidate]:
             refusal = refusal or error
             continue
         tried += 1
-        probe = adapted.probe(*tried_in(backend))
+        probe = adapted.tried(backend)
         if not probe.random:
             yield _Candidate(number, adapted, backend, probe.reduction if probe.reduces else "none", sample(adapted, backend))
     if refusal and not tried:

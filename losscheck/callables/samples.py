@@ -9,6 +9,7 @@ from typing import Any
 
 from losscheck.backends import Call, Invocation, backend_named
 from losscheck.callables.adapt import Adapted
+from losscheck.callables.calling import prepare
 from losscheck.callables.loading import silence
 from losscheck.core.dtypes import FLOAT32, FLOAT64, Format
 from losscheck.core.loss import EVERY_LOSS, Implementation
@@ -108,7 +109,7 @@ def _call(adapted: Adapted, backend: str, dtype: Format) -> Call:
     implementation = Implementation(EVERY_LOSS, adapted.own.spec, adapted, adapted.own.place, (backend,), own=True)
     nameless: Any = None  # no reduction is asked for, and only that would look at the loss
     with_gradient, without = (
-        backend_named(backend).prepare(Invocation(nameless, implementation, {}, dtype, gradient=gradient)) for gradient in (True, False)
+        prepare(Invocation(nameless, implementation, {}, dtype, gradient=gradient), backend_named(backend)) for gradient in (True, False)
     )
 
     def call(logits: Any, targets: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.callables.adapt import Adapted
+from losscheck.callables.frameworks import uses
 from losscheck.callables.implementation import accepted
 from losscheck.callables.loading import OwnCallError, is_spec, load
 from losscheck.core import registry
@@ -42,7 +43,10 @@ def traceable(
     if is_spec(what):
         if params:
             raise UserError("--param is for implementations that losscheck brings", "--kw gives the arguments of a callable of your own")
-        adapted = accepted(load(what), call_spec, ("torch",))[1]
+        own = load(what)
+        if (used := uses(own.target)) and "torch" not in used and used != ("numpy",):
+            raise UserError(f"{what} runs on {used[0]}, and only PyTorch can be traced", "losscheck check judges it all the same")
+        adapted = accepted(own, call_spec, ("torch",))[1]
         soft = None if not loss else not registry.loss_named(loss).hard_targets
         return Traceable(what, _function(adapted), soft)
     if call_spec != PLAIN_CALL:

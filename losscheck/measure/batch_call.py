@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.backends.numpy import array_dtype
-from losscheck.backends.torch import tensor_dtype
-from losscheck.callables.adapt import Adapted
 from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
@@ -57,16 +54,7 @@ class BatchCaller:
 
     def loops(self) -> bool:
         """Does every element take a call of its own? So it is with a callable of the user's that reduces."""
-        function = self.subject.implementation.function
-        if self.reason or not isinstance(function, Adapted):
-            return False
-        if self.subject.backend == "torch":
-            import torch
-
-            return function.loops(torch, torch.zeros(1, dtype=tensor_dtype(self.dtype), device=self.subject.device))
-        import numpy as np
-
-        return function.loops(np, np.zeros(1, array_dtype(self.dtype)))
+        return not self.reason and self.caller.alone
 
     def elements(self, logits: Any, targets: Any) -> Computed:
         """What came out at some elements.

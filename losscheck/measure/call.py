@@ -14,6 +14,7 @@ from typing import Any
 
 from losscheck.backends import Backend, Call, Invocation, Output, backend_named
 from losscheck.backends.extras import missing
+from losscheck.callables.calling import call_alone, prepare, prepare_whole
 from losscheck.callables.loading import reason_of, stdout_to_stderr
 from losscheck.core.absence import Absence, Unavailable
 from losscheck.core.dtypes import Format
@@ -90,7 +91,13 @@ class Caller:
 
     @functools.cached_property
     def _call(self) -> Call:
-        return self.backend.prepare(self.invocation)
+        return prepare(self.invocation, self.subject.backend)
+
+    @functools.cached_property
+    def alone(self) -> bool:
+        """Does every point take a call of its own? So it is with a callable of the user's that reduces."""
+        subject = self.subject
+        return call_alone(subject.implementation.function, subject.backend, self.invocation.dtype, subject.device, subject.mode)
 
     def __call__(self, logits: Any, targets: Any) -> Output:
         """A loss and a gradient for each logit; ``targets`` has one for each, or is one for all.
@@ -115,7 +122,7 @@ class Caller:
         """
         dtype = self.invocation.dtype
         with stdout_to_stderr():
-            output = self.backend.prepare_whole(self.invocation, reduction, shape)(logits, targets)
+            output = prepare_whole(self.invocation, self.subject.backend, reduction, shape)(logits, targets)
         if self.subject.implementation.own or _is_autocast(self.subject) or output.loss_dtype is dtype:
             return output
         # The published sums of some promote 16-bit elements; their recorded figures are those of the dtype asked for.
@@ -153,6 +160,8 @@ class Caller:
 
     def _size(self, count: int) -> int:
         """How many points go into one call."""
+        if self.alone:
+            return 1
         if self.layout == "tail":
             return TAIL
         if self.subject.mode not in self.backend.compiled_by_shape:
@@ -160,7 +169,7 @@ class Caller:
         return LARGE if count >= LARGE else SMALL
 
     def _block(self, logits: Any, targets: Any, size: int) -> Output:
-        count, filled = len(logits), size - len(logits) if self.layout == "body" else 0
+        count, filled = len(logits), size - len(logits) if self.layout == "body" and not self.alone else 0
         output = self._call(_filled(logits, filled), _filled(targets, filled))
         if len(output.loss) != count + filled:
             raise ValueError(f"{self.subject.implementation.name} returned {len(output.loss)} losses for {count + filled} logits")

@@ -53,9 +53,9 @@ def contradictions(task: Task, finding: Finding, shard: tuple[int, int], *, comp
         return
     yield from _nan_counts(task, finding, chunks, complete=complete)
     span = covered(task, shard, finding.done)
-    if unknown := set(finding.summaries) - {*task.quantities, EFFECT}:
+    if unknown := set(finding.summaries) - {*task.measured, EFFECT}:
         yield f"it has results of {', '.join(sorted(unknown))}, which was not asked"
-    for quantity in (*task.quantities, EFFECT):
+    for quantity in (*task.measured, EFFECT):
         summary = finding.summaries.get(quantity)
         points = span[2] if span else 0
         if summary is None:

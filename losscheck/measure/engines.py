@@ -37,13 +37,13 @@ def streams_of(task: Task, references: References) -> dict[str, Stream]:
     implementation = task.subject.implementation
     return {
         quantity: Stream(references.of(task, quantity), formula_of(task.loss, implementation, quantity), task.target)
-        for quantity in task.quantities
+        for quantity in task.measured
     }
 
 
 def effects_of(task: Task, references: References) -> Effects:
     """What finds the effects of a task's implementation."""
-    asked = {quantity: references.of(task, quantity) for quantity in task.quantities}
+    asked = {quantity: references.of(task, quantity) for quantity in task.measured}
     return Effects(task.loss, task.subject.implementation, asked)
 
 
@@ -79,7 +79,7 @@ def _shared_caller(loss: Loss, subject: Subject, params: tuple[tuple[str, float]
 
 def caller_of(task: Task) -> Caller:
     """The caller of a task's subject; tasks that differ in their targets alone share it."""
-    more = "grad" in task.quantities, task.question.digits, task.layout
+    more = "grad" in task.measured, task.question.digits, task.layout
     return _shared_caller(task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more)
 
 
@@ -128,7 +128,7 @@ def count_nans(task: Task) -> tuple[int, int]:
                 continue  # it refuses NaN, which is no wrong number
             number = np.zeros(count, bool)
             for quantity, values in (("loss", output.loss), ("grad", output.grad)):
-                if quantity in task.quantities:
+                if quantity in task.measured:
                     number |= ~np.isnan(values)
             wrong += int(number.sum())
     return 2 * payloads, wrong

@@ -51,7 +51,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
     }
     summary = finding.summaries.get(quantity)
     if finding.reason or summary is None:
-        return SweepRow(**base, reason=finding.reason or "nothing was scanned")
+        return SweepRow(**base, reason=finding.reason or task.why_not_measured(quantity) or "nothing was scanned")
     reference = references.of(task, quantity)
     if reference.dtype is not task.grid.dtype:
         base |= {"dtype": reference.dtype.name, "logit_dtype": task.grid.dtype.name}
@@ -82,7 +82,7 @@ def _effect(task: Task, summary: Summary | None, references: References) -> Effe
         return None
     case, value = summary.worst[0], task.grid.dtype.from_ordinal
     errors = {"loss": summary.loss_error, "grad": summary.grad_error}
-    asked = {quantity: errors[quantity] for quantity in task.quantities}
+    asked = {quantity: errors[quantity] for quantity in task.measured}
     found = effects_of(task, references).finding(case, value(case.position), task.target, asked)
     if case.code not in summary.segments:
         return found
@@ -169,7 +169,7 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
         logits = task.grid.some_logits(2**16)
         ours, theirs = call_of(task)(logits), call_of(first[key])(logits)
         for quantity, a, b in zip(("loss", "grad"), theirs, ours, strict=True):
-            if quantity not in task.quantities:
+            if quantity not in task.measured:
                 continue
             differ = (a != b) & ~(np.isnan(a) & np.isnan(b))
             where = f"{_where(task)} against {_where(first[key])}"

@@ -32,6 +32,15 @@ class Task:
     def quantities(self) -> tuple[str, ...]:
         return self.question.quantities
 
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The quantities that there is something to measure of: no gradient on numpy, unless the implementation brings one."""
+        return tuple(quantity for quantity in self.quantities if quantity != "grad" or not self._no_gradient)
+
+    @property
+    def _no_gradient(self) -> bool:
+        return self.subject.backend == "numpy" and self.subject.implementation.gradient is None
+
     def chunks(self) -> int:
         return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)
 
@@ -48,10 +57,11 @@ class Task:
 
     def why_unavailable(self) -> Unavailable | None:
         """Why there will be no row; None where one can be measured."""
-        subject = self.subject
-        if "grad" in self.quantities and subject.backend == "numpy" and subject.implementation.gradient is None:
-            return why_not(self.loss, subject, self.params) or no_gradient(subject)
-        return why_not(self.loss, subject, self.params)
+        return why_not(self.loss, self.subject, self.params) or (None if self.measured else no_gradient(self.subject))
+
+    def why_not_measured(self, quantity: str) -> str:
+        """Why one of its quantities has no row; empty where it has."""
+        return "" if quantity in self.measured else no_gradient(self.subject).reason
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,67 @@
+"""An implementation made ready to be called: by its backend, or, for what ends the process it runs in, in a process of its own.
+
+A callable of the user's is tried out before: a compiler that traces it must not meet the trial.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losscheck.backends import Call, Invocation, Output, backend_named
+from losscheck.backends.arrays import arrays_named
+from losscheck.callables import apart
+from losscheck.callables.adapt import Adapted
+from losscheck.callables.loading import OwnCallError
+from losscheck.core.dtypes import Format
+
+__all__ = ["call_alone", "prepare", "prepare_whole"]
+
+
+def prepare(invocation: Invocation, backend: str) -> Call:
+    """A loss and a gradient for each logit; see :meth:`losscheck.backends.Backend.prepare`."""
+    adapted = invocation.implementation.function
+    if not isinstance(adapted, Adapted):
+        return backend_named(backend).prepare(invocation)
+    probe = adapted.tried(backend, invocation.dtype, _on(backend, invocation.device))
+    if invocation.gradient and probe.detached:
+        return _refusing(f"no gradient reaches the logits: they are detached on the way ({adapted.own.place})")
+    if adapted.is_apart:
+        return apart.prepare(adapted.own.spec, adapted.call_spec, backend, invocation, "elements")
+    return backend_named(backend).prepare(invocation)
+
+
+def prepare_whole(invocation: Invocation, backend: str, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+    """The loss of a batch under a reduction; see :meth:`losscheck.backends.Backend.prepare_whole`."""
+    adapted, published = invocation.implementation.function, invocation.whole(reduction)
+    if isinstance(adapted, Adapted):
+        adapted.tried(backend, invocation.dtype, _on(backend, invocation.device))
+        if adapted.is_apart:
+            what = published.function.__name__ if published else invocation.array_reduction(reduction)
+            return apart.prepare(adapted.own.spec, adapted.call_spec, backend, invocation, what, shape)
+    return backend_named(backend).prepare_whole(invocation, reduction, shape)
+
+
+def call_alone(adapted: Any, backend: str, dtype: Format, device: str, mode: str = "eager") -> bool:
+    """Is each logit to be given to a callable in a call of its own? So it is with one that reduces, or whose losses depend on the rest
+    of the batch, unless a batch of them can be made that has the same bits."""
+    if not isinstance(adapted, Adapted) or not adapted.tried(backend, dtype, _on(backend, device)).alone:
+        return False
+    if adapted.is_apart or mode != "eager":
+        return True
+    arrays = arrays_named(backend)
+    with arrays.within(dtype, device):
+        return adapted.loops(arrays.module(), arrays.make([0.0], dtype, device))
+
+
+def _on(backend: str, device: str) -> str:
+    """A device as tensors of torch tell it; elsewhere arrays are made where they are told to, whatever is called with them."""
+    if backend != "torch":
+        return "cpu"
+    return "cuda:0" if device == "cuda" else device
+
+
+def _refusing(reason: str) -> Call:
+    def call(logits: Any, targets: Any) -> Output:
+        raise OwnCallError(reason)
+
+    return call

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from losscheck.backends import Call, Invocation, Output
@@ -87,10 +88,10 @@ class _Process:
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self.folder != os.getcwd():
+        if self.folder != str(Path.cwd()):
             self.end()  # a path in a spec is relative to where we are
         if self.process is None:
-            self.folder = os.getcwd()
+            self.folder = str(Path.cwd())
             self.errors = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
             self.process = subprocess.Popen(
                 [sys.executable, "-c", "from losscheck.callables.apart_process import serve; serve()"],
@@ -107,8 +108,9 @@ class _Process:
             self.process.kill()
             self.process.wait()
             for stream in (self.process.stdin, self.process.stdout, self.errors):
-                with contextlib.suppress(OSError):
-                    stream.close()
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
             self.process = None
 
     def _last_words(self, process: subprocess.Popen[bytes]) -> str:

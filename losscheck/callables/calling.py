@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscheck.backends import Call, Invocation, Output, backend_named
+from losscheck.backends import Backend, Call, Invocation, Output
 from losscheck.backends.arrays import arrays_named
 from losscheck.callables import apart
 from losscheck.callables.adapt import Adapted
@@ -17,28 +17,28 @@ from losscheck.core.dtypes import Format
 __all__ = ["call_alone", "prepare", "prepare_whole"]
 
 
-def prepare(invocation: Invocation, backend: str) -> Call:
+def prepare(invocation: Invocation, backend: Backend) -> Call:
     """A loss and a gradient for each logit; see :meth:`losscheck.backends.Backend.prepare`."""
     adapted = invocation.implementation.function
     if not isinstance(adapted, Adapted):
-        return backend_named(backend).prepare(invocation)
-    probe = adapted.tried(backend, invocation.dtype, _on(backend, invocation.device))
+        return backend.prepare(invocation)
+    probe = adapted.tried(backend.name, invocation.dtype, _on(backend.name, invocation.device))
     if invocation.gradient and probe.detached:
         return _refusing(f"no gradient reaches the logits: they are detached on the way ({adapted.own.place})")
     if adapted.is_apart:
-        return apart.prepare(adapted.own.spec, adapted.call_spec, backend, invocation, "elements")
-    return backend_named(backend).prepare(invocation)
+        return apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, "elements")
+    return backend.prepare(invocation)
 
 
-def prepare_whole(invocation: Invocation, backend: str, reduction: str, shape: tuple[int, ...] = ()) -> Call:
+def prepare_whole(invocation: Invocation, backend: Backend, reduction: str, shape: tuple[int, ...] = ()) -> Call:
     """The loss of a batch under a reduction; see :meth:`losscheck.backends.Backend.prepare_whole`."""
     adapted, published = invocation.implementation.function, invocation.whole(reduction)
     if isinstance(adapted, Adapted):
-        adapted.tried(backend, invocation.dtype, _on(backend, invocation.device))
+        adapted.tried(backend.name, invocation.dtype, _on(backend.name, invocation.device))
         if adapted.is_apart:
             what = published.function.__name__ if published else invocation.array_reduction(reduction)
-            return apart.prepare(adapted.own.spec, adapted.call_spec, backend, invocation, what, shape)
-    return backend_named(backend).prepare_whole(invocation, reduction, shape)
+            return apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, what, shape)
+    return backend.prepare_whole(invocation, reduction, shape)
 
 
 def call_alone(adapted: Any, backend: str, dtype: Format, device: str, mode: str = "eager") -> bool:

@@ -91,7 +91,7 @@ class Caller:
 
     @functools.cached_property
     def _call(self) -> Call:
-        return prepare(self.invocation, self.subject.backend)
+        return prepare(self.invocation, self.backend)
 
     @functools.cached_property
     def alone(self) -> bool:
@@ -122,7 +122,7 @@ class Caller:
         """
         dtype = self.invocation.dtype
         with stdout_to_stderr():
-            output = prepare_whole(self.invocation, self.subject.backend, reduction, shape)(logits, targets)
+            output = prepare_whole(self.invocation, self.backend, reduction, shape)(logits, targets)
         if self.subject.implementation.own or _is_autocast(self.subject) or output.loss_dtype is dtype:
             return output
         # The published sums of some promote 16-bit elements; their recorded figures are those of the dtype asked for.

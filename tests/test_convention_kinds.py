@@ -9,7 +9,7 @@ from convention_kinds import KINDS, bce, focal
 
 import losscheck
 from losscheck.callables.diagnose import diagnose
-from losscheck.callables.implementation import accepted, own_implementation, tried_in
+from losscheck.callables.implementation import accepted, own_implementation
 from losscheck.callables.loading import load, register
 from losscheck.callables.recognise import Confidence, recognise
 from losscheck.core import registry
@@ -72,7 +72,7 @@ def test_what_is_otherwise_in_a_dtype_is_told():
 
 def reduction_of(function):
     backend, adapted = accepted(load(register(function)), PLAIN_CALL, ())
-    return adapted.probe(*tried_in(backend))
+    return adapted.tried(backend)
 
 
 def test_a_sum_over_the_positives_without_a_guard_is_no_mean():

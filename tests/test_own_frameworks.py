@@ -110,8 +110,11 @@ def helper(logits, targets):
         (lambda logits, targets: helper(logits, targets) + np.float32(1), ("torch", "numpy")),
         (len, ()),
     ],
-    ids=str,
-)
+    ids=[
+        "torch-function", "torch-class", "torch-module", "ufunc", "operators-alone", "import-inside", "method-called-numpy", "own-class",
+        "own-instance", "method", "partial", "torch-and-numpy", "builtin",
+    ],
+)  # fmt: skip
 def test_the_framework_shows_in_the_callable(target, backends):
     """Its module, the classes it is made of, what its code names and imports, what it calls; gradients first."""
     assert uses(target) == backends

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import losscheck
 from losscheck.core.effect import Effect
@@ -217,3 +218,14 @@ def test_numpy_and_torch_are_one_line_where_they_agree():
     rows = first_dtype(losscheck.check("stable", loss="bce"))
 
     assert [(row.implementation, set(row.backends)) for row in rows] == [("stable", {"numpy", "torch"})]
+
+
+def test_a_parameter_that_is_given_is_not_found_out_again():
+    """pos_weight=3 judged against pos_weight=3: nothing is said of 1."""
+
+    def weighted(logits, targets):
+        three = torch.tensor(3.0, dtype=logits.dtype)
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=three, reduction="none")
+
+    (row,) = losscheck.check(weighted, loss="bce", dtype="float32", params={"pos_weight": 3}).ranking
+    assert (row.recognised, row.note, row.effect.effect) == ("bce with pos_weight=3", "", Effect.TAILS)

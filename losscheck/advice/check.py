@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from losscheck.core.ranking import RankedRow
 from losscheck.core.registry import loss_named
 from losscheck.core.request import Listed, Range
 from losscheck.core.results import SweepRow
-from losscheck.measure.ask import Asked, ask
+from losscheck.measure.ask import Asked, ask, parameters
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
@@ -73,7 +73,7 @@ def check(
     if names or not specs:
         asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
     for spec in specs:
-        known = _recognised(spec, loss, call_spec)
+        known = _recognised(spec, loss, call_spec, params or {})
         given = {**known.params, **(params or {})}
         asked.append((_asked((known.loss.name,), (spec,), dtypes, device, known.call_spec, given), known))
     rows: list[RankedRow] = []
@@ -102,9 +102,10 @@ def _asked(
     return ask(points, loss=tuple(loss), impl=tuple(impl), dtype=tuple(dtypes), device=tuple(device), params=params, call_spec=call_spec)
 
 
-def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec) -> Recognition:
+def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mapping[str, Any]) -> Recognition:
     losses = [loss_named(name) for name in loss] or None
-    found = recognise(spec, losses, call_spec)
+    given = parameters(params, losses) if losses and params else None
+    found = recognise(spec, losses, call_spec, given)
     best = found[0] if found else None
     if best is not None and (best.confidence is not Confidence.NONE or losses):
         return best

@@ -82,10 +82,16 @@ class Recognition:
         return ", ".join(parts)
 
 
-def recognise(spec: str | Callable[..., Any], losses: Sequence[Loss] | None = None, call_spec: CallSpec = PLAIN_CALL) -> list[Recognition]:
+def recognise(
+    spec: str | Callable[..., Any],
+    losses: Sequence[Loss] | None = None,
+    call_spec: CallSpec = PLAIN_CALL,
+    params: Mapping[str, float] | None = None,
+) -> list[Recognition]:
     """What a callable may be, the likeliest first: each loss once, with the parameters and the call that explain it best.
 
-    What ``call_spec`` says already (keywords, axes, an order of arguments, an input other than the default) is kept.
+    What ``call_spec`` says already (keywords, axes, an order of arguments, an input other than the default) is kept, and so are the
+    parameters of the losses that ``params`` says.
 
     Raises:
         UserError: when it cannot be loaded, built or called in any of the ways that are tried.
@@ -93,7 +99,7 @@ def recognise(spec: str | Callable[..., Any], losses: Sequence[Loss] | None = No
     own = load(spec if isinstance(spec, str) else register(spec))
     candidates = list(_candidates(own, call_spec))
     chosen = list(registry.losses().values() if losses is None else losses)
-    ways = [way for loss in chosen for candidate in candidates if (way := candidate.beside(loss))]
+    ways = [way for loss in chosen for candidate in candidates if (way := candidate.beside(loss, params or {}))]
     recognised = [(way, way.agreeing()) for way in ways]
     if not any(recognition.confidence is Confidence.AGREES for _, recognition in recognised):
         # Known changes are many: they are looked for only where nothing agrees as it is.
@@ -116,12 +122,12 @@ class _Candidate:
     reduction: str
     samples: Samples
 
-    def beside(self, loss: Loss) -> _Way | None:
+    def beside(self, loss: Loss, given: Mapping[str, float]) -> _Way | None:
         """Its values beside a loss; None where there are too few."""
         samples = self.samples.hard() if loss.hard_targets else self.samples
         if len(samples.ordinary) < ENOUGH:
             return None
-        return _Way(self, loss, [Fit(loss.formula, params, samples) for params in _parameters(loss, self.adapted)])
+        return _Way(self, loss, [Fit(loss.formula, params, samples) for params in _parameters(loss, self.adapted, given)])
 
 
 @dataclass(frozen=True)
@@ -192,11 +198,16 @@ def _candidates(own: Own, call_spec: CallSpec) -> Iterator[_Candidate]:
         raise refusal
 
 
-def _parameters(loss: Loss, adapted: Adapted) -> Iterator[dict[str, float]]:
-    """Parameters to try: those that the callable states under the same names, else the loss's defaults; then the usual ones."""
+def _parameters(loss: Loss, adapted: Adapted, given: Mapping[str, float]) -> Iterator[dict[str, float]]:
+    """Parameters to try: those given, else those that the callable states under the same names, else the loss's defaults; then the
+    usual ones of what was not given."""
     constants = adapted.constants()
     stated, usual = {}, []
     for parameter in loss.parameters:
+        if parameter.name in given:
+            stated[parameter.name] = given[parameter.name]
+            usual.append([given[parameter.name]])
+            continue
         value = constants.get(parameter.name, parameter.default)
         value = parameter.none if value is None else number_of(value)
         stated[parameter.name] = value if value is not None and parameter.takes(value) else parameter.default

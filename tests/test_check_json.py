@@ -30,7 +30,7 @@ def several(kind, least=0):
 
 FINDING = thing(
     effect=EFFECT, truth=TRUTH, quantity=QUANTITY, target=MAYBE, logit=MAYBE, value=MAYBE, exact=MAYBE, first=MAYBE, last=MAYBE,
-    share=MAYBE, loss_error=MAYBE, grad_error=MAYBE, parts=several(several(NUMBER, 2)),
+    share=MAYBE, loss_error=MAYBE, grad_error=MAYBE, parts={"anyOf": [several(several(NUMBER, 2)), {"type": "null"}]},
 )  # fmt: skip
 ERRORS = {"anyOf": [{"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}, {"type": "null"}]}
 ADVICE = thing(

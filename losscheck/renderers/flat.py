@@ -66,7 +66,7 @@ def _finding(finding: EffectFinding) -> dict[str, Any]:
         "truth": finding.truth.value if finding.truth else None,
         "quantity": finding.quantity or None,
         **{name: number(getattr(finding, name)) for name in names},
-        "parts": [[number(end) for end in part] for part in finding.parts],
+        "parts": [[number(end) for end in part] for part in finding.parts] or None,
     }
 
 

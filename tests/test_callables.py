@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -281,6 +282,20 @@ def test_every_way_to_wire_gives_the_same_loss(name, call_spec):
     assert [row.outcome for row in rows] == [Outcome.OK] * 3
     assert rows[0].value == pytest.approx(EXACT, rel=1e-6)
     assert rows[0].backend == ("numpy" if name == "in_numpy" else "torch")
+
+
+def test_each_of_several_may_take_another_input(call):
+    """Probabilities for the one that wants them, logits for the other, in one command, and again by what it reproduces."""
+    inputs = f"{own('on_probabilities')}=probabilities"
+    words = ("--impl", own("on_probabilities"), "--impl", own("good"), "--loss", "bce", "--logit", "1.5", "--format", "json")
+    code, out, err = call("compare", *words, "--input", inputs)
+    report = json.loads(out)
+
+    assert code == 0, err
+    assert {row["outcome"] for row in report["rows"]} == {"ok"}
+    again = json.loads(call(*shlex.split(report["reproduce"])[1:], "--format", "json")[1])
+    assert again["rows"] == report["rows"]
+    assert call("compare", *words, "--input", "no.py:such=probabilities")[0] == 2
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])

@@ -555,6 +555,7 @@ def test_a_default_may_come_from_the_environment(rows_of, monkeypatch):
 # One clear message for every mistake ------------------------------------------------------------------------------
 
 NO_CUDA = "nothing could run (cuda: "
+TEXTBOOK = str(Path(__file__).parents[1] / "docs" / "gallery" / "textbook_bce.py")
 MISTAKES = {
     "no number": (("--logit", "abc"), "logit 'abc' is not a number", "write a decimal (-1.5, 3e-7), a hex float"),
     "beyond the dtype": (("--logit", "1e400"), "logit 1e400 is beyond the largest float32", "write 'inf' if infinity is meant"),
@@ -570,6 +571,8 @@ MISTAKES = {
     "unknown implementation": (("--impl", "stabel", "--logit", "1"), "matches 'stabel'", "did you mean stable?"),
     "empty glob": (("--impl", "zzz*", "--logit", "1"), "matches 'zzz*'", "known: "),
     "one empty glob": (("--impl", "stable", "--impl", "zzz*", "--logit", "1"), "matches 'zzz*'", "known: "),
+    "a file alone": (("--impl", TEXTBOOK, "--logit", "1"), "names a file and no function in it", "textbook_bce.py:bce"),
+    "a package that is not here": (("--loss", "bce", "--impl", "torchfocal:focal", "--logit", "1"), "no module 'torchfocal'", "install"),
     "unknown dtype": (("--dtype", "flaot32", "--logit", "1"), "unknown dtype 'flaot32'", "did you mean float32"),
     "unknown device": (("--device", "cdua", "--logit", "1"), "unknown device 'cdua'", "did you mean cuda"),
     "device without number": (("--device", "cuda:x", "--logit", "1"), "unknown device 'cuda:x'", "did you mean cuda"),

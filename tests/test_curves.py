@@ -146,7 +146,7 @@ def test_backends_are_one_line_where_they_agree():
     [
         ([Effect.SOUND], "0 is harmless: sound."),
         ([Effect.DEAD], "0 harms training: dead."),
-        ([Effect.DEAD, Effect.MISSTATES], "All 2 harm training; the mildest: 1 (misstates)."),
+        ([Effect.DEAD, Effect.MISSTATES], "Both harm training; the mildest: 1 (misstates)."),
         ([Effect.DEAD, Effect.TAILS, Effect.TAILS], "Best here: 1, 2 (tails). 1 of 3 harms training."),
         ([Effect.TAILS, Effect.SOUND], "Best here: 1 (sound). None of 2 harm training."),
         ([None], ""),

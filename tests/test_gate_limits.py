@@ -207,6 +207,20 @@ def test_the_case_that_is_written_holds(folder, call, name):
     assert rows_of(call, "--strict")[0] == 0
 
 
+def test_which_loss_it_is_need_not_be_said(folder, call):
+    """It is found out, with the way it wants to be called, and said; the case holds as it stands."""
+    source = "import torch\n\n\ndef on_p(z, p):\n    return torch.nn.functional.binary_cross_entropy(p, z, reduction='none')\n"
+    Path("turned.py").write_text(source)
+    code, _, err = call("gate", "--init", "turned.py:on_p", "own.yaml")
+    (loaded, *_) = load([Path("own.yaml")])
+
+    assert code == 0, err
+    assert "turned.py:on_p is bce" in err
+    assert loaded.case.loss == "bce"
+    assert (loaded.case.callable.input, loaded.case.callable.call) == ("probabilities", "{targets}, {logits}")
+    assert call("gate", "own.yaml")[0] == 0
+
+
 def test_a_limit_that_was_written_is_needed(folder, call):
     """The control: half of it does not hold."""
     assert call("gate", "--init", f"{folder}:worse", "--loss", "bce", "own.yaml")[0] == 0
@@ -229,7 +243,7 @@ def test_nothing_is_overwritten(folder, call):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--init", "{}.py:worse"], "add --loss"),
+        (["--init", "stable"], "add --loss"),
         (["--init", "{}.py:worse", "--loss", "bcee"], "did you mean bce"),
         (["--init", "{}.py:wrose", "--loss", "bce"], "did you mean worse"),
         (["--init", "/elsewhere/a.py:worse", "--loss", "bce"], "cannot be imported from here"),

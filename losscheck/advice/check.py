@@ -68,12 +68,13 @@ def check(
     dtypes = tuple(dtype) or (("float32", "bfloat16", "float16") if what else ("float32",))
     specs = [name for name in what if is_spec(name)]
     names = [name for name in what if not is_spec(name)]
+    call_spec.check_names(specs)
     asked: list[tuple[Asked, Recognition | None]] = []
     remarks: list[str] = []
     if names or not specs:
         asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
     for spec in specs:
-        known = _recognised(spec, loss, call_spec, params or {})
+        known = _recognised(spec, loss, call_spec.of(spec), params or {})
         given = {**known.params, **(params or {})}
         asked.append((_asked((known.loss.name,), (spec,), dtypes, device, known.call_spec, given), known))
     rows: list[RankedRow] = []

@@ -143,7 +143,7 @@ def _again(given: dict[str, Any]) -> str:
 def first_case(
     spec: str,
     *,
-    loss: str,
+    loss: str = "",
     path: str | os.PathLike[str] | None = None,
     keywords: Mapping[str, Any] | None = None,
     params: Mapping[str, str | float] | None = None,
@@ -153,6 +153,7 @@ def first_case(
 
     Args:
         spec: ``file.py:name``, ``package.module:name`` or the name of an implementation.
+        loss: which loss it is; what a callable is and how it wants to be called is found out where it is not said.
         path: where to; by default a file of its name in ``cases``.
         keywords: what a callable is called with; ``params``: parameters of the loss.
 
@@ -164,9 +165,6 @@ def first_case(
     from losscheck.gating.init import case_text, slug_of
     from losscheck.measure.ask import parameters
 
-    if not loss:
-        raise UserError("--init needs to know which loss it is", "add --loss, such as --loss bce; `losscheck list` names them")
-    definition = loss_named(loss)
     target = Path(path) if path is not None else Path("cases") / f"{slug_of(spec)}.yaml"
     if target.is_dir():
         target = target / f"{slug_of(spec)}.yaml"
@@ -174,8 +172,13 @@ def first_case(
         raise UserError(f"{target} is no name of a case file", "end it in .yaml")
     if target.exists():
         raise UserError(f"{target} exists already", "give another file: losscheck gate --init ... other.yaml")
+    calling: dict[str, Any] = {"keywords": dict(keywords)} if keywords else {}
+    if not loss:
+        loss, recognised, params = _recognised(spec, calling, dict(params or {}))
+        listener.note(recognised)
+    definition = loss_named(loss)
     command = shlex.join(["losscheck", "gate", "--init", spec, "--loss", loss])
-    written = case_text(spec, definition.name, dict(keywords or {}), parameters(params or {}, [definition]), target, command)
+    written = case_text(spec, definition.name, calling, parameters(params or {}, [definition]), target, command)
     if path is None:
         target.parent.mkdir(exist_ok=True)
     write_new(target, written.text)
@@ -183,3 +186,27 @@ def first_case(
     if written.recorded:
         listener.note("where no limit would say anything it asks for a record: losscheck gate --update-baseline")
     return target
+
+
+def _recognised(spec: str, calling: dict[str, Any], params: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Which loss a callable is, in words too, and its parameters; how it wants to be called is added to ``calling``.
+
+    Raises:
+        UserError: for the name of an implementation, and for a callable that is no loss that is known here.
+    """
+    from losscheck.api.arguments import call_spec_of
+    from losscheck.callables.loading import is_spec
+    from losscheck.callables.recognise import Confidence, recognise
+    from losscheck.core.call_spec import PLAIN_CALL
+
+    known = recognise(spec, None, call_spec_of(calling)) if is_spec(spec) else []
+    if not known or known[0].confidence is Confidence.NONE:
+        what = f"{spec} agrees with no loss that is known here" if is_spec(spec) else "--init needs to know which loss it is"
+        raise UserError(what, "add --loss, such as --loss bce; `losscheck list` names them")
+    best = known[0]
+    calling |= {
+        name: getattr(best.call_spec, name) for name in ("call", "input") if getattr(best.call_spec, name) != getattr(PLAIN_CALL, name)
+    }
+    defaults = {parameter.name: parameter.default for parameter in best.loss.parameters}
+    stated = {name: value for name, value in best.params.items() if value != defaults[name]}
+    return best.loss.name, f"{spec} is {best.words}", {**stated, **params}

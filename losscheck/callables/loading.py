@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import importlib
 import importlib.util
@@ -38,6 +39,7 @@ __all__ = [
     "stdout_to_stderr",
 ]
 
+_SLIP = 0.75  # how alike two names of modules are where one is the other misspelt
 _HERE = str(Path(__file__).parents[1])
 
 
@@ -216,7 +218,12 @@ def _missing(name: str) -> UserError:
     inside = getattr(sys.modules.get(parent), "__path__", None)
     if parent and inside is None:
         return UserError(f"there is no module {name!r}", f"{parent} is a module and no package; {parent}:{last} would be its {last}")
-    return UserError(f"there is no module {name!r}", nearest(last, [info.name for info in pkgutil.iter_modules(inside)]))
+    names = [info.name for info in pkgutil.iter_modules(inside)]
+    # What merely begins alike, as torchvision and torch do, is another package: then it is not installed.
+    slips = difflib.get_close_matches(last, names, n=1, cutoff=_SLIP)
+    if slips or parent:
+        return UserError(f"there is no module {name!r}", nearest(last, slips or names))
+    return UserError(f"there is no module {name!r} here", "install what brings it, or start where it can be imported from")
 
 
 @functools.cache

@@ -76,4 +76,5 @@ def _own(losses: Sequence[Loss], specs: Sequence[str], backends: Sequence[str], 
         return []
     from losscheck.callables.implementation import own_implementation
 
-    return [own_implementation(spec, loss, call_spec, tuple(backends)) for loss in losses for spec in dict.fromkeys(specs)]
+    call_spec.check_names(specs)
+    return [own_implementation(spec, loss, call_spec.of(spec), tuple(backends)) for loss in losses for spec in dict.fromkeys(specs)]

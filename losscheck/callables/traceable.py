@@ -46,7 +46,7 @@ def traceable(
         own = load(what)
         if (used := uses(own.target)) and "torch" not in used and used != ("numpy",):
             raise UserError(f"{what} runs on {used[0]}, and only PyTorch can be traced", "losscheck check judges it all the same")
-        adapted = accepted(own, call_spec, ("torch",))[1]
+        adapted = accepted(own, call_spec.of(what), ("torch",))[1]
         soft = None if not loss else not registry.loss_named(loss).hard_targets
         return Traceable(what, _function(adapted), soft)
     if call_spec != PLAIN_CALL:

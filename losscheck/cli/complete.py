@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["backends", "devices", "dtypes", "implementations", "losses", "modes"]
+__all__ = ["backends", "devices", "dtypes", "implementations", "losses", "modes", "words"]
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -51,7 +51,14 @@ def _modes() -> Iterable[tuple[str, str]]:
     return ((name, "") for name in MODES)
 
 
+def _words() -> Iterable[tuple[str, str]]:
+    from losscheck.core.explanations import PAGES
+
+    return ((page.word, page.title) for page in PAGES)
+
+
 losses = _offering(_losses)
+words = _offering(_words)
 implementations = _offering(_implementations)
 dtypes = _offering(_dtypes)
 backends = _offering(_backends)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from losscheck.cli import complete
 from losscheck.cli.output import screen, write
 
 
 @click.command("explain")
-@click.argument("word", required=False)
+@click.argument("word", required=False, shell_complete=complete.words)
 @click.option("--format", "format_name", type=click.Choice(["text", "markdown"]), default="text", show_default=True)
 @click.option("--output", metavar="FILE", default=None, help="Write to a file. Default: standard output.")
 def COMMAND(word: str | None, format_name: str, output: str | None) -> int:

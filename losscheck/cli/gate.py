@@ -42,8 +42,10 @@ _WHAT, _HOLDS, _FIRST, _OUT = "What is judged", "What must hold", "A first case"
 @option("--allow-worse", group=_HOLDS, is_flag=True, help="With --update-baseline: record worse figures too.")
 @option("--check", group=_WHAT, is_flag=True, help="Only read the case files: nothing is judged, no framework is loaded.")
 @option("--no-import", group=_WHAT, is_flag=True, help="Refuse cases that name package.module:function.")
-@option("--init", group=_FIRST, metavar="SPEC", default=None, help="Write a case file that holds today, for file.py:name; needs --loss.")
-@option("--loss", group=_FIRST, metavar="NAME", default=None, help="With --init: the loss that it is to compute.")
+@option("--init", group=_FIRST, metavar="SPEC", default=None, help="Write a case file that holds today, for file.py:name.")
+@option(
+    "--loss", group=_FIRST, metavar="NAME", default=None, help="With --init: the loss that it is to compute, instead of finding that out."
+)
 @option("--kw", group=_FIRST, multiple=True, metavar="NAME=VALUE", help="With --init: a keyword of the callable; repeatable.")
 @option("--param", group=_FIRST, multiple=True, metavar="NAME=VALUE", help="With --init: a parameter of the loss; repeatable.")
 @option("-v", "--verbose", group=_OUT, is_flag=True, help="Every row, and everything that does not hold.")
@@ -58,7 +60,7 @@ def COMMAND(**given: Any) -> int:
     losscheck gate
     losscheck gate cases/worked_examples.yaml -v
     losscheck gate --format github --output junit.xml --output markdown:summary
-    losscheck gate --init focal.py:FocalLoss --loss weighted-focal
+    losscheck gate --init focal.py:FocalLoss
     """
     return _run(given)
 

@@ -72,7 +72,15 @@ def own(function: Callable[..., Any]) -> Callable[..., Any]:
     return option_group(
         option("--kw", group=_OWN, multiple=True, metavar="NAME=VALUE", help="A keyword of it, typed as YAML; repeatable."),
         option("--call", group=_OWN, default=DEFAULT_CALL, metavar="ARGS", help="Its arguments. Default: '{logits}, {targets}'."),
-        option("--input", group=_OWN, default="logits", metavar="WHAT", help="What it takes: logits (default) or probabilities."),
+        option(
+            "--input",
+            group=_OWN,
+            multiple=True,
+            default=("logits",),
+            metavar="WHAT",
+            callback=lambda ctx, parameter, several: ",".join(several),
+            help="What it takes: logits (default) or probabilities; of one among several SPEC=probabilities.",
+        ),
         option("--pick", group=_OWN, default="", metavar="PATH", help="The loss in its result: a key, index or attribute."),
         option("--axes", group=_OWN, default="", metavar="B,C,H,W", help="The shape it expects: points along the first, 1 along the rest."),
         option(

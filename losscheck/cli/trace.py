@@ -17,7 +17,7 @@ _POINT, _WHAT = "The point", "What is traced"
 
 
 @click.command("trace", cls=PointsCommand)
-@click.argument("what")
+@click.argument("what", shell_complete=complete.implementations)
 @option("--logit", group=_POINT, multiple=True, metavar="X", help="A logit, decimal or hex. Default: the worst that a small sweep finds.")
 @option("--target", group=_POINT, multiple=True, metavar="Z", help="One for all logits, or one each. Default: 1; of a sweep 0 and 1.")
 @option("--tensors", group=_POINT, multiple=True, metavar="FILE", help="A dumped batch: .pt .npz .safetensors, or two, logits first.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from losscheck.core.errors import UserError, nearest
@@ -35,7 +35,8 @@ class CallSpec:
     Attributes:
         keywords: (name, value) pairs, for a function by every call, for a class when it is built.
         call: the arguments in their order, such as ``{targets}, input={logits}``; constants may stand among them.
-        input: ``logits``, or ``probabilities``: a sigmoid, in the dtype of the logits, is put before it.
+        input: ``logits``, or ``probabilities``: a sigmoid, in the dtype of the logits, is put before it. Of one callable among several
+            ``torch.nn:BCELoss=probabilities``; such entries are divided by commas.
         pick: which part of its result is the loss: a key, an index or an attribute; a dotted path of these.
         axes: the shape it insists on, such as ``B,C,H,W``: points along the first axis, the others of size 1.
         formula: ``file.py:function``, its own exact formula.
@@ -52,14 +53,35 @@ class CallSpec:
     formula: str = ""
 
     def __post_init__(self) -> None:
-        if self.input not in INPUTS:
-            raise UserError(f"--input {self.input!r} is unknown", nearest(self.input, INPUTS))
+        for _, what in self._inputs():
+            if what not in INPUTS:
+                raise UserError(f"--input {what!r} is unknown", nearest(what, INPUTS))
         slots = [argument.slot for argument in self.arguments() if argument.slot]
         if sorted(slots) != ["logits", "targets"]:
             raise UserError(
                 f"--call {self.call!r} does not name {{logits}} and {{targets}} once each", "for example --call '{targets}, input={logits}'"
             )
         self.shape(1)
+
+    def of(self, spec: str) -> CallSpec:
+        """How this callable among several is called: what its input is said to be, else what that of all is said to be."""
+        inputs = dict(self._inputs())
+        return replace(self, input=inputs.get(spec, inputs.get("", INPUTS[0])))
+
+    def check_names(self, specs: Collection[str]) -> None:
+        """Refuse an input that is said of a callable that is not there.
+
+        Raises:
+            UserError: with the nearest of those that are.
+        """
+        for name, _ in self._inputs():
+            if name and name not in specs:
+                raise UserError(f"--input {name}=... is of no callable that is named", nearest(name, specs))
+
+    def _inputs(self) -> list[tuple[str, str]]:
+        """(callable, input) pairs; "" is every callable."""
+        pairs = [entry.strip().rpartition("=") for entry in self.input.split(",")]
+        return [(name, what) for name, _, what in pairs]
 
     def arguments(self) -> tuple[Argument, ...]:
         """The arguments of :attr:`call`."""

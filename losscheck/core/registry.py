@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import fnmatch
 import functools
 import importlib
 import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 T = TypeVar("T")
+_FEW = 4  # names of a file that a message offers
 
 __all__ = ["implementations", "loss_named", "losses", "registered"]
 
@@ -74,6 +77,16 @@ def loss_named(name: str) -> Loss:
     raise UserError(f"unknown loss {name!r}", nearest(name, losses()))
 
 
+def _function_in(file: str) -> str:
+    """The functions and classes that a file of the user's defines, to choose from; it is read and not run."""
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return "FUNCTION"
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")]
+    return f" or {file}:".join(names[:_FEW]) or "FUNCTION"
+
+
 def registered(chosen: Sequence[Loss], patterns: Sequence[str], backends: Sequence[str]) -> list[Implementation]:
     """The implementations of the chosen losses whose names match any glob and that run on any of the backends.
 
@@ -86,7 +99,7 @@ def registered(chosen: Sequence[Loss], patterns: Sequence[str], backends: Sequen
         if not any(fnmatch.fnmatchcase(implementation.name, pattern) for implementation in candidates):
             names = {implementation.name for implementation in candidates}
             if pattern.endswith(".py"):
-                raise UserError(f"{pattern!r} names a file and no function in it", f"write --impl {pattern}:FUNCTION")
+                raise UserError(f"{pattern!r} names a file and no function in it", f"write {pattern}:{_function_in(pattern)}")
             raise UserError(f"no implementation of {', '.join(sorted(of))} matches {pattern!r}", nearest(pattern.strip("*"), names))
     matching = [
         implementation

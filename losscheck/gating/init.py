@@ -36,12 +36,12 @@ class Written:
     recorded: bool
 
 
-def case_text(spec: str, loss: str, keywords: Mapping[str, Any], params: Mapping[str, float], path: Path, command: str) -> Written:
+def case_text(spec: str, loss: str, calling: Mapping[str, Any], params: Mapping[str, float], path: Path, command: str) -> Written:
     """The text of a case file about an implementation; its limits are measured, and it has been judged once.
 
     Args:
         spec: ``file.py:name`` below the current folder, ``package.module:name``, or the name of an implementation.
-        keywords: what a callable is called with; ``params``: parameters of the loss.
+        calling: how a callable is called, as ``callable`` of a case; ``params``: parameters of the loss.
         path: where the text is going to be, for the messages about it.
         command: what asked for it, for the first line.
 
@@ -49,8 +49,8 @@ def case_text(spec: str, loss: str, keywords: Mapping[str, Any], params: Mapping
         UserError: when nothing can be measured, or when what was measured does not hold a second time.
     """
     plain: dict[str, Any] = {"name": slug_of(spec), "loss": loss, "implementations": [importable(spec)]}
-    if keywords:
-        plain["callable"] = {"keywords": dict(keywords)}
+    if calling:
+        plain["callable"] = dict(calling)
     if params:
         plain["params"] = dict(params)
     cases = list(_cases(plain))

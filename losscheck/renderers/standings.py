@@ -67,11 +67,11 @@ class Standing:
 def standings(report: Report) -> list[Standing]:
     """By heading in the order of first appearance, and within one the worst effect first, then what covers most logits."""
     rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors, *report.ranking)
-    name = Names(rows)
+    name, heading = Names(rows), _headings(rows)
     subjects: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         layout = row.layout if isinstance(row, SweepRow) else ""
-        subjects.setdefault((heading_of(row), row.implementation, row.device, layout, row.mode, row.backend), []).append(row)
+        subjects.setdefault((heading[_judged_together(row)], row.implementation, row.device, layout, row.mode, row.backend), []).append(row)
     alike: dict[tuple[object, ...], list[Row]] = {}
     for (*key, _), group in subjects.items():
         worst = _worst(group)
@@ -79,7 +79,7 @@ def standings(report: Report) -> list[Standing]:
         agree = (worst.effect, worst.truth) if worst else (min(map(_outcome, group), key=lambda outcome: outcome.severity), _words(group))
         alike.setdefault((*key, *agree), []).extend(group)
     several = {key[:5] for key in alike if sum(other[:5] == key[:5] for other in alike) > 1}
-    found = [_standing(key[:5] in several, group, name) for key, group in alike.items()]
+    found = [_standing(str(key[0]), key[:5] in several, group, name) for key, group in alike.items()]
     order = list(dict.fromkeys(standing.heading for standing in found))
     return sorted(found, key=lambda standing: (order.index(standing.heading), *_badness(standing)))
 
@@ -101,7 +101,7 @@ def answer(found: Sequence[Standing]) -> str:
     if len(judged) == 1:
         return f"{shown} {'harms training' if harm else 'is harmless'}: {best.value}."
     if harm == len(judged):
-        return f"All {harm} harm training; the mildest: {shown} ({best.value})."
+        return f"{'Both' if harm == 2 else f'All {harm}'} harm training; the mildest: {shown} ({best.value})."
     return f"Best here: {shown} ({best.value}). {harm or 'None'} of {len(judged)} {'harms' if harm == 1 else 'harm'} training."
 
 
@@ -112,14 +112,26 @@ def heading_of(row: Row) -> str:
     return ", ".join(part for part in (row.loss, dtype, params) if part)
 
 
-def _standing(tell_backends: bool, group: Sequence[Row], name: Names) -> Standing:
+def _headings(rows: Sequence[Row]) -> dict[tuple[object, ...], str]:
+    """Of each loss with its gradient: a loss that is wider than its logits gives the name, whatever its gradient is."""
+    headings: dict[tuple[object, ...], str] = {}
+    for row in sorted(rows, key=lambda row: not row.logit_dtype):
+        headings.setdefault(_judged_together(row), heading_of(row))
+    return headings
+
+
+def _judged_together(row: Row) -> tuple[object, ...]:
+    return row.loss, row.implementation, row.backend, row.device, row.mode, row.given_dtype, tuple(row.params.items())
+
+
+def _standing(heading: str, tell_backends: bool, group: Sequence[Row], name: Names) -> Standing:
     worst = _worst(group)
     outcome = min((_outcome(row) for row in group), key=lambda outcome: outcome.severity)
     backends = list(dict.fromkeys(row.backend for row in group))
     shown = name(group[0], backend=tell_backends and len(backends) == 1)
     if tell_backends and len(backends) > 1:
         shown += f" ({', '.join(backends)})"
-    return Standing(heading_of(group[0]), shown, worst.effect if worst else None, outcome, _words(group), tuple(group))
+    return Standing(heading, shown, worst.effect if worst else None, outcome, _words(group), tuple(group))
 
 
 def _outcome(row: Row) -> Outcome:

@@ -205,7 +205,8 @@ def _sound(report: Report, found: Sequence[Standing]) -> list[Sentence]:
     if not judged:
         count = sum(row.outcome is Outcome.OK for row in report.rows)
         return [Sentence(f"All {count} judged results are within {report.max_ulp:g} ulp of their own formula.")]
-    who = f"All {len(judged)} implementations are" if len(judged) > 1 else f"{judged[0].name} is"
+    every = "Both" if len(judged) == 2 else f"All {len(judged)}"
+    who = f"{every} implementations are" if len(judged) > 1 else f"{judged[0].name} is"
     tails = any(standing.effect is not Effect.SOUND for standing in judged)
     what = "sound or have harmless tails" if tails and len(judged) > 1 else "sound but for harmless tails" if tails else "sound"
     findings = [row.effect for standing in judged for row in standing.rows if row.effect]

@@ -17,6 +17,7 @@ from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import EffectFinding
 from losscheck.core.errors import UserError
+from losscheck.core.files import near
 from losscheck.core.ranking import RankedRow
 from losscheck.core.registry import loss_named
 from losscheck.core.request import Listed, Range
@@ -52,7 +53,7 @@ def check(
     device: Sequence[str] = ("cpu",),
     call_spec: CallSpec = PLAIN_CALL,
     params: dict[str, Any] | None = None,
-    progress: Callable[[int], Any] | None = None,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Checked:
     """Judge implementations by what they do to training.
 
@@ -61,6 +62,7 @@ def check(
         loss: only of these losses; for callables, instead of recognising which loss they are.
         dtype: float32 for everything there is, float32, bfloat16 and float16 for what is named.
         call_spec, params: how a callable is called, and parameters of the loss, where recognising them is not wanted.
+        say: is told what is being done.
 
     Raises:
         UserError: for a name there is none of, and a callable that cannot be called or is recognised as no loss.
@@ -74,14 +76,19 @@ def check(
     if names or not specs:
         asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
     for spec in specs:
+        say(f"which loss is {near(spec)}?")
         known = _recognised(spec, loss, call_spec.of(spec), params or {})
         given = {**known.params, **(params or {})}
         asked.append((_asked((known.loss.name,), (spec,), dtypes, device, known.call_spec, given), known))
     rows: list[RankedRow] = []
     for request, recognition in asked:
-        found = ranked(_swept(_tasks(request, every_float=bool(dtype)), progress))
+        tasks = _tasks(request, every_float=bool(dtype))
+        first, *others = dict.fromkeys(near(task.subject.implementation.name) for task in tasks)
+        say(f"judging {first}{f' and {len(others)} more' if others else ''}")
+        found = ranked(_swept(tasks))
         rows += [_told(_nearest_to_zero(row, request), recognition) for row in found]
     if what:
+        say("looking for what to write instead")
         rows = _advised(rows, asked)
     rows = [replace(row, commands=next_steps(row, _request_of(row, asked))) for row in rows]
     definitions: dict[str, str] = {}
@@ -142,9 +149,9 @@ def _sample(task: Task) -> Grid:
     return sampled_grid(task.grid.dtype, task.grid.low, task.grid.high, SAMPLE, "both", marks)
 
 
-def _swept(tasks: Sequence[Task], progress: Callable[[int], Any] | None = None) -> list[SweepRow]:
+def _swept(tasks: Sequence[Task]) -> list[SweepRow]:
     findings = [Finding() for _ in tasks]
-    run_tasks(tasks, findings, progress=progress or (lambda points: None))
+    run_tasks(tasks, findings)
     return rows_of(tasks, findings)
 
 

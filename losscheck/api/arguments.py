@@ -28,6 +28,11 @@ def _no_progress(total: int) -> Iterator[Callable[[int], None]]:
     yield lambda points: None
 
 
+@contextlib.contextmanager
+def _no_activity() -> Iterator[Callable[[str], None]]:
+    yield lambda words: None
+
+
 @dataclass(frozen=True)
 class Listener:
     """Who is told what while a command works.
@@ -35,12 +40,14 @@ class Listener:
     Attributes:
         note: gets a sentence about what was left out, or written where.
         progress: a context manager of a total, whose value is called with the points done.
+        activity: a context manager whose value is called with what is being done, where nobody knows how much it is.
         show: gets the report of a gate before baselines are recorded.
         always: options that ``reproduce`` repeats even where they are the defaults.
     """
 
     note: Callable[[str], None] = lambda sentence: None
     progress: Callable[[int], AbstractContextManager[Callable[[int], None]]] = _no_progress
+    activity: Callable[[], AbstractContextManager[Callable[[str], None]]] = _no_activity
     show: Callable[[Report], None] = lambda report: None
     always: Collection[str] = ()
 

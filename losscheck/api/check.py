@@ -42,14 +42,16 @@ def check(
     from losscheck.inventory.environment import describe
 
     names = tuple(name for callable_given in what for name in specs_of(callable_given))
-    checked = advice.check(
-        names,
-        loss=many(loss),
-        dtype=tuple(str(name).removeprefix("torch.") for name in many(dtype)),
-        device=many(device),
-        call_spec=call_spec_of(calling),
-        params=dict(params or {}),
-    )
+    with listener.activity() as say:
+        checked = advice.check(
+            names,
+            loss=many(loss),
+            dtype=tuple(str(name).removeprefix("torch.") for name in many(dtype)),
+            device=many(device),
+            call_spec=call_spec_of(calling),
+            params=dict(params or {}),
+            say=say,
+        )
     return Report(
         command="check",
         environment=describe(checked.devices),

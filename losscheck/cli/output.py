@@ -130,6 +130,21 @@ def note(message: str, quiet: bool = False) -> None:
 
 
 @contextlib.contextmanager
+def activity(off: bool) -> Iterator[Callable[[str], None]]:
+    """A spinner with a clock and what is being done, on standard error, from the first moment; nothing as :func:`progress_bar`."""
+    if off or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        yield lambda words: progress.update(task, description=words)
+
+
+@contextlib.contextmanager
 def progress_bar(total: int, off: bool) -> Iterator[Callable[[int], None]]:
     """A bar with rate and time left on standard error; nothing when that is no terminal or it is switched off."""
     if off or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":

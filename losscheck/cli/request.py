@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from losscheck.cli.output import note, progress_bar
+from losscheck.cli.output import activity, note, progress_bar
 from losscheck.core.call_spec import keywords_of
 from losscheck.core.errors import UserError
 
@@ -42,6 +42,7 @@ def listener(given: dict[str, Any]) -> Listener:
     return Listener(
         note=lambda sentence: note(sentence, given["quiet"]),
         progress=lambda total: progress_bar(total, given["quiet"] or given.get("no_progress", False)),
+        activity=lambda: activity(given["quiet"] or given.get("no_progress", False)),
         always=[name for name, source in sources.items() if source not in (ParameterSource.DEFAULT, None)],
     )
 

@@ -423,7 +423,7 @@ and in torch, and judged by the shipped cases that name it, without any baseline
 implementation as it is passes every case (`tests/test_mutations.py`). The table names the first case that broke, quick cases
 first, and by what: an outcome, a property, or "could not run" (exit code 2, where the others are 1).
 
-`python tests/mutants.py > docs/gate_mutations.md` measures it again; a test holds every line to what is found today.
+`python tests/mutants.py > docs/gate_mutations.md` measures it again; a test judges the case of every line anew.
 
 Not in the table, because no result differs: leaving out the branch for an exponent of 0, since s^0 is 1 and its slope 0.
 

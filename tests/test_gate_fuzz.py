@@ -132,7 +132,7 @@ def test_the_watch_sees_code_that_runs(watched, monkeypatch):
         watched(WHOLE)
 
 
-# Ten thousand files -------------------------------------------------------------------------------------------------
+# Thousands of files ------------------------------------------------------------------------------------------------
 
 
 def test_a_file_cut_off_at_every_character(watched):
@@ -143,11 +143,10 @@ def test_a_file_cut_off_at_every_character(watched):
     assert len(outcomes) > 800
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_a_character_replaced_by_each_hostile_text(watched, part):
-    """Every 12th place, another one for each text: 7200 files in four parts."""
-    places = range(part * 12, len(WHOLE) - 12, 48)
-    outcomes = [watched(WHOLE[:n] + text + WHOLE[n + 1 :]) for k, text in enumerate(HOSTILE) for n in (place + k % 12 for place in places)]
+def test_a_character_replaced_by_each_hostile_text(watched):
+    """Every 36th place, another one for each text: so every place by some of them."""
+    places = range(0, len(WHOLE) - 36, 36)
+    outcomes = [watched(WHOLE[:n] + text + WHOLE[n + 1 :]) for k, text in enumerate(HOSTILE) for n in (place + k % 36 for place in places)]
 
     assert len(outcomes) > 1500
     assert any(isinstance(outcome, list) for outcome in outcomes)
@@ -198,7 +197,7 @@ def mutated_lines(draw):
 
 
 @given(mutated_lines())
-@settings(max_examples=1500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=500, suppress_health_check=list(HealthCheck))
 def test_a_file_with_changed_lines(watched, text):
     """Values of wrong types, keys renamed, dropped and doubled, odd indentation."""
     watched(text)
@@ -208,14 +207,14 @@ def test_a_file_with_changed_lines(watched, text):
     st.lists(values(), min_size=1, max_size=3),
     st.sampled_from(["cases: {}", "cases: [{}]", "cases: [{{name: a, loss: bce, points: {}}}]", "{}"]),
 )
-@settings(max_examples=700, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 def test_a_file_of_other_values(watched, given_values, frame):
     """The right beginning, and then anything."""
     watched(frame.format(", ".join(given_values)))
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-@settings(max_examples=700, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @example(b"")
 @example(b"\xff\xfe\x00")
 def test_a_file_of_random_bytes(watched, data):

@@ -260,21 +260,20 @@ def test_sums_in_float64_are_bounded_where_a_plain_sum_is_not():
     assert abs(total - 1 - Fraction(10000, 2**60)) <= Fraction(error) < Fraction(1, 2**70)
 
 
-@pytest.mark.parametrize("reduction", ["mean", "sum", "published"])
-@pytest.mark.parametrize("shape", [(2, 20, 25), (1000,)])
+@pytest.mark.parametrize(
+    ("reduction", "shape"), [("mean", (500,)), ("sum", (2, 10, 25)), ("published", (2, 10, 25)), ("published", (500,))]
+)
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT16, BFLOAT16], ids=lambda value: value.name)
 @pytest.mark.parametrize("loss", registry.losses())
 def test_bulk_sums_agree_with_the_oracle(monkeypatch, loss, dtype, shape, reduction):
     """The float64 enclosure holds the oracle's value, rounds to the same float, and gives the same ulp and outcome."""
     rng = np.random.default_rng(11)
-    x = [dtype.round(float(number)) for number in rng.standard_normal(1000) * 6]
-    z = [
-        float(number < 0.3) if loss_named(loss).hard_targets or number < 0.4 else dtype.round(float(number)) for number in rng.random(1000)
-    ]
+    x = [dtype.round(float(number)) for number in rng.standard_normal(500) * 6]
+    z = [float(number < 0.3) if loss_named(loss).hard_targets or number < 0.4 else dtype.round(float(number)) for number in rng.random(500)]
     more = {"shape": shape, "quantities": ("loss",), "reduction": reduction}
     small = judged(loss, x, z, dtype, **more)[1]
     monkeypatch.setattr(reduce, "SMALL", 0)
-    bulk = judged(loss, x, z, dtype, block=192, **more)[1]
+    bulk = judged(loss, x, z, dtype, block=128, **more)[1]
     for a, b in zip(small, bulk, strict=True):
         assert (repr(a.whole.value), a.whole.outcome, a.whole.reason) == (repr(b.whole.value), b.whole.outcome, b.whole.reason)
         if a.whole.value is None:

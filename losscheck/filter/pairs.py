@@ -30,12 +30,20 @@ def part(targets: Any) -> Parted:
     """A block's elements by target, all of them in [0, 1]."""
     import numpy as np
 
-    values, inverse, counts = np.unique(targets, return_inverse=True, return_counts=True)
-    if len(values) == 1:
-        return [(float(values[0]), None)]
-    shared = np.flatnonzero(counts >= SHARED)
-    parts: Parted = [(float(values[n]), np.flatnonzero(inverse == n)) for n in shared]
-    rest = np.flatnonzero((counts < SHARED)[inverse])
+    if targets.min() == targets.max():
+        return [(float(targets[0]), None)]
+    # Labels are 0 and 1 nearly everywhere: they need not be sorted to be found.
+    parts: Parted = []
+    left = np.ones(len(targets), bool)
+    for label in (0.0, 1.0):
+        alike = targets == label
+        if (where := np.flatnonzero(alike)).size >= SHARED:
+            parts.append((label, where))
+            left &= ~alike
+    places = np.flatnonzero(left)
+    values, inverse, counts = np.unique(targets[places], return_inverse=True, return_counts=True)
+    parts += [(float(values[n]), places[inverse == n]) for n in np.flatnonzero(counts >= SHARED)]
+    rest = places[(counts < SHARED)[inverse]]
     return [*parts, (None, rest)] if len(rest) else parts
 
 

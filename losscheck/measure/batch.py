@@ -157,7 +157,7 @@ class _Run:
             if key not in self.summaries or values is None:
                 continue
             refused, dtype = computed.refused[quantity], computed.dtypes[quantity]
-            self.dtypes[key], reference, kept = dtype, self.references[dtype], ~refused
+            self.dtypes[key], reference, kept = dtype, self.references[dtype], _all_but(refused)
             claim = formula_of(self.loss, subject.implementation, quantity)
             value, bound = seen(claim)
             judged = reference.classify(np, values[kept], (value[kept], bound[kept]))
@@ -185,7 +185,7 @@ class _Run:
 
         if not codes:
             return
-        kept = ~np.logical_or.reduce([computed.refused[quantity] for quantity in codes])
+        kept = _all_but(np.logical_or.reduce([computed.refused[quantity] for quantity in codes]))
         places, logits, targets = (column[kept] for column in block)
         returned = {"loss": computed.loss, "grad": computed.gradient}
         values = {quantity: returned[quantity][kept] for quantity in codes}
@@ -233,10 +233,10 @@ class _Run:
     def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:
         done = set()
         for claim, implementation in sums:
-            name, _ = self.wholes.weights(implementation)
-            if (claim, name) not in done and not self.wholes.small:
+            key = self.wholes.sum_key(claim, implementation)
+            if key not in done and not self.wholes.small:
                 self.wholes.add_exact(claim, implementation, block, seen(claim))
-            done.add((claim, name))
+            done.add(key)
 
     # Rows ---------------------------------------------------------------------------------------------------------
 
@@ -302,6 +302,11 @@ class _Run:
     def _whole(self, caller: BatchCaller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
+
+
+def _all_but(refused: Any) -> Any:
+    """An index of the elements that are not refused; where none is, one that copies nothing."""
+    return ~refused if refused.any() else slice(None)
 
 
 @dataclass

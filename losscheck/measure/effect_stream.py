@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from losscheck.core.effect import Effect, EffectFinding, Scale, effect_rules
+from losscheck.core.effect import MISDIRECTING, Effect, EffectFinding, Scale, effect_rules
 from losscheck.core.error import as_float64
 from losscheck.core.finding import Side, finding
 from losscheck.core.loss import Implementation, Loss
@@ -55,8 +55,39 @@ class Effects:
         }
         failed = functools.reduce(operator.or_, (judged[quantity].codes < UNDECIDED for quantity in results))
         with quiet(xp):
+            if plain := self._plainly_sound(xp, logits, results, right, failed):
+                return plain
             codes, size, errors = self.rules(xp, logits, results, right, failed)
         return Judged(codes, size, errors={quantity: float(error.max()) if len(error) else 0.0 for quantity, error in errors.items()})
+
+    def _plainly_sound(self, xp: Any, logits: Any, values: Mapping[str, Any], exact: Mapping[str, Any], failed: Any) -> Judged | None:
+        """The same where all is finite: a point whose errors are below every threshold is sound by all rules, or one of the tails
+        where an outcome failed, and only the others need them. None where something is not finite."""
+        if not len(logits) or not bool(abs(logits).max() < math.inf):
+            return None
+        errors = {quantity: abs(value - exact[quantity]) for quantity, value in values.items()}
+        largest = {quantity: float(error.max()) for quantity, error in errors.items()}
+        if not all(error < math.inf for error in largest.values()):
+            return None
+        scale, sizes = self.scale, []
+        open_ = xp.zeros_like(failed)
+        least = {
+            "loss": scale.loss_tolerance * scale.loss_at_zero,
+            "grad": min(scale.gradient_tolerance, MISDIRECTING * scale.material_gradient),
+        }
+        for quantity, unit in (("loss", scale.loss_at_zero), ("grad", scale.steepest)):
+            if quantity in errors:
+                open_ = open_ | (errors[quantity] > least[quantity])
+                sizes.append(errors[quantity] / unit)
+        size, codes = functools.reduce(xp.maximum, sizes), xp.where(failed, TAILS, SOUND)
+        where = xp.where(open_)[0]
+        if len(where):
+            some = (
+                {quantity: value[where] for quantity, value in values.items()},
+                {quantity: value[where] for quantity, value in exact.items()},
+            )
+            codes[where], size[where], _ = self.rules(xp, logits[where], *some, failed[where])
+        return Judged(codes, size, errors=largest)
 
     def rules(
         self, xp: Any, logits: Any, values: Mapping[str, Any], exact: Mapping[str, Any], failed: Any

@@ -91,6 +91,11 @@ class Wholes:
             self._weights[key] = weights_of(self.loss, implementation, self.question.reduction, self.elements, self.params)
         return key, self._weights[key]
 
+    def sum_key(self, claim: Claim, implementation: Implementation | None) -> tuple[Claim, str]:
+        """What tells sums apart: a weight that all elements share is no part of theirs."""
+        name, weights = self.weights(implementation)
+        return claim, name if weights.uniform is None else ""
+
     def claim(self, implementation: Implementation) -> Claim:
         """The formula whose weighted sum the whole claims to be."""
         if self.question.reduction == "published" and implementation.published and implementation.published.formula:
@@ -105,8 +110,8 @@ class Wholes:
 
         if self.small:
             return
-        name, weights = self.weights(implementation)
-        total = self.exacts.setdefault((claim, name), Total())
+        weights = self.weights(implementation)[1]
+        total = self.exacts.setdefault(self.sum_key(claim, implementation), Total())
         places, logits, targets = block
         value, bound = filtered
         clear = bound < 2.0**-30
@@ -172,8 +177,8 @@ class Wholes:
         return exact, pinned, exact if definition == exact else definition
 
     def _sum(self, claim: Claim, implementation: Implementation | None, dtype: Format) -> tuple[Exact, bool]:
-        name, weights = self.weights(implementation)
-        total = self.exacts[claim, name]
+        weights = self.weights(implementation)[1]
+        total = self.exacts[self.sum_key(claim, implementation)]
         return (total if weights.uniform is None else total.times(weights.uniform)).exact(dtype)
 
     def _parts(self, subject: Any, value: float, exact: Exact, dtype: Format) -> dict[str, Any]:

@@ -202,10 +202,13 @@ def summarise(
     codes, summary = judged.codes, Summary(points=len(judged.codes), settled=judged.settled, by_severity=by_severity)
     if not len(codes):
         return summary
-    size = xp.where(xp.isnan(judged.ulps), math.inf, abs(judged.ulps))
-    size = xp.where(codes == UNASKED, -1.0, size)
+    size = abs(judged.ulps)
+    if math.isnan(float(size.max())):
+        size = xp.where(xp.isnan(size), math.inf, size)
     counts = xp.bincount(codes, minlength=UNASKED + 1).tolist()
     summary.unasked = counts.pop()
+    if summary.unasked:
+        size = xp.where(codes == UNASKED, -1.0, size)
     summary.counts = counts
     summary.top = max(0.0, float(size.max()))
     summary.loss_error, summary.grad_error = (judged.errors.get(quantity, 0.0) for quantity in ("loss", "grad"))
@@ -217,11 +220,11 @@ def summarise(
 
     present = [code for code, count in enumerate(counts) if count]
     summary.first = {code: cases(xp.where(codes == code)[0][:1])[0] for code in present if code in kept}
-    if not by_severity:
+    if not by_severity or (len(present) == 1 and not summary.unasked):
         summary.worst = summary.the_worst(cases(largest(xp, size, WORST)))
-    for code in present if by_severity else ():
+    for code in present:
         if len(summary.worst) < WORST:
-            mine = xp.where((codes == code) & (size >= 0))[0]
+            mine = xp.where(codes == code)[0]
             summary.worst = summary.the_worst([*summary.worst, *cases(mine[largest(xp, size[mine], WORST)])])
     summary.counts[UNDECIDED] += summary.unasked
     if cells is not None:

@@ -8,7 +8,8 @@
     python mutate.py report /tmp/copy                  # the score of each module, and every survivor as a diff
 
 Mutants are those of cosmic-ray. Each is tested in a forked child of a process that has loaded torch, numpy and numba, by the tests
-that enter its line, quickest first, until ``--seconds`` of them are chosen; what survives is tested again by all that enter its module.
+that enter its line, quickest first, until ``--seconds`` of them are chosen; what survives is tested by as many of those that enter its
+module. A second ``run`` with more ``--seconds`` tries the survivors again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ ROOMS = ("core", "oracle", "filter", "measure", "gating")
 NOT_ASKED = ("cuda", "docs", "examples", "frameworks", "imports", "mutations", "notebook", "page", "published", "a_strangers_loss")
 COVERED, DRAWN, TRIED = ".mutate/coverage", ".mutate/mutants.json", ".mutate/tried.jsonl"
 LOADED = ("torch", "numpy", "numba", "flint", "mpmath", "hypothesis", "pytest", "click", "rich", "ruamel.yaml", "pydantic", "jsonschema")
-LONGEST = 40.0  # seconds of tests, for a mutant that survived those of its line
 # Compiled by numba, no line of it is ever entered: what asks it stands for it.
 ASKED_THROUGH = {"losscheck/filter/kernels.py": "losscheck/measure/compiled.py"}
 
@@ -169,7 +169,8 @@ def run(tree: Path, seconds: float, skip: list[str]) -> None:
         importlib.import_module(name)
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what is planted is taken out again
-    done = {json.dumps(entry["mutant"]) for entry in _tried(tree)}
+    # A survivor is tried again by a run that takes more time for each.
+    done = {name for name, entry in _tried(tree).items() if entry["outcome"] != "survived" or entry["seconds"] >= seconds}
     todo = [mutant for mutant in json.loads((tree / DRAWN).read_text())["mutants"] if json.dumps(mutant) not in done]
     random.Random(0).shuffle(todo)  # stopped early, it has seen all modules
     control = [min(tests.seconds, key=lambda test: tests.seconds[test])]
@@ -188,14 +189,15 @@ def run(tree: Path, seconds: float, skip: list[str]) -> None:
             outcome, by = _killed_by(first, tests.time(first), tree)
             if outcome == "survived":
                 known = {*first}
-                rest = [test for test in tests.for_module(mutant["module"], LONGEST) if test not in known]
+                rest = [test for test in tests.for_module(mutant["module"], seconds) if test not in known]
                 outcome, by = _killed_by(rest, tests.time(rest), tree) if rest else (outcome, by)
         finally:
             file.write_bytes(text)
             # As it was, so that what Python compiled of it before still serves.
             os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
         with (tree / TRIED).open("a") as out:
-            out.write(json.dumps({"mutant": mutant, "outcome": outcome, "by": by, "diff": _diff(before, after)}) + "\n")
+            entry = {"mutant": mutant, "outcome": outcome, "by": by, "seconds": seconds, "diff": _diff(before, after)}
+            out.write(json.dumps(entry) + "\n")
         print(outcome, mutant["module"], mutant["line"], mutant["operator"], by, flush=True)
 
 
@@ -250,16 +252,18 @@ def _diff(before: str, after: str) -> str:
     return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
 
 
-def _tried(tree: Path) -> list[dict]:
+def _tried(tree: Path) -> dict[str, dict]:
+    """The last result of each mutant."""
     file = tree / TRIED
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    entries = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return {json.dumps(entry["mutant"]): entry for entry in entries}
 
 
 def report(tree: Path) -> None:
     """A table of the modules, then the survivors."""
     drawn = json.loads((tree / DRAWN).read_text())
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for entry in _tried(tree):
+    for entry in _tried(tree).values():
         counts[entry["mutant"]["module"]][entry["outcome"]] += 1
     print("| module | mutants | tried | killed | timed out | survived |\n|---|---|---|---|---|---|")
     for module, count in sorted(counts.items()):
@@ -267,7 +271,7 @@ def report(tree: Path) -> None:
         print(
             f"| `{name}` | {drawn['generated'][module]} | {count.total()} | {count['killed']} | {count['timeout']} | {count['survived']} |"
         )
-    for entry in sorted(_tried(tree), key=lambda entry: (entry["mutant"]["module"], entry["mutant"]["line"])):
+    for entry in sorted(_tried(tree).values(), key=lambda entry: (entry["mutant"]["module"], entry["mutant"]["line"])):
         if entry["outcome"] == "survived":
             print(f"\n{entry['mutant']['module']} {entry['mutant']['operator'].removeprefix('core/')}\n{entry['diff']}")
 

@@ -139,6 +139,11 @@ REFUSALS = {
         "cases[0].points",
         "outside [0, 1]",
     ),
+    "second-target-out-of-range": (
+        instead("{logits: [1, 2], targets: 1}", "§{logits: [1, 2], targets: [1, 1.5]}"),
+        "cases[0].points",
+        "outside [0, 1]",
+    ),
     "soft-target-of-focal": (
         BASE.replace("bce", "weighted-focal").replace("{logits: [1, 2], targets: 1}", "§{logits: [1, 2], targets: 0.5}"),
         "cases[0].points",

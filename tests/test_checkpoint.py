@@ -437,6 +437,16 @@ def test_a_file_that_is_no_state_is_refused(tmp_path, text):
         load_state(path)
 
 
+def test_a_file_larger_than_any_state_is_not_read(tmp_path):
+    """A gigabyte taken into memory before anybody asks what it is."""
+    path = tmp_path / "state.json"
+    with path.open("wb") as file:
+        file.truncate(2**30)
+
+    with pytest.raises(UserError, match="more than 512 MiB"):
+        load_state(path)
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path):
     """A binary file that crashes the decoder."""
     path = tmp_path / "state.json"

@@ -78,11 +78,12 @@ def test_the_map_has_every_page():
 
 
 def test_every_loss_has_something_to_use():
-    """A section for each loss, and in each an implementation that is harmless in every dtype, and code to copy."""
+    """A section for each loss of ours, and in each an implementation that is harmless in every dtype, and code to copy."""
+    ours = [loss for loss in registry.losses().values() if loss.formula.__module__.startswith("losscheck.")]
     text = (DOCS / "which-loss.md").read_text(encoding="utf-8")
     advice = re.findall(r"^Harmless in .*: (.*)\.$", text, re.MULTILINE)
 
-    assert len(advice) == text.count("\n## ") == len(registry.losses())
+    assert len(advice) == text.count("\n## ") == len(ours)
     assert [line for line in advice if "`" not in line] == []
 
 

@@ -156,6 +156,16 @@ def test_nan_passes_no_claim(expect, register, tmp_path):
     assert row.max_ulp == math.inf
 
 
+def test_zero_is_not_negative(tmp_path):
+    """A loss that underflows to its right 0."""
+    (row,) = judged(
+        tmp_path,
+        case(NUMPY_LOSS + "points: {logits: [200, 1], targets: 1}\nexpect: {non_negative: true}", implementation="stable"),
+    )
+
+    assert (row.verdict, row.reason) == (Verdict.PASS, "")
+
+
 def test_a_nan_deviation_passes_no_limit(monkeypatch, tmp_path):
     """Where the oracle could not tell the deviation."""
     monkeypatch.setattr(measured.Measured, "deviations", lambda case: iter([(1.0, 0.0, math.nan), (2.0, 0.0, 0.0)]))
@@ -369,6 +379,8 @@ def test_what_could_not_be_judged_exits_2(words, message, call, tmp_path):
     assert "internal error" not in err
     if words == ["cuda.yaml"]:
         assert "gate could not judge: 2 rows of 1 case in 1 file: 2 skipped." in out
+        code, out, _ = call("gate", *words, "--format", "json")
+        assert {(row["verdict"], row["points"]) for row in json.loads(out)["rows"]} == {("skipped", 0)}
 
 
 def test_an_undecided_row_exits_2(call, monkeypatch, register, tmp_path):
@@ -561,6 +573,7 @@ def test_other_points_are_not_comparable(baseline, call, tmp_path):
         lambda text: text.replace('"points": 513', '"points": true'),
         lambda text: text.replace('"counts": {}', '"counts": []'),
         lambda text: text.replace('"counts": {}', '"counts": {"nan": -1}'),
+        lambda text: text.replace('"counts": {}', '"counts": {"nan": 0}'),
         lambda text: text.replace('"max_ulp": ', '"max_ulp": -'),
         lambda text: text.replace('"max_ulp": ', '"max_ulp": NaN, "was": '),
         lambda text: text.replace('"max_ulp": ', '"max_ulp": null, "was": '),
@@ -579,6 +592,7 @@ def test_other_points_are_not_comparable(baseline, call, tmp_path):
         "true",
         "counts",
         "negative",
+        "none",
         "ulp",
         "nan",
         "no-ulp",

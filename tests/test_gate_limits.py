@@ -193,6 +193,7 @@ def test_the_case_that_is_written_holds(folder, call, name):
     assert f"{path} written" in err
     cases = [loaded.case for loaded in load([path])]
 
+    assert all(case.name.startswith(name) for case in cases)
     assert {implementation for case in cases for implementation in case.implementations} == {f"{folder}:{name}"}
     assert {quantity for case in cases for quantity in case.quantities} == {"loss", "grad"}
     code, rows, err = rows_of(call)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
-from losscheck.core.errors import UserError
 from losscheck.core.registry import implementations, loss_named
 from losscheck.oracle.refine import Term, exact_value
-from losscheck.tracing.formula import derived_formula, derived_gradient
+from losscheck.tracing.formula import Programs, derived_formula, derived_gradient
+from losscheck.tracing.own.reading import NoProgramError
 
 TORCH = [implementation for implementation in implementations() if "torch" in implementation.backends]
 POINTS = 40
@@ -64,14 +64,13 @@ def differences(implementation, dtype, count):
     function = bound(implementation, params)
     hand = implementation.formula or loss.formula
     exact = functools.partial(exact_value, params=params, dtype=dtype, printable=False)
-    derived, backward = derived_formula(function, dtype), derived_gradient(function, dtype)
+    programs = Programs(function, dtype)
+    derived, backward = derived_formula(programs), derived_gradient(programs)
     for logit, target in points(loss, dtype, count):
         terms = [Term(logit, target)]
-        pairs = {"loss": (exact(derived, terms), exact(hand, terms))}
-        if implementation.formula_gradient is None:
-            pairs["grad"] = (exact(derived, terms, differentiate=True), exact(hand, terms, differentiate=True))
-        else:
-            pairs["grad"] = (exact(backward, terms), exact(implementation.formula_gradient, terms))
+        slope = implementation.formula_gradient
+        by_hand = exact(hand, terms, differentiate=True) if slope is None else exact(slope, terms)
+        pairs = {"loss": (exact(derived, terms), exact(hand, terms)), "grad": (exact(backward, terms), by_hand)}
         for quantity, (ours, written) in pairs.items():
             if (ours.kind, ours.rounded) != (written.kind, written.rounded):
                 yield logit, target, quantity, ours, written
@@ -99,7 +98,7 @@ def test_an_excuse_is_needed(excuse):
 
 def test_a_clamp_stands_in_the_formula():
     """The own formula of a guarded loss is not its definition."""
-    formula = derived_formula(lambda x, z: -torch.log(torch.sigmoid(x).clamp(1e-4, 1 - 1e-4)), FLOAT32)
+    formula = derived_formula(Programs(lambda x, z: -torch.log(torch.sigmoid(x).clamp(1e-4, 1 - 1e-4)), FLOAT32))
     value = exact_value(formula, [Term(-50.0, 1.0)], {}, FLOAT32)
 
     assert value.rounded == FLOAT32.round(-math.log(FLOAT32.round(1e-4)))
@@ -111,18 +110,18 @@ def test_the_slope_of_the_backward_pass_is_another_formula():
     def function(x, z):
         return torch.nn.functional.binary_cross_entropy(torch.sigmoid(x), z, reduction="none")
 
-    derivative = exact_value(derived_formula(function, FLOAT64), [Term(-35.0, 1.0)], {}, FLOAT64, differentiate=True)
-    backward = exact_value(derived_gradient(function, FLOAT64), [Term(-35.0, 1.0)], {}, FLOAT64)
+    derivative = exact_value(derived_formula(Programs(function, FLOAT64)), [Term(-35.0, 1.0)], {}, FLOAT64, differentiate=True)
+    backward = exact_value(derived_gradient(Programs(function, FLOAT64)), [Term(-35.0, 1.0)], {}, FLOAT64)
 
     assert derivative.rounded == pytest.approx(-1)
     assert backward.rounded == pytest.approx(-math.exp(-35) / 1e-12, rel=1e-3)
 
 
 def test_a_detached_weight_has_no_slope_in_the_formula():
-    """Its derivative is that of what is left."""
-    formula = derived_formula(lambda x, z: torch.sigmoid(x).detach() * x, FLOAT64)
+    """The gradient is that of what is left."""
+    slope = derived_gradient(Programs(lambda x, z: torch.sigmoid(x).detach() * x, FLOAT64))
 
-    assert exact_value(formula, [Term(2.0, 0.0)], {}, FLOAT64, differentiate=True).rounded == pytest.approx(1 / (1 + math.exp(-2)))
+    assert exact_value(slope, [Term(2.0, 0.0)], {}, FLOAT64).rounded == pytest.approx(1 / (1 + math.exp(-2)))
 
 
 @pytest.mark.parametrize(
@@ -135,5 +134,5 @@ def test_a_detached_weight_has_no_slope_in_the_formula():
 )
 def test_what_has_no_formula_says_why(function, problem):
     """An unknown op, a callable that raises, one that does not return one loss."""
-    with pytest.raises(UserError, match=problem):
-        exact_value(derived_formula(function, FLOAT32), [Term(1.0, 0.0)], {}, FLOAT32)
+    with pytest.raises(NoProgramError, match=problem):
+        exact_value(derived_formula(Programs(function, FLOAT32)), [Term(1.0, 0.0)], {}, FLOAT32)

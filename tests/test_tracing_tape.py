@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from losscheck.core.errors import UserError
 from losscheck.tracing import trace
-from losscheck.tracing.formula import derived_formula
+from losscheck.tracing.formula import Programs, derived_formula
 from losscheck.tracing.notes import NoteKind
 from losscheck.tracing.recording import record
 from losscheck.tracing.replay import ExactRun
@@ -371,7 +371,7 @@ def test_a_constant_is_held_as_the_kernel_holds_it(name, dtype):
     from losscheck.oracle.refine import Term, exact_value
 
     c, held = 0.7001234567891, format_named(dtype)
-    formula = derived_formula(lambda x, z: BESIDE[name](x, c), held)
+    formula = derived_formula(Programs(lambda x, z: BESIDE[name](x, c), held))
     logits = [held.round(0.1 + 0.037 * k) for k in range(60)]
     exact = [exact_value(formula, [Term(logit, 0.0)], {}, held).rounded for logit in logits]
     computed = BESIDE[name](torch.tensor(logits, dtype=getattr(torch, dtype)), c).tolist()

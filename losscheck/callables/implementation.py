@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from losscheck.backends import backend_named
 from losscheck.callables.adapt import Adapted
@@ -11,10 +13,14 @@ from losscheck.callables.frameworks import RUNS, choose_keras_backend, uses
 from losscheck.callables.loading import Own, load
 from losscheck.callables.probe import Probe
 from losscheck.core.call_spec import CallSpec
+from losscheck.core.dtypes import Format
 from losscheck.core.errors import UserError
-from losscheck.core.loss import Implementation, Loss, Published
+from losscheck.core.loss import Implementation, Loss, OwnFormulas, Published
 
-__all__ = ["accepted", "own_implementation"]
+if TYPE_CHECKING:
+    from losscheck.callables.program import OwnProgram
+
+__all__ = ["FromProgram", "accepted", "own_implementation"]
 
 # Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
 USUAL_AXES = ("", "N,C", "B,C,H,W")
@@ -55,7 +61,25 @@ def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[s
         note="; ".join(probe.oddities()),
         module=own.file or own.spec,
         own=True,
+        derive=FromProgram(adapted, loss) if backend == "torch" and not call_spec.formula and not probe.failure else None,
     )
+
+
+@dataclass(frozen=True)
+class FromProgram:
+    """The formulas of a callable as its program has them; the recorder is loaded when the first is asked for."""
+
+    adapted: Adapted
+    loss: Loss
+
+    def __call__(self, dtype: Format) -> OwnFormulas:
+        return self.program(dtype)
+
+    @functools.cached_property
+    def program(self) -> OwnProgram:
+        from losscheck.callables.program import OwnProgram
+
+        return OwnProgram(self.adapted, self.loss)
 
 
 def _published(adapted: Adapted, probe: Probe, loss: Loss) -> Published | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from losscheck.backends.arrays import arrays_named
 from losscheck.callables.adapt import Adapted
+from losscheck.callables.implementation import FromProgram
 from losscheck.callables.probe import Probe
 from losscheck.callables.selection import Selection
 from losscheck.core.dtypes import FLOAT64, FORMATS
@@ -15,6 +16,7 @@ from losscheck.core.literals import value_text
 from losscheck.core.loss import Implementation, Loss
 
 if TYPE_CHECKING:
+    from losscheck.callables.read_off import ReadOff
     from losscheck.core.request import Request
 
 __all__ = ["notes_on"]
@@ -38,7 +40,10 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     dtypes = [FORMATS[name] for name in request.dtypes]
     probes = [*adapted.probes.values()]
     known = _disagreeing(adapted, params)
-    diagnosis = NOTHING if any(probe.random for probe in probes) else diagnose(loss, implementation, params, dtypes)
+    told = _read_off(loss, implementation, request)
+    yield from told.sentences if told else ()
+    explained = any(probe.random for probe in probes) or (told is not None and told.explained)
+    diagnosis = NOTHING if explained else diagnose(loss, implementation, params, dtypes)
     if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
         yield diagnosis.sentence
     yield from known.values()
@@ -49,6 +54,16 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     if implementation.backends == ("numpy",) and implementation.gradient is None and "grad" in request.quantities:
         yield "numpy arrays carry no gradient: its loss alone was judged."
     yield f"called with {arrays_named(implementation.backends[0]).many} as {_call(adapted)}."
+
+
+def _read_off(loss: Loss, implementation: Implementation, request: Request) -> ReadOff | None:
+    """What its program says, in the dtypes that it was judged in."""
+    if not isinstance(implementation.derive, FromProgram):
+        return None
+    from losscheck.callables.read_off import read_off
+
+    dtypes = [FORMATS[name] for name in request.dtypes]
+    return read_off(implementation.derive.program, loss, loss.resolve_own(request.params, FLOAT64), dtypes)
 
 
 def _disagreeing(adapted: Adapted, params: dict[str, float]) -> dict[str, str]:

@@ -17,6 +17,7 @@ __all__ = [
     "Implementation",
     "Landmark",
     "Loss",
+    "OwnFormulas",
     "Parameter",
     "Promise",
     "Published",
@@ -192,6 +193,14 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class OwnFormulas:
+    """A callable's own exact formulas of the loss and of its slope; None where the definition serves."""
+
+    loss: Formula | None = None
+    gradient: Formula | None = None
+
+
+@dataclass(frozen=True)
 class Implementation:
     """One way to compute a loss in floating point.
 
@@ -213,6 +222,7 @@ class Implementation:
         library: the module given as ``xp`` where it is not the backend's own: optax on jax.
         module: where it is defined.
         own: a callable of the user's, named on the command line: whatever it raises is an answer about it.
+        derive: the formulas of such a callable for logits of a dtype, read off its program when something is judged by them.
     """
 
     loss: str
@@ -231,6 +241,7 @@ class Implementation:
     library: str = ""
     module: str = field(default="", compare=False)
     own: bool = False
+    derive: Callable[[Format], OwnFormulas] | None = field(default=None, compare=False)
 
 
 def implementation(

@@ -105,7 +105,8 @@ class Measured:
             for row in self.rows:
                 yield row.logits[0], row.targets[0], math.nan if row.deviation is None else row.deviation
         for task in self.tasks:
-            own, definition = formula_of(task.loss, task.subject.implementation, self.quantity), definition_of(task.loss, self.quantity)
+            own = formula_of(task.loss, task.subject.implementation, self.quantity, task.grid.dtype)
+            definition = definition_of(task.loss, self.quantity)
             for logit in [] if own == definition else task.grid.some_logits(SAMPLE).tolist():
                 pair = [
                     exact_value(formula, [Term(logit, task.target)], task.params, self.dtype, differentiate=differentiate)

@@ -158,7 +158,7 @@ class _Run:
                 continue
             refused, dtype = computed.refused[quantity], computed.dtypes[quantity]
             self.dtypes[key], reference, kept = dtype, self.references[dtype], _all_but(refused)
-            claim = formula_of(self.loss, subject.implementation, quantity)
+            claim = formula_of(self.loss, subject.implementation, quantity, self.dtype)
             value, bound = seen(claim)
             judged = reference.classify(np, values[kept], (value[kept], bound[kept]))
             points = logits[kept], targets[kept], values[kept]
@@ -201,7 +201,7 @@ class _Run:
 
     def _effects_of(self, subject: Subject, quantities: Sequence[str]) -> Effects:
         references = {quantity: self.references[self.dtypes[subject, quantity]] for quantity in quantities}
-        return Effects(self.loss, subject.implementation, references)
+        return Effects(self.loss, subject.implementation, references, self.dtype)
 
     def _effect(self, subject: Subject) -> EffectFinding | None:
         """The effect of the worst element; None where no element has a finite logit and a result."""
@@ -222,7 +222,8 @@ class _Run:
 
         for quantity in self.question.quantities:
             definition = definition_of(self.loss, quantity)
-            for claim in {formula_of(self.loss, caller.subject.implementation, quantity) for caller in self.callers} - {definition}:
+            claims = {formula_of(self.loss, caller.subject.implementation, quantity, self.dtype) for caller in self.callers}
+            for claim in claims - {definition}:
                 (own, own_bound), (right, right_bound) = seen(claim), seen(definition)
                 with np.errstate(all="ignore"):
                     size = abs(own / right - 1)
@@ -263,7 +264,7 @@ class _Run:
             return replace(row, reason=caller.no_gradient or no_gradient(subject).reason)
         counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
         worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
-        far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity), quantity), Farthest())
+        far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity, self.dtype), quantity), Farthest())
         return replace(
             row,
             judged=sum(counts.values()),

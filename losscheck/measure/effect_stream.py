@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from losscheck.core.dtypes import Format
 from losscheck.core.effect import MISDIRECTING, Effect, EffectFinding, Scale, effect_rules
 from losscheck.core.error import as_float64
 from losscheck.core.finding import Side, finding
@@ -27,11 +28,12 @@ EFFECT_KEPT = frozenset(range(SOUND))  # the effects whose segments are kept
 
 @dataclass(frozen=True)
 class Effects:
-    """The effects of one implementation: what finds exact values of each quantity that was asked."""
+    """The effects of one implementation on logits of a dtype: what finds exact values of each quantity that was asked."""
 
     loss: Loss
     implementation: Implementation
     references: Mapping[str, Reference]
+    dtype: Format
 
     @functools.cached_property
     def scale(self) -> Scale:
@@ -111,7 +113,7 @@ class Effects:
             value = case.loss if quantity == "loss" else case.grad
             own, right = (
                 as_float64(reference.at(claim, logit, target))
-                for claim in (formula_of(self.loss, self.implementation, quantity), self.definition(quantity))
+                for claim in (formula_of(self.loss, self.implementation, quantity, self.dtype), self.definition(quantity))
             )
             assert value is not None
             sides[quantity] = Side(value, own, right, failed=case.code <= TAILS)

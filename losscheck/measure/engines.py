@@ -36,7 +36,7 @@ def streams_of(task: Task, references: References) -> dict[str, Stream]:
     """The exact side of each quantity of a task."""
     implementation = task.subject.implementation
     return {
-        quantity: Stream(references.of(task, quantity), formula_of(task.loss, implementation, quantity), task.target)
+        quantity: Stream(references.of(task, quantity), formula_of(task.loss, implementation, quantity, task.grid.dtype), task.target)
         for quantity in task.measured
     }
 
@@ -44,7 +44,7 @@ def streams_of(task: Task, references: References) -> dict[str, Stream]:
 def effects_of(task: Task, references: References) -> Effects:
     """What finds the effects of a task's implementation."""
     asked = {quantity: references.of(task, quantity) for quantity in task.measured}
-    return Effects(task.loss, task.subject.implementation, asked)
+    return Effects(task.loss, task.subject.implementation, asked, task.grid.dtype)
 
 
 def engine_of(task: Task, references: References) -> Engine:

@@ -113,10 +113,11 @@ class PointRows:
         """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""
         reference, published = self.reference(dtype), self.question.reduction == "published"
         definition = reference.terms(definition_of(self.loss, quantity), self._terms(None, index))
-        if not published and implementation.formula is None:
-            return definition, definition
         whole = implementation.published if published else None
-        own = Claim(whole.formula, quantity == "grad") if whole and whole.formula else formula_of(self.loss, implementation, quantity)
+        given = Claim(whole.formula, quantity == "grad") if whole and whole.formula else None
+        own = given or formula_of(self.loss, implementation, quantity, self.dtype)
+        if not published and own == definition_of(self.loss, quantity):
+            return definition, definition
         return reference.terms(own, self._terms(implementation, index)), definition
 
     def _terms(self, implementation: Implementation | None, index: int | None) -> tuple[Term, ...]:

@@ -100,7 +100,7 @@ class Wholes:
         """The formula whose weighted sum the whole claims to be."""
         if self.question.reduction == "published" and implementation.published and implementation.published.formula:
             return Claim(implementation.published.formula, False)
-        return formula_of(self.loss, implementation, "loss")
+        return formula_of(self.loss, implementation, "loss", self.elements.dtype)
 
     def add_exact(
         self, claim: Claim, implementation: Implementation | None, block: tuple[Any, Any, Any], filtered: tuple[Any, Any]

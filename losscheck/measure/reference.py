@@ -40,8 +40,12 @@ def definition_of(loss: Loss, quantity: str) -> Claim:
     return Claim(loss.gradient if quantity == "grad" else loss.formula, False)
 
 
-def formula_of(loss: Loss, implementation: Implementation, quantity: str) -> Claim:
-    """An implementation's own formula of a quantity; the definition where it has none."""
+def formula_of(loss: Loss, implementation: Implementation, quantity: str, dtype: Format) -> Claim:
+    """An implementation's own formula of a quantity, for logits of a dtype; the definition where it has none."""
+    if implementation.formula is None and implementation.derive is not None:
+        derived = implementation.derive(dtype)
+        own = derived.gradient if quantity == "grad" else derived.loss
+        return definition_of(loss, quantity) if own is None else Claim(own, False)
     if implementation.formula is None:
         return definition_of(loss, quantity)
     if quantity == "grad" and implementation.formula_gradient:

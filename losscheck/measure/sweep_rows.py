@@ -117,7 +117,8 @@ def _shown(task: Task, quantity: str, reference: Reference, regions: Sequence[Re
 def _point(task: Task, quantity: str, reference: Reference, case: Case) -> PointRow:
     """A worst case as a row of compare: the filter's ulp replaced by the oracle's."""
     logit = task.grid.dtype.from_ordinal(case.position)
-    claims = formula_of(task.loss, task.subject.implementation, quantity), definition_of(task.loss, quantity)
+    own = formula_of(task.loss, task.subject.implementation, quantity, task.grid.dtype)
+    claims = own, definition_of(task.loss, quantity)
     exact, definition = (reference.at(claim, logit, task.target, printable=True) for claim in claims)
     value = case.grad if quantity == "grad" else case.loss
     assert value is not None

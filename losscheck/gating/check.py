@@ -16,7 +16,8 @@ from losscheck.core.dtypes import FLOAT64, FORMATS
 from losscheck.core.effect import Effect
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Implementation, Loss
-from losscheck.gating.case import DTYPES, MOST_POINTS, QUANTITIES, Case
+from losscheck.gating.case import Case
+from losscheck.gating.fields import DTYPES, MOST_POINTS, QUANTITIES
 from losscheck.points.listed import check_domain, pair
 
 __all__ = ["Complaint", "problems_of"]

@@ -9,8 +9,9 @@ from typing import Any
 
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.verdict import Problem
-from losscheck.gating.case import Case, CaseCallable, CaseExhaustive, CaseFile, CasePoints, CaseRange, Expect, KnownFailure, shown
+from losscheck.gating.case import Case, CaseCallable, CaseExhaustive, CaseFile, CasePoints, CaseRange, Expect, KnownFailure
 from losscheck.gating.check import Complaint, problems_of
+from losscheck.gating.fields import shown
 from losscheck.gating.tree import Node, Number, parse, read_text
 
 __all__ = ["CaseError", "LoadedCase", "case_files", "case_of", "load"]

@@ -62,6 +62,7 @@ ROW = thing(
     deviation={"anyOf": [ELEMENT, {"type": "null"}]},
     checked_sample=thing(elements=COUNT, disagreements={"const": 0}, settled_by_oracle=COUNT, not_asked=COUNT),
     whole={"anyOf": [WHOLE, {"type": "null"}]}, reason=TEXT, **EFFECT, effect_index={"anyOf": [INDEX, {"type": "null"}]},
+    advice={"type": ["object", "null"]},
 )  # fmt: skip
 BATCH = thing(
     files={"type": "array", "items": TEXT, "minItems": 1, "maxItems": 2}, shape=INDEX, elements=COUNT, dtype=TEXT, dumped_dtype=TEXT,
@@ -415,12 +416,13 @@ def test_the_poisoned_element_is_in_the_first_three_lines(call, batch):
     x[1, 4, 2], z[1, 4, 2] = 17.5, 0
     torch.save({"logits": x, "targets": z}, "batch.pt")
     out = call("--tensors", "batch.pt", "--loss", "bce", "--impl", "torch-s*", "--impl", "stable")[1]
-    first, second, third, command = out.splitlines()[:4]
+    first, second, third, instead, command = out.splitlines()[:5]
     alone = document(call, *command.partition("losscheck compare ")[2].split())["rows"][1]
 
     assert first == "✗ DEAD  element [1, 4, 2]: bce torch-sigmoid-bceloss"
     assert second == "    gradient 0 where 1 is right: logit 17.5 (0x1.18p+4), target 0."
     assert third.startswith("    why: the gradient is 0: nothing is learned")
+    assert instead == "    instead: stable, which is sound on this batch."
     assert (alone["effect"], alone["value"], alone["logit"]) == ("dead", 0.0, 17.5)
     assert "loss lost at" not in out
 
@@ -445,6 +447,9 @@ def test_check_batch_raises_with_the_element_and_recognises_the_loss(batch):
 
     assert lines[0].startswith("✗ POISONS  element [1, 4, 2]: bce ") and lines[0].endswith(":textbook")
     assert lines[1].startswith("    loss NaN where ") and "logit 17.5 (0x1.18p+4), target 1." in lines[1]
+    assert "test_tensors_cli.py" in lines[2] and "saturation" in lines[2]
+    write = next(number for number, line in enumerate(lines) if line.startswith("    write, judged: within"))
+    assert "logsigmoid" in lines[write + 1]
     assert x.requires_grad and x.grad is None
 
 

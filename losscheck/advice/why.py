@@ -8,34 +8,45 @@ from typing import Any
 
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.loading import stdout_to_stderr
-from losscheck.core.effect import EffectFinding
+from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.errors import UserError
 from losscheck.core.files import near
 from losscheck.core.loss import Implementation
-from losscheck.core.ranking import Advice, RankedRow
+from losscheck.core.ranking import Advice
+from losscheck.core.results import Row
 from losscheck.tracing import trace
 from losscheck.tracing.cures.remedy import Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.places import Place
-from losscheck.tracing.report import Cause, Op, Trace
+from losscheck.tracing.report import Cause, CauseKind, Op, Trace
 
 __all__ = ["advice_on"]
 
 OURS = str(Path(__file__).parents[1])
+# Causes after which a number is still a number.
+LOSES_DIGITS = (
+    CauseKind.CANCELLATION,
+    CauseKind.INNER_CANCELLATION,
+    CauseKind.LOG_NEAR_ONE,
+    CauseKind.UNDERFLOW,
+    CauseKind.SENSITIVITY,
+    CauseKind.ACCUMULATED,
+)
 MOST_LINES = 8  # of the change that are shown; all of it is in the diff
 
 
 def advice_on(
-    row: RankedRow, implementation: Implementation, *, soft: bool, again: Callable[[], EffectFinding | None] = lambda: None
+    row: Row, implementation: Implementation, *, soft: bool, again: Callable[[], EffectFinding | None] = lambda: None
 ) -> Advice | None:
-    """What one call at the worst point tells, and the cure that measured better; None for what PyTorch does not run.
+    """What one call at the worst point tells, and the cure that measured better; None where PyTorch cannot run it.
 
     Args:
+        row: one whose implementation runs on torch; its effect names the point.
         soft: the loss takes targets between 0 and 1: identities for 0 and 1 alone are no cure then.
         again: judges the implementation as it stands in memory, by the definition: it is asked while the cure is in force.
     """
     finding = row.effect
-    if finding is None or finding.logit is None or finding.target is None or "torch" not in row.backends:
+    if finding is None or finding.logit is None or finding.target is None:
         return None
     function = _callable(implementation, row)
     with stdout_to_stderr():
@@ -44,7 +55,7 @@ def advice_on(
             found = remedies(function, row.given_dtype, soft=soft)
         except (UserError, RuntimeError, TypeError, ValueError):
             return None  # what does not run alone, or returns no tensor, is told by its row
-    why, place = _why(traced)
+    why, place = _why(traced, finding.effect)
     remedy = found.cure or found.meaning
     if remedy is None:
         return Advice(why, place) if why else None
@@ -63,7 +74,7 @@ def _tried(remedy: Remedy, again: Callable[[], EffectFinding | None]) -> EffectF
         return None
 
 
-def _callable(implementation: Implementation, row: RankedRow) -> Callable[[Any, Any], Any]:
+def _callable(implementation: Implementation, row: Row) -> Callable[[Any, Any], Any]:
     import torch
 
     if isinstance(implementation.function, Adapted):
@@ -72,9 +83,12 @@ def _callable(implementation: Implementation, row: RankedRow) -> Callable[[Any, 
     return lambda x, z: implementation.function(torch, x, z, **row.params)
 
 
-def _why(traced: Trace) -> tuple[str, str]:
-    """The first cause, or the guard that is active, with the sub-expression; and its place."""
-    for cause in traced.causes:
+def _why(traced: Trace, effect: Effect) -> tuple[str, str]:
+    """The first cause, or the guard that is active, with the sub-expression; and its place.
+
+    What makes no number comes before what only loses digits, where it is a number that is missing.
+    """
+    for cause in sorted(traced.causes, key=lambda cause: effect is Effect.POISONS and cause.kind in LOSES_DIGITS):
         return _cause(cause, traced.ops)
     for deviation in traced.deviations:
         if deviation.op is not None:

@@ -120,6 +120,7 @@ def _batch(
     rules: tuple[Rules, str | None],
     listener: Listener,
 ) -> Report:
+    from losscheck.advice.culprit import advised
     from losscheck.measure.ask import ask
     from losscheck.measure.batch import judge_dump, work
     from losscheck.points.load import parse_names
@@ -138,7 +139,7 @@ def _batch(
     _tell(asked, listener)
     with listener.progress(work(asked.request, asked.selection, dump)) as advance:
         batches, rows = judge_dump(asked.request, asked.selection, dump, advance)
-    return _report(asked, listener, rules, batches=tuple(batches), tensors=tuple(rows))
+    return _report(asked, listener, rules, batches=tuple(batches), tensors=tuple(advised(rows, asked)))
 
 
 def _tell(asked: Asked, listener: Listener) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
+from losscheck.core.ranking import Advice
 from losscheck.core.results import PointRow, SummaryRow
 
 __all__ = ["Element", "Few", "TensorBatch", "TensorRow", "Whole"]
@@ -106,6 +107,7 @@ class TensorRow(SummaryRow):
         deviating: elements whose own formula is more than 1e-9 away from the definition; deviation: the farthest of them.
         unasked: ``undecided`` elements that the oracle was not asked about, to end in time.
         whole: the reduced loss; None for gradients and without a reduction.
+        advice: for a callable of the user's that harms, once.
     """
 
     judged: int
@@ -116,3 +118,4 @@ class TensorRow(SummaryRow):
     unasked: int = 0
     whole: Whole | None = None
     sampled: bool = False
+    advice: Advice | None = None

@@ -71,7 +71,9 @@ def _entry(entry: Entry) -> str:
     word = Sentence(entry.word, entry.severity)
     told = "".join(f"<li>{escape(line)}</li>" for line in entry.lines)
     command = f"<pre><code>{escape(entry.command)}</code></pre>" if entry.command else ""
-    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{command}"
+    code = "\n".join(map(escape, entry.code))
+    code = f"<pre><code>{code}</code></pre>" if code else ""
+    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{code}{command}"
 
 
 def _table(table: Table, filters: Filters) -> str:

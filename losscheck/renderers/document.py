@@ -147,7 +147,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Entry:
-    """One finding in full: a headline, its lines, and the command that shows it again."""
+    """One finding in full: a headline, its lines, code to be copied, and the command that shows it again."""
 
     word: str
     place: str
@@ -155,6 +155,7 @@ class Entry:
     lines: tuple[str, ...]
     command: str = ""
     severity: Severity = Severity.BROKEN
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
+from losscheck.core.ranking import Advice
 
-__all__ = ["at_most", "effect_sentence", "finding_text", "rough", "spans_text", "where_text"]
+__all__ = ["at_most", "effect_sentence", "finding_text", "judged", "left_by", "rough", "spans_text", "where_text"]
 
 MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
@@ -114,3 +115,33 @@ def _tails(finding: EffectFinding) -> str:
 def _end(logit: float) -> str:
     """The end of a region to four digits: exact ends are with -v and in JSON."""
     return "0" if logit == 0 else f"{logit:.4g}"
+
+
+# What was measured of what is to be written ---------------------------------------------------------------------------
+
+
+def judged(finding: EffectFinding | None, advice: Advice) -> str:
+    """'judged: within 1.45 ulp in the loss, 1.3 in the gradient', and what it does not mend of a finding."""
+    if advice.after is None:
+        return ""
+    within = f"judged: within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
+    if not advice.diff:
+        within += "; x is the logit, z the target"
+    if advice.changes_meaning:
+        within += ", of the loss without its guard"
+    left = left_by(advice, finding)
+    return f"{within}; it mends the rounding alone, and still {_VERBS[left.effect]} by its own formula" if left else within
+
+
+def left_by(advice: Advice, finding: EffectFinding | None) -> EffectFinding | None:
+    """The harm that what is to be written leaves, as it was tried: a formula that is not the loss's stays what it is."""
+    left = advice.after_effect
+    return left if left is not None and finding is not None and left.effect is finding.effect and left.effect.harmful else None
+
+
+_VERBS = {
+    Effect.POISONS: "poisons",
+    Effect.MISDIRECTS: "misdirects",
+    Effect.DEAD: "leaves it dead",
+    Effect.MISSTATES: "misstates",
+}

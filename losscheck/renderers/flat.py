@@ -235,6 +235,7 @@ def flat_tensor(row: TensorRow) -> dict[str, Any]:
         "reason": row.reason,
         **_effect(row),
         "effect_index": list(row.effect.index) if row.effect and row.effect.index else None,
+        "advice": row.advice and _advice(row.advice),
     }
 
 

@@ -70,7 +70,7 @@ def _block(block: Block) -> Iterator[str]:
         case Commands(items=items):
             yield from (f"- {_escape(what)}: {_code(command)}" for what, command in items)
         case Entry():
-            told = ". ".join(_escape(line) for line in block.lines)
+            told = ". ".join([*(_escape(line).removesuffix(".") for line in block.lines), *map(_code, block.code)])
             word = f"{block.severity.sign().strip()} {block.word}".strip()
             yield f"- **{word}** {_escape(f'{block.place} {block.name}')}: {told}. Reproduce: {_code(block.command)}"
 

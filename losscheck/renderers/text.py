@@ -104,6 +104,8 @@ class _Screen:
         )
         for line in entry.lines:
             self._wrapped(Text(self._plain(line)), first="    ", further="    ")
+        for code in entry.code:
+            self.console.print(Text(f"{_INDENT * 2}{self._plain(code)}"), soft_wrap=True)
         if entry.command:
             # Not wrapped: it is there to be copied.
             self.console.print(Text(f"    reproduce: {self._plain(entry.command)}"), soft_wrap=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from losscheck.core.dtypes import FORMATS
-from losscheck.core.effect import Effect, EffectFinding
+from losscheck.core.effect import Effect
 from losscheck.core.files import near
 from losscheck.core.ranking import Advice, RankedRow
 from losscheck.renderers.document import Block, Cell, Code, Column, Heading, Kind, Line, Table
-from losscheck.renderers.effects import effect_sentence, rough
+from losscheck.renderers.effects import effect_sentence, judged, left_by, rough
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["advice_blocks", "card", "effect_words", "extent", "told_elsewhere"]
@@ -73,7 +73,7 @@ def _table(lines: Sequence[Line], row: RankedRow, after: Sequence[Line]) -> Iter
     if why := _why(row, advice):
         told.append(_plain("why", why))
     if advice.write:
-        told.append(_plain("besides" if _left(row, advice) else "write", _judged(row, advice)))
+        told.append(_plain("besides" if left_by(advice, row.effect) else "write", judged(row.effect, advice)))
     if not advice.write:
         yield Table(_COLUMNS, (*told, *after), headed=False)
         return
@@ -103,28 +103,3 @@ def _why(row: RankedRow, advice: Advice) -> str:
     deviation = row.note if _recognised_with_a_deviation(row) else ""
     cause = f"{advice.place}: {advice.why}" if advice.place else advice.why
     return " ".join(part for part in (deviation, f"{cause}." if deviation and cause else cause) if part)
-
-
-def _judged(row: RankedRow, advice: Advice) -> str:
-    """What was measured of what is to be written, and what it does not mend."""
-    if advice.after is None:
-        return ""
-    within = f"judged: within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
-    if advice.changes_meaning:
-        within += ", of the loss without its guard"
-    left = _left(row, advice)
-    return f"{within}; it mends the rounding alone, and still {_VERBS[left.effect]} by its own formula" if left else within
-
-
-def _left(row: RankedRow, advice: Advice) -> EffectFinding | None:
-    """The harm that what is to be written leaves, as it was tried: a formula that is not the loss's stays what it is."""
-    left = advice.after_effect
-    return left if left is not None and row.effect is not None and left.effect is row.effect.effect and left.effect.harmful else None
-
-
-_VERBS = {
-    Effect.POISONS: "poisons",
-    Effect.MISDIRECTS: "misdirects",
-    Effect.DEAD: "leaves it dead",
-    Effect.MISSTATES: "misstates",
-}

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from losscheck.core.batch_rows import Element, TensorRow
 from losscheck.core.dtypes import FORMATS, short_hex
-from losscheck.core.effect import EffectFinding, Truth
+from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.outcome import Outcome
+from losscheck.core.ranking import Advice
 from losscheck.core.report import Report
 from losscheck.renderers.document import Block, Entry, Listing, Sentence
-from losscheck.renderers.effects import at_most, rough
+from losscheck.renderers.effects import at_most, judged, left_by, rough
 from losscheck.renderers.severity import severity_of
 from losscheck.renderers.standings import Standing, standings
 
@@ -49,13 +50,32 @@ def _entry(report: Report, standing: Standing) -> Entry:
     shortest = FORMATS[row.given_dtype].shortest
     name = "gradient" if finding.quantity == "grad" else "loss"
     logit = f"logit {shortest(finding.logit)} ({short_hex(finding.logit)}), target {shortest(finding.target)}"
-    lines = (
+    advice = next((row.advice for row in rows if row.advice), Advice())
+    lines = [
         f"{name} {rough(finding.value)} where {rough(finding.exact)} is right: {logit}.",
-        f"why: {finding.effect.words}{_why(row, rows, finding)}.",
+        f"why: {_cause(advice) or finding.effect.words}{_why(row, rows, finding)}.",
+    ]
+    lines += (
+        [f"{'besides' if left_by(advice, finding) else 'write'}, {judged(finding, advice)}:"]
+        if advice.write
+        else _instead(report, standing)
     )
     place = f"element {list(finding.index)}" if finding.index else "one element"
     command = _alone(report, row, finding)
-    return Entry(finding.effect.value, place, f"{row.loss} {standing.name}", lines, command, severity_of(finding.effect))
+    return Entry(
+        finding.effect.value, place, f"{row.loss} {standing.name}", tuple(lines), command, severity_of(finding.effect), advice.write
+    )
+
+
+def _cause(advice: Advice) -> str:
+    return ": ".join(filter(None, (advice.place, advice.why)))
+
+
+def _instead(report: Report, standing: Standing) -> list[str]:
+    """What there is that harms nobody on this batch, where several were judged."""
+    others = [other for other in standings(report) if other.heading == standing.heading and other.effect and not other.harmful]
+    best = min(others, key=lambda other: (-other.effect.severity if other.effect else 0, other.name), default=None)
+    return [f"instead: {best.name}, which is {'sound' if best.effect is Effect.SOUND else 'harmless'} on this batch."] if best else []
 
 
 def _why(row: TensorRow, rows: Sequence[TensorRow], finding: EffectFinding) -> str:

@@ -84,6 +84,11 @@ class Adapted:
         """Is it called in a process of its own, because what it uses may end the one it is in?"""
         return isinstance(self.own.target, apart.Elsewhere)
 
+    @property
+    def detached(self) -> str:
+        """Said of one whose gradient does not reach the logits."""
+        return f"no gradient reaches the logits: they are detached on the way ({self.own.place})"
+
     def _apart_probe(self, backend: str, dtype: Format) -> Probe:
         try:
             found: Probe = apart.probe(self.own.spec, self.call_spec, backend, dtype.name)

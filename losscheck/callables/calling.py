@@ -24,7 +24,7 @@ def prepare(invocation: Invocation, backend: Backend) -> Call:
         return backend.prepare(invocation)
     probe = adapted.tried(backend.name, invocation.dtype, _on(backend.name, invocation.device))
     if invocation.gradient and probe.detached:
-        return _refusing(f"no gradient reaches the logits: they are detached on the way ({adapted.own.place})")
+        return _refusing(adapted.detached)
     if adapted.is_apart:
         return apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, "elements")
     return backend.prepare(invocation)

@@ -178,6 +178,7 @@ class SweepRow(SummaryRow):
         profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
             outcome (None for no point).
         effects: for each of these cells the severest effect (None for no point); empty where effects were not judged.
+        refusal: what it raised at the first of the logits that it refused; those are regions of the outcome `unavailable`.
         nan_points, nan_wrong: NaN logits, and how many of them came out as a number.
     """
 
@@ -195,6 +196,7 @@ class SweepRow(SummaryRow):
     effects: tuple[Effect | None, ...] = ()
     nan_points: int = 0
     nan_wrong: int = 0
+    refusal: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from losscheck.backends import Backend, Call, Invocation, Output, backend_named
 from losscheck.backends.extras import missing
+from losscheck.callables.adapt import Adapted
 from losscheck.callables.calling import call_alone, prepare, prepare_whole
 from losscheck.callables.loading import reason_of, stdout_to_stderr
 from losscheck.core.absence import Absence, Unavailable
@@ -21,7 +22,7 @@ from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Subject
 
-__all__ = ["LARGE", "SMALL", "TAIL", "Caller", "Piece", "no_gradient", "not_here", "why_not"]
+__all__ = ["LARGE", "SMALL", "TAIL", "Caller", "Piece", "lacks_gradient", "no_gradient", "not_here", "why_not"]
 
 TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
 SMALL, LARGE = 2**10, 2**16  # the two shapes for which code is made
@@ -44,6 +45,16 @@ def not_here(subject: Subject) -> Unavailable | None:
         subject.device, subject.mode
     )
     return Unavailable(Absence.NOT_HERE, reason) if reason else None
+
+
+def lacks_gradient(subject: Subject) -> Unavailable | None:
+    """Why there is no gradient to measure, known before anything is measured; None where there may be one."""
+    implementation = subject.implementation
+    if subject.backend == "numpy" and implementation.gradient is None:
+        return no_gradient(subject)
+    if isinstance(adapted := implementation.function, Adapted) and adapted.tried(subject.backend).detached:
+        return Unavailable(Absence.NO_GRADIENT, adapted.detached)
+    return None
 
 
 def no_gradient(subject: Subject) -> Unavailable:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from losscheck.filter.classify import FAILING
 from losscheck.measure import task as task_module
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
+from losscheck.measure.refusals import SEGMENTED
 from losscheck.measure.summary import WORST, Summary
 from losscheck.measure.task import Finding, Task
 
@@ -68,7 +68,7 @@ def contradictions(task: Task, finding: Finding, shard: tuple[int, int], *, comp
         elif span:
             yield from (
                 f"{what} of the {quantity}"
-                for what in _of_summary(task, summary, *span[:2], EFFECT_KEPT if quantity == EFFECT else FAILING)
+                for what in _of_summary(task, summary, *span[:2], EFFECT_KEPT if quantity == EFFECT else SEGMENTED)
             )
 
 

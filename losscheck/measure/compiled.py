@@ -7,12 +7,13 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, decide
+from losscheck.filter.classify import BUCKETS, CODES, UNDECIDED, decide
 from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop, trace
 from losscheck.measure import summary
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, Effects
 from losscheck.measure.engine import Call, Engine, Stream, check
 from losscheck.measure.reference import ENOUGH, Claim, Judged
+from losscheck.measure.refusals import NO_EFFECT, REFUSED, SEGMENTED, Returned
 from losscheck.measure.summary import WORST, Case, Summary, largest, segments_of
 from losscheck.points.grid import Grid
 
@@ -49,16 +50,29 @@ class CompiledEngine(Engine):
 
         logits = self.logits[:count]
         self.kernels.decode(first, logits)
-        returned = self.call(logits)
-        results = {name: values for name, values in zip(("loss", "grad"), returned, strict=True) if name in self.streams}
+        returned = Returned(*self.call(logits))
+        results = {name: values for name, values in zip(("loss", "grad"), returned, strict=False) if name in self.streams}
         views = [buffer for block in self.buffers.values() for buffer in (block.code[:count], block.size[:count].view(np.float32))]
         errors = {quantity: error[:count] for quantity, error in self.errors.items()}
         self.loop(logits, *results.values(), *views, *errors.values())
+        self._without_refused(returned, errors)
         again = [self.fillers[name].settle(logits, results[name]) for name in self.streams]
         if self.effects:
             self._judge_effects(logits, results, errors, again)
         for filler in self.fillers.values():
             filler.add(first, logits, results)
+
+    def _without_refused(self, returned: Returned, errors: dict[str, Any]) -> None:
+        """Points without a result are unavailable, and have no effect."""
+        if not returned.refused:
+            return
+        anywhere = functools.reduce(operator.or_, (returned.refused[name] for name in self.streams))
+        for name, filler in self.fillers.items():
+            where, code = (anywhere, NO_EFFECT) if name == EFFECT else (returned.refused[name], REFUSED)
+            filler.total.refusal = filler.total.refusal or returned.reason
+            self.buffers[name].code[: len(where)][where], self.buffers[name].size[: len(where)][where] = code, 0
+        for error in errors.values():
+            error[anywhere] = 0.0
 
     def _judge_effects(self, logits: Any, results: dict[str, Any], errors: dict[str, Any], again: list[Any]) -> None:
         """The largest errors; and what was not known of a point when its effect was judged is known now."""
@@ -125,7 +139,7 @@ class _Filler:
     def __init__(self, engine: CompiledEngine, name: str) -> None:
         self.engine, self.name = engine, name
         self.kernels, self.stream, self.buffers = engine.kernels, engine.streams.get(name), engine.buffers[name]
-        self.kept = FAILING if self.stream else EFFECT_KEPT
+        self.kept = SEGMENTED if self.stream else EFFECT_KEPT
         self.buffers.counts[:] = 0
         self.buffers.histogram[:] = 0
         self.total = Summary(by_severity=self.stream is None)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.filter.classify import FAILING
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
 from losscheck.measure.engine import CHECKED, Engine, check, judge_all, summarise_stream
 from losscheck.measure.reference import Judged
+from losscheck.measure.refusals import SEGMENTED, Returned
 from losscheck.measure.summary import Summary, segments_of
 from losscheck.points.grid import decode_ordinals
 
@@ -28,13 +28,14 @@ class SampleEngine(Engine):
         sample = self.grid.sample
         assert sample is not None
         ordinals = np.array(sample, np.int64)
-        logits, results = self.values(ordinals)
+        logits, results, returned = self.values(ordinals)
         self.begin()
         edges = []
         checked = np.unique(np.linspace(0, len(sample) - 1, CHECKED).astype(np.int64))
-        found = judge_all(np, self.streams, self.effects, logits, results)
+        found = judge_all(np, self.streams, self.effects, logits, results, returned.refused)
         for quantity, judged in found.items():
             summary = self.totals[quantity] = summarise_stream(np, quantity, judged, ordinals, results, self.cells)
+            summary.refusal = returned.reason
             if quantity in self.streams:
                 some = Judged(judged.codes[checked], judged.ulps[checked])
                 check(summary, self.streams[quantity], logits[checked], results[quantity][checked], some)
@@ -42,24 +43,26 @@ class SampleEngine(Engine):
         _bisect(edges, self.codes)
         for quantity, summary in self.totals.items():
             mine = [edge for edge in edges if edge.quantity == quantity]
-            summary.segments = _segments(found[quantity].codes, sample, mine, EFFECT_KEPT if quantity == EFFECT else FAILING)
+            summary.segments = _segments(found[quantity].codes, sample, mine, EFFECT_KEPT if quantity == EFFECT else SEGMENTED)
         return self.end()
 
-    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any]]:
-        """Logits and results at any ordinals."""
+    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any], Returned]:
+        """Logits and results at any ordinals, and what was returned."""
         import numpy as np
 
         logits = decode_ordinals(self.grid.dtype, ordinals)
-        return logits.astype(np.float64), self.results(self.call(logits))
+        returned = Returned(*self.call(logits))
+        return logits.astype(np.float64), self.results(returned), returned
 
     def codes(self, quantities: Collection[str], ordinals: list[int]) -> dict[str, list[int]]:
         """The codes of some quantities, or of the effects, at some ordinals; the implementation is called once for all."""
         import numpy as np
 
-        logits, results = self.values(np.array(ordinals, np.int64))
+        logits, results, returned = self.values(np.array(ordinals, np.int64))
         effects = self.effects if EFFECT in quantities else None
         streams = {name: stream for name, stream in self.streams.items() if effects or name in quantities}
-        judged = judge_all(np, streams, effects, logits, results)
+        asked = {name: values for name, values in results.items() if name in streams}
+        judged = judge_all(np, streams, effects, logits, asked, returned.refused)
         return {quantity: judged[quantity].codes.tolist() for quantity in quantities}
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from losscheck.filter.classify import FAILING
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, Effects
 from losscheck.measure.reference import Claim, Judged, Reference, on_host
+from losscheck.measure.refusals import NO_EFFECT, REFUSED, SEGMENTED, Returned, scattered
 from losscheck.measure.summary import Summary, summarise
 from losscheck.points.grid import Grid, decode_ordinals
 
 __all__ = ["CHECKED", "ArrayEngine", "Call", "Engine", "Stream", "judge"]
 
-Call = Callable[[Any], tuple[Any, Any]]  # losses and gradients (None where none are asked) at logits
+# Losses and gradients (None where none are asked) at logits, and maybe what was refused (refusals.py).
+Call = Callable[[Any], tuple[Any, ...]]
 CHECKED = 512  # points of a whole sweep that are checked against the exact oracle, evenly spread over its ordinals
 ARRAY_BLOCK = 2**16
 TENSOR_BLOCK = 2**22  # float64 temporaries of 32 MiB each, on a device
@@ -37,9 +40,17 @@ def judge(xp: Any, stream: Stream, logits: Any, values: Any, filtered: tuple[Any
 
 
 def judge_all(
-    xp: Any, streams: Mapping[str, Stream], effects: Effects | None, logits: Any, results: Mapping[str, Any]
+    xp: Any,
+    streams: Mapping[str, Stream],
+    effects: Effects | None,
+    logits: Any,
+    results: Mapping[str, Any],
+    refused: Mapping[str, Any] | None = None,
 ) -> dict[str, Judged]:
-    """The outcomes of each quantity and, with ``effects``, what loss and gradient together do to training."""
+    """The outcomes of each quantity and, with ``effects``, what loss and gradient together do to training; ``refused`` are the points
+    that have no result, by quantity."""
+    if refused:
+        return _judge_answered(xp, streams, effects, logits, results, refused)
     found, filtered = {}, {}
     for quantity, stream in streams.items():
         filtered[quantity] = stream.reference.filter(xp, stream.claim, logits, stream.target)
@@ -53,10 +64,27 @@ def judge_all(
     return found
 
 
+def _judge_answered(
+    xp: Any, streams: Mapping[str, Stream], effects: Effects | None, logits: Any, results: Mapping[str, Any], refused: Mapping[str, Any]
+) -> dict[str, Judged]:
+    """The same, of the points that have all results; the others are unavailable, and their results that are there judged alone."""
+    kept = ~functools.reduce(operator.or_, (refused[quantity] for quantity in results))
+    found = judge_all(xp, streams, effects, logits[kept], {quantity: values[kept] for quantity, values in results.items()})
+    everywhere = {name: scattered(xp, judged, kept, NO_EFFECT if name == EFFECT else REFUSED) for name, judged in found.items()}
+    for quantity, stream in streams.items():
+        alone = ~refused[quantity] & ~kept
+        if alone.any():
+            some = judge_all(xp, {quantity: stream}, None, logits[alone], {quantity: results[quantity][alone]})[quantity]
+            everywhere[quantity].codes[alone], everywhere[quantity].ulps[alone] = some.codes, some.ulps
+    return everywhere
+
+
 def check(summary: Summary, stream: Stream, logits: Any, values: Any, judged: Judged) -> None:
     """Count points of the stratified sample (numpy arrays), and those where the oracle sees otherwise."""
     import numpy as np
 
+    answered = judged.codes != REFUSED
+    logits, values, judged = logits[answered], values[answered], Judged(judged.codes[answered], judged.ulps[answered])
     checked, wrong = stream.reference.check(stream.claim, logits, np.full(len(logits), stream.target), values, judged)
     summary.checked, summary.wrong = summary.checked + checked, summary.wrong + wrong
 
@@ -88,9 +116,9 @@ class Engine:
     def end(self) -> dict[str, Summary]:
         return self.totals
 
-    def results(self, returned: tuple[Any, Any]) -> dict[str, Any]:
+    def results(self, returned: Returned) -> dict[str, Any]:
         """What a call returned, as float64, by the quantities asked."""
-        return {name: _wide(values) for name, values in zip(("loss", "grad"), returned, strict=True) if name in self.streams}
+        return {name: _wide(values) for name, values in zip(("loss", "grad"), returned, strict=False) if name in self.streams}
 
     def to_check(self, first: int, count: int) -> slice:
         """Which of ``count`` floats from an ordinal on belong to the stratified sample: every stride-th of the range."""
@@ -122,10 +150,12 @@ class ArrayEngine(Engine):
         on_device = {"device": self.device} if self.device else {}
         ordinals = xp.arange(first, first + count, dtype=xp.int64, **on_device)
         logits = _tensor(self.grid, ordinals) if self.device else decode_ordinals(self.grid.dtype, ordinals)
-        results = self.results(self.call(logits))
+        returned = Returned(*self.call(logits))
+        results = self.results(returned)
         logits = _wide(logits)
-        for quantity, judged in judge_all(xp, self.streams, self.effects, logits, results).items():
+        for quantity, judged in judge_all(xp, self.streams, self.effects, logits, results, returned.refused).items():
             summary = summarise_stream(xp, quantity, judged, ordinals, results, self.cells)
+            summary.refusal = returned.reason
             if quantity in self.streams:
                 some = Judged(on_host(judged.codes[chosen]), on_host(judged.ulps[chosen]))
                 check(summary, self.streams[quantity], on_host(logits[chosen]), on_host(results[quantity][chosen]), some)
@@ -135,7 +165,7 @@ class ArrayEngine(Engine):
 def summarise_stream(xp: Any, quantity: str, judged: Judged, ordinals: Any, results: Mapping[str, Any], cells: Any) -> Summary:
     """The summary of a quantity, or of the effects, which are ordered by severity."""
     effect = quantity == EFFECT
-    kept = EFFECT_KEPT if effect else FAILING
+    kept = EFFECT_KEPT if effect else SEGMENTED
     both = (results.get("loss"), results.get("grad"))
     return summarise(xp, judged, ordinals, both, cells=cells, kept=kept, by_severity=effect)
 

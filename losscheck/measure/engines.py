@@ -13,6 +13,7 @@ from losscheck.measure.call import Caller
 from losscheck.measure.effect_stream import Effects
 from losscheck.measure.engine import ArrayEngine, Engine, Stream
 from losscheck.measure.reference import Reference, formula_of
+from losscheck.measure.refusals import Returned, answering
 from losscheck.measure.task import Task
 
 __all__ = ["References", "call_of", "caller_of", "count_nans", "device_call_of", "effects_of", "engine_of", "streams_of"]
@@ -83,15 +84,9 @@ def caller_of(task: Task) -> Caller:
     return _shared_caller(task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more)
 
 
-def call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:
+def call_of(task: Task) -> Callable[[Any], Returned]:
     """``call(logits)``: losses and gradients (None where none are asked) at the task's target, as arrays."""
-    caller, target = caller_of(task), task.target
-
-    def call(logits: Any) -> tuple[Any, Any]:
-        output = caller(logits, target)
-        return output.loss, output.grad
-
-    return call
+    return answering(caller_of(task), task.target)
 
 
 def device_call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:

@@ -50,6 +50,7 @@ class Summary:
         profile_ulp, profile_code: for each of CELLS cells of the range the largest |ulp| and the severest code.
         loss_error, grad_error: of effects, the largest |value - definition|.
         settled: points that the exact oracle had to settle.
+        refusal: what was raised at the first point that has no result.
         checked, wrong: points of the stratified sample, and how many of them the filter had misjudged.
     """
 
@@ -70,6 +71,7 @@ class Summary:
     settled: int = 0
     checked: int = 0
     wrong: int = 0
+    refusal: str = ""
 
     def merge(self, after: Summary) -> Summary:
         """This stretch and the one after it. Associative."""
@@ -82,6 +84,7 @@ class Summary:
             loss_error=max(self.loss_error, after.loss_error),
             grad_error=max(self.grad_error, after.grad_error),
             first=after.first | self.first,
+            refusal=self.refusal or after.refusal,
             by_severity=self.by_severity or after.by_severity,
             profile_ulp=list(map(max, self.profile_ulp, after.profile_ulp)),
             profile_code=list(map(min, self.profile_code, after.profile_code)),
@@ -112,6 +115,7 @@ class Summary:
         return {
             **{name: getattr(self, name) for name in _PLAIN},
             **{name: getattr(self, name).hex() for name in _FLOATS},
+            **({"refusal": self.refusal} if self.refusal else {}),
             "segments": {str(code): segments.tolist() for code, segments in self.segments.items()},
             "first": [_case_to_json(case) for case in self.first.values()],
             "worst": [_case_to_json(case) for case in self.worst],
@@ -124,6 +128,7 @@ class Summary:
         plain: dict[str, Any] = {name: data[name] for name in _PLAIN} | {name: float.fromhex(data[name]) for name in _FLOATS}
         return cls(
             **plain,
+            refusal=str(data.get("refusal", "")),
             segments={int(code): _segments_from_json(segments) for code, segments in data["segments"].items()},
             first={case[1]: _case_from_json(case) for case in data["first"]},
             worst=[_case_from_json(case) for case in data["worst"]],

@@ -16,6 +16,7 @@ from losscheck.measure.effect_stream import EFFECT
 from losscheck.measure.engines import References, call_of, effects_of
 from losscheck.measure.point_rows import point_row
 from losscheck.measure.reference import Reference, definition_of, formula_of
+from losscheck.measure.refusals import REFUSED
 from losscheck.measure.summary import Case, Summary
 from losscheck.measure.task import Finding, Task
 
@@ -56,7 +57,9 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
     if reference.dtype is not task.grid.dtype:
         base |= {"dtype": reference.dtype.name, "logit_dtype": task.grid.dtype.name}
     base["effect"] = _effect(task, finding.summaries.get(EFFECT), references)
-    worst = tuple(_point(task, quantity, reference, case) for case in summary.worst)
+    worst = tuple(_point(task, quantity, reference, case) for case in summary.worst if case.code != REFUSED)
+    if summary.counts[REFUSED] == summary.points:
+        return SweepRow(**base, reason=summary.refusal or "nothing was scanned")
     regions = _regions(task, summary)
     return SweepRow(
         **base,
@@ -73,6 +76,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
         wrong=summary.wrong,
         nan_points=finding.nan_points,
         nan_wrong=finding.nan_wrong,
+        refusal=summary.refusal if summary.counts[REFUSED] else "",
     )
 
 
@@ -101,16 +105,18 @@ def _shown(task: Task, quantity: str, reference: Reference, regions: Sequence[Re
     logits = list(dict.fromkeys([*ends, *middles[:: max(1, len(middles) // BETWEEN)]]))
     try:
         with stdout_to_stderr():
-            results = call_of(task)(np.array(logits, np.float64 if task.grid.dtype.bits == 64 else np.float32))
+            returned = call_of(task)(np.array(logits, np.float64 if task.grid.dtype.bits == 64 else np.float32))
     except (RuntimeError, TypeError, ValueError):
         return ()  # it takes no batch of these; its worst points are shown all the same
-    values = dict(zip(("loss", "grad"), results, strict=True))[quantity]
+    values = returned.grad if quantity == "grad" else returned.loss
     if values is None:
         return ()
+    refused = returned.refused.get(quantity, np.zeros(len(logits), bool))
     code = 0
     return tuple(
         _point(task, quantity, reference, Case(task.grid.dtype.ordinal(logit), code, 0.0, **{quantity: float(value)}))
-        for logit, value in zip(logits, values, strict=True)
+        for logit, value, is_refused in zip(logits, values, refused, strict=True)
+        if not is_refused
     )
 
 
@@ -169,7 +175,7 @@ def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[
             continue
         logits = task.grid.some_logits(2**16)
         ours, theirs = call_of(task)(logits), call_of(first[key])(logits)
-        for quantity, a, b in zip(("loss", "grad"), theirs, ours, strict=True):
+        for quantity, a, b in (("loss", theirs.loss, ours.loss), ("grad", theirs.grad, ours.grad)):
             if quantity not in task.measured:
                 continue
             differ = (a != b) & ~(np.isnan(a) & np.isnan(b))

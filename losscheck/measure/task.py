@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 from losscheck.core.absence import Unavailable
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.call import no_gradient, why_not
+from losscheck.measure.call import lacks_gradient, why_not
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import Grid
 
@@ -34,12 +35,18 @@ class Task:
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The quantities that there is something to measure of: no gradient on numpy, unless the implementation brings one."""
-        return tuple(quantity for quantity in self.quantities if quantity != "grad" or not self._no_gradient)
+        """The quantities that there is something to measure of: no gradient where none can be found."""
+        return tuple(quantity for quantity in self.quantities if not self.why_not_measured(quantity))
 
-    @property
-    def _no_gradient(self) -> bool:
-        return self.subject.backend == "numpy" and self.subject.implementation.gradient is None
+    def why_not_measured(self, quantity: str) -> str:
+        """Why one of its quantities has no row; empty where it has."""
+        lack = lacks_gradient(self.subject) if quantity == "grad" and not self.why_not_here else None
+        return lack.reason if lack else ""
+
+    @functools.cached_property
+    def why_not_here(self) -> Unavailable | None:
+        """Why the subject cannot answer at all."""
+        return why_not(self.loss, self.subject, self.params)
 
     def chunks(self) -> int:
         return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)
@@ -57,11 +64,9 @@ class Task:
 
     def why_unavailable(self) -> Unavailable | None:
         """Why there will be no row; None where one can be measured."""
-        return why_not(self.loss, self.subject, self.params) or (None if self.measured else no_gradient(self.subject))
-
-    def why_not_measured(self, quantity: str) -> str:
-        """Why one of its quantities has no row; empty where it has."""
-        return "" if quantity in self.measured else no_gradient(self.subject).reason
+        if self.why_not_here or self.measured:
+            return self.why_not_here
+        return lacks_gradient(self.subject)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,7 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "ulp_histogram": dict(row.histogram),
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
+        "refusal": row.refusal,
         "reason": row.reason,
         "mode": row.mode,
         "logit_dtype": row.given_dtype,

@@ -8,6 +8,7 @@ from heapq import nsmallest
 from itertools import groupby
 
 from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.core.results import BitDifference, SweepRow
 from losscheck.renderers.document import (
@@ -200,7 +201,17 @@ def _region(row: SweepRow, trend: Trend) -> str:
 
 def _missing(report: Report) -> list[Sentence]:
     told = dict.fromkeys(f"{label(row)}: unavailable, {row.reason}." for row in report.sweeps if row.reason)
+    told |= dict.fromkeys(_refused(row) for row in report.sweeps if row.refusal)
     return [Sentence(text, Severity.UNKNOWN) for text in told]
+
+
+def _refused(row: SweepRow) -> str:
+    """At which logits it raised instead of returning a result, and what."""
+    regions = [region for region in row.regions if region.outcome is Outcome.UNAVAILABLE]
+    ends = [end_text(logit, row.given_dtype) for region in regions[:1] for logit in (region.first, region.last)]
+    more = f", and {counted(len(regions) - 1, 'more region')}" if len(regions) > 1 else ""
+    where = f"from {ends[0]} to {ends[1]}" if ends and ends[0] != ends[1] else f"at {ends[0]}" if ends else "at some logits"
+    return f"{label(row)}: the {quantity_name(row)} is unavailable {where}{more}, target {_target(row)}: {row.refusal}."
 
 
 def _behind(report: Report) -> list[Sentence]:

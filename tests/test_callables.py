@@ -582,9 +582,7 @@ def test_a_sweep_in_processes_gives_the_bits_of_one(tmp_path):
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("raises", "Odd: first line"), ("detaches", "no gradient reaches the logits"), ("booleans", "bool")]
-)
+@pytest.mark.parametrize(("name", "words"), [("raises", "Odd: first line"), ("booleans", "bool")])
 def test_a_sweep_of_what_cannot_run_says_why(call, name, words):
     """Exit code 2 with their message; beside another one, a row."""
     line = ("sweep", "--impl", own(name), "--loss", "bce", "--range", "-2", "2", "--points", "5", "--target", "0")
@@ -593,6 +591,41 @@ def test_a_sweep_of_what_cannot_run_says_why(call, name, words):
 
     assert code == 2 and words in err
     assert beside == 0 and words in in_words(out)
+
+
+@pytest.mark.parametrize("name", ["detaches", "raises_backward"])
+def test_a_gradient_that_is_missing_takes_no_swept_loss_along(call, name):
+    """Detached, or a backward pass that raises: the loss is judged, the gradient says why there is none."""
+    line = ("sweep", "--impl", own(name), "--loss", "bce", "--range", "-2", "2", "--points", "5", "--target", "0", "--format", "json")
+    loss, grad = json.loads(call(*line)[1])["rows"]
+
+    assert set(loss["counts"]) == {"ok"} and loss["reason"] == ""
+    assert not grad["counts"] and ("no way back" if name == "raises_backward" else "no gradient reaches the logits") in grad["reason"]
+
+
+def test_logits_that_are_refused_are_a_region(call):
+    """A check in user code: the floats beyond it are unavailable, from the very first one, and every other one is judged."""
+    line = ("sweep", "--impl", own("raises_above_ten"), "--loss", "bce", "--range", "-20", "20", "--target", "1")
+    for more in (("--points", "40"), ("--dtype", "bfloat16")):
+        code, out, err = call(*line, *more, "--format", "json")
+        row, _ = json.loads(out)["rows"]
+        (refused,) = [region for region in row["regions"] if region["outcome"] == "unavailable"]
+        step = 2**-20 if "--points" in more else 2**-4
+
+        assert code == 0, err
+        assert (refused["first"], refused["last"]) == (10 + step, 20)
+        assert row["counts"]["unavailable"] > 1 and row["counts"]["ok"] > 20 and "too large" in row["refusal"]
+    text = in_words(call(*line, "--points", "40")[1])
+    assert "the loss is unavailable from 10.000001 (0x1.400002p+3) to 20" in text and "KeyError: 'too large'" in text
+
+
+def test_a_refused_region_survives_a_state_file(call, tmp_path):
+    """Resumed or merged, the reason is still there."""
+    line = ("sweep", "--impl", own("raises_above_ten"), "--loss", "bce", "--range", "-20", "20", "--target", "1", "--points", "40")
+    assert call(*line, "--shard", "1/1", "--output", str(tmp_path / "part"))[0] == 0
+    merged = json.loads(call("merge", str(tmp_path / "part"), "--format", "json")[1])["rows"]
+
+    assert merged == json.loads(call(*line, "--format", "json")[1])["rows"]
 
 
 def test_a_reducing_loss_is_swept_like_an_elementwise_one(call):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,8 +117,20 @@ def check_batch(loss_fn: str | Callable[..., Any], logits: Any, targets: Any, *,
     asked = {"loss": loss, **more} if loss else {**_recognised(loss_fn), **more}
     report = compare(loss_fn, tensors=(_detached(logits), _detached(targets)), **asked)
     if any(row.effect and row.effect.effect.harmful for row in report.tensors):
-        raise AssertionError("\n" + render(report, width=100))
+        alone = "" if report.trace else _in_python(loss_fn, report)
+        raise AssertionError("\n" + render(report, width=100) + alone)
     return report
+
+
+def _in_python(loss_fn: str | Callable[..., Any], report: Report) -> str:
+    """Of a callable that no command line can name, what shows which line it is in this process."""
+    findings = sorted((row.effect for row in report.tensors if row.effect), key=lambda finding: finding.effect.severity)
+    name = getattr(loss_fn, "__name__", "loss_fn")
+    worst = next((finding for finding in findings if finding.logit is not None and math.isfinite(finding.logit)), None)
+    if worst is None or not callable(loss_fn):
+        return ""
+    shown = name if name.isidentifier() else "loss_fn"
+    return f"\nwhich line, and what to write: print(losscheck.trace({shown}, {worst.logit!r}, {worst.target!r}).explain())"
 
 
 def _detached(tensor: Any) -> Any:
@@ -157,4 +170,6 @@ def _failure(spec: str, case: Case, bad: Sequence[Any], remarks: Sequence[str]) 
     lines = [f"{spec} does not compute {case.loss} as asked: {len(bad)} of its figures break a limit"]
     for row in bad[:5]:
         lines += ["", f"{row.dtype} {row.device} {row.quantity}: {row.reason}", *([worst_point(row)] if row.worst else [])]
+    if trace := next((row.trace for row in bad if row.trace), ""):
+        lines += ["", f"which line, and what to write: {trace}"]
     return "\n".join([*lines, *(["", *remarks] if remarks else [])])

@@ -92,8 +92,9 @@ def compare_report():
     )  # fmt: skip
     environment = {"losscheck": "0", "python": "3", "frameworks": {}, "cpu": "a processor", "devices": {"cpu": "a processor"}}
     return Report(
-        "compare", environment, "losscheck compare --impl 'odd|*'", rows, max_ulp=8.0, differences=(Difference("cpu", "cuda", 7, 3),)
-    )
+        "compare", environment, "losscheck compare --impl 'odd|*'", rows, max_ulp=8.0, differences=(Difference("cpu", "cuda", 7, 3),),
+        trace="losscheck trace 'odd|name' 20 --target 0 --loss bce",
+    )  # fmt: skip
 
 
 # check ------------------------------------------------------------------------------------------------------------------
@@ -257,6 +258,7 @@ def case_row(verdict, case="a", **more):
         "quantity": "loss",
         "reason": REASONS[verdict],
         "reproduce": "losscheck compare --logit -15",
+        "trace": "losscheck trace torch-bce-with-logits -15 --target 0 --loss bce" if verdict is Verdict.FAIL else "",
         "points": 3,
         "failing": int(verdict is Verdict.FAIL),
         "counts": {Outcome.OK: 2, Outcome.LOST: 1},
@@ -277,7 +279,7 @@ def gate_report(*rows, **more):
 def whole_gate():
     """A row of every verdict in two files, the evil name, numbers that are none."""
     rows = [case_row(verdict, case=f"case-{verdict.value}") for verdict in Verdict]
-    rows.append(case_row(Verdict.FAIL, case=EVIL, reason=EVIL, file="b:c,d%.yaml", reproduce=EVIL))
+    rows.append(case_row(Verdict.FAIL, case=EVIL, reason=EVIL, file="b:c,d%.yaml", reproduce=EVIL, trace=EVIL))
     rows.append(case_row(Verdict.PASS, case="exhaustive", exhaustive=True, points=65536, max_ulp=1.25, deviation=0.0))
     rows.append(case_row(Verdict.FAIL, case="infinite", max_ulp=float("inf"), deviation=float("nan"), worst=None, failing=0))
     return gate_report(*rows)

@@ -43,11 +43,11 @@ def test_every_format_renders_every_verdict_and_ends_in_a_newline(name, report):
 @pytest.mark.parametrize("verbose", [False, True])
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_keeps_to_its_width(width, verbose, report):
-    """All but the command to copy, which is not broken."""
+    """All but the commands to copy, which are not broken."""
     text = printed(dataclasses.replace(report, verbose=verbose), width=width)
     long = [line for line in text.splitlines() if len(line) > width]
 
-    assert [line for line in long if "reproduce: " not in line] == []
+    assert [line for line in long if "reproduce: " not in line and "which line: " not in line] == []
     assert all(line.rstrip() == line for line in text.splitlines())
 
 
@@ -139,6 +139,7 @@ ROW = {
     "effect_share": {"anyOf": [NUMBER, {"type": "null"}]},
     "effect_loss_error": {"anyOf": [NUMBER, {"type": "null"}]},
     "effect_grad_error": {"anyOf": [NUMBER, {"type": "null"}]},
+    "trace": TEXT,
 }
 DOCUMENT = {
     "type": "object",
@@ -256,7 +257,10 @@ def test_github_points_at_the_line_of_the_case(report):
 
     assert properties == "file=cases/a.yaml,line=12,title=a%3A fail"
     assert unescaped(data).splitlines()[1] == REASONS[Verdict.FAIL]
-    assert unescaped(data).splitlines()[-1] == "reproduce: losscheck compare --logit -15"
+    assert unescaped(data).splitlines()[-2:] == [
+        "reproduce: losscheck compare --logit -15",
+        "which line: losscheck trace torch-bce-with-logits -15 --target 0 --loss bce",
+    ]
 
 
 def test_the_users_own_source_comes_before_the_case():

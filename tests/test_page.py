@@ -24,6 +24,7 @@ PAGES = {
     "infinite": ("sweep", "--loss", "bce", "--impl", "torch*", "--dtype", "bfloat16", "--range", "-inf", "inf"),
     "compare": ("compare", "--loss", "bce", *(word for logit in ("-90", "-15", "0", "20") for word in ("--logit", logit)), "--target", "0"),
     "tensors": ("compare", "--loss", "bce", "--tensors", "batch.npz"),
+    "trace": ("trace", "centernet-neg-loss", "100", "--target", "1"),
     "check": ("check", "torch-bce-with-logits", "torch-sigmoid-bceloss"),
 }
 FAILS = (0, 1)  # a page is made of failures too

@@ -46,7 +46,7 @@ STYLES = {
     "40": Style(40),
 }
 WIDE = re.compile(
-    r"^[-+]    |^ +losscheck |reproduce: |0x1\.f{6,}|[0-9]e[+-]\d{3}"
+    r"^[-+]    |^ +losscheck |reproduce: |which line: |0x1\.f{6,}|[0-9]e[+-]\d{3}"
 )  # a change or a command to copy; figures of float64 that are no shorter
 SHOWN = [(job, name, "") for name, jobs in SERVES.items() for job in jobs if name not in ("table", *THEIR_FORMATS)]
 SHOWN += [(job, "table", screen) for job in REPORTS for screen in STYLES]

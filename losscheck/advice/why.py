@@ -17,6 +17,7 @@ from losscheck.core.results import Row
 from losscheck.tracing import trace
 from losscheck.tracing.cures.remedy import Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
+from losscheck.tracing.graph import graph_of
 from losscheck.tracing.places import Place
 from losscheck.tracing.report import Cause, CauseKind, Op, Trace
 
@@ -56,11 +57,11 @@ def advice_on(
         except (UserError, RuntimeError, TypeError, ValueError):
             return None  # what does not run alone, or returns no tensor, is told by its row
     why, place = _why(traced, finding.effect)
-    remedy = found.cure or found.meaning
+    remedy, graph = found.cure or found.meaning, graph_of(traced)
     if remedy is None:
-        return Advice(why, place) if why else None
+        return Advice(why, place, graph=graph) if why else None
     write, diff = _written(remedy)
-    return Advice(why, place, write, remedy.before, remedy.after, _tried(remedy, again), remedy.meaning, diff)
+    return Advice(why, place, write, remedy.before, remedy.after, _tried(remedy, again), remedy.meaning, diff, graph)
 
 
 def _tried(remedy: Remedy, again: Callable[[], EffectFinding | None]) -> EffectFinding | None:

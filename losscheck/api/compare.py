@@ -149,6 +149,7 @@ def _tell(asked: Asked, listener: Listener) -> None:
 
 
 def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], **rows: Any) -> Report:
+    from losscheck.advice.worst import worst_trace
     from losscheck.inventory.environment import describe
 
     request = asked.request
@@ -160,6 +161,7 @@ def _report(asked: Asked, listener: Listener, rules: tuple[Rules, str | None], *
         max_ulp=request.max_ulp,
         definitions=asked.selection.definitions(),
         remarks=asked.remarks(),
+        trace=worst_trace((*rows.get("rows", ()), *rows.get("tensors", ())), request),
         **rows,
     )
     return replace(report, matched=rules[0].first_match(report))

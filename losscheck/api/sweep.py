@@ -177,14 +177,17 @@ def _run(state: State, tasks: Sequence[Task], path: Path | None, crew: Crew | No
 
 def _report(asked: Asked, state: State, tasks: Sequence[Task], command_line: str) -> Report:
     """The report of a finished state."""
+    from losscheck.advice.worst import worst_trace
     from losscheck.inventory.environment import describe
     from losscheck.measure.sweep_rows import bit_differences, rows_of
 
+    rows = tuple(rows_of(tasks, state.findings))
     return Report(
         command="sweep",
         environment=describe(asked.request.devices),
         reproduce=command_line,
-        sweeps=tuple(rows_of(tasks, state.findings)),
+        trace=worst_trace(rows, asked.request),
+        sweeps=rows,
         bit_differences=tuple(bit_differences(tasks, state.findings)),
         max_ulp=asked.request.max_ulp,
         definitions=asked.selection.definitions(),

@@ -29,6 +29,7 @@ __all__ = [
     "OwnCallError",
     "bring",
     "describe_error",
+    "handed_over",
     "is_registered",
     "is_spec",
     "load",
@@ -121,6 +122,11 @@ def bring(files: Mapping[str, Callable[[], ModuleType]], callables: Iterable[Own
     _BROUGHT.update(files)
     _REGISTERED.update({own.spec: own for own in callables})
     _SEEN_FROM[:] = [folder]
+
+
+def handed_over(spec: str) -> Own | None:
+    """The callable that was handed over under a spec; None for every other one."""
+    return _REGISTERED.get(spec)
 
 
 def load(spec: str, *, elsewhere: bool | None = None) -> Own:

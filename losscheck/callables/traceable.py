@@ -65,8 +65,9 @@ def _function(adapted: Adapted) -> Callable[[Any, Any], Any]:
 
     def function(logits: Any, targets: Any) -> Any:
         try:
-            shape = tuple(logits.shape) if logits.dim() > 1 else None
-            return adapted.result(torch, logits.reshape(-1), targets.reshape(-1), shape=shape)
+            if logits.dim() == 1:
+                return adapted.result(torch, logits, targets)
+            return adapted.result(torch, logits.reshape(-1), targets.reshape(-1), shape=tuple(logits.shape))
         except OwnCallError as error:
             raise (error.__cause__ or TypeError(str(error))) from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.outcome import Outcome
@@ -22,6 +24,7 @@ class Advice:
         after_effect: what the changed source does to training, by the loss's definition; None where it could not be tried.
         changes_meaning: what to write computes something else: a clamp or an eps is left out.
         diff: the same as a change of the user's file.
+        graph: the call at its worst point as a graph of ops (``losscheck.tracing.graph``), for a page.
     """
 
     why: str = ""
@@ -32,6 +35,7 @@ class Advice:
     after_effect: EffectFinding | None = None
     changes_meaning: bool = False
     diff: str = ""
+    graph: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ class Report:
     Attributes:
         definitions: the definition of each loss, as text, by its name.
         verbose: every row is shown; regions: of a sweep every failing region, with its exact ends.
+        trace: the command that shows which line of the worst failure did it; "" where nothing fails, or it cannot be traced.
         matched: the first thing that ``fail_on`` refuses, in words; empty when there is none.
         remarks: sentences about callables of the user's: how each was called, what is odd about it, which convention it follows.
     """
@@ -48,6 +49,7 @@ class Report:
     definitions: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
     matched: str = ""
+    trace: str = ""
 
     @property
     def job(self) -> str:

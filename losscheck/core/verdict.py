@@ -42,6 +42,7 @@ class CaseRow(CountedRow):
         file, line: where the case begins.
         reason: why the verdict is what it is; one sentence for each broken expectation. Empty for a plain pass.
         reproduce: the command that shows the worst point, or judges the case again.
+        trace: the command that shows which line of the implementation it was; "" where it cannot be traced.
         points, failing: how many were judged, and how many of them broke an expectation on points.
         max_ulp, limit: the largest |ulp| of a number, NaN where a result was none; and what the case allows, infinite
             where the record or the effects alone judge.
@@ -56,6 +57,7 @@ class CaseRow(CountedRow):
     line: int
     verdict: Verdict
     reproduce: str = ""
+    trace: str = ""
     points: int = 0
     failing: int = 0
     limit: float = 0.0

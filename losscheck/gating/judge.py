@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from losscheck.callables.trace_command import trace_command
 from losscheck.core.dtypes import Format
 from losscheck.core.effect import EffectFinding
 from losscheck.core.errors import UserError
@@ -125,6 +126,9 @@ def _row(loaded: LoadedCase, measured: Measured, session: Session, unequal: Brea
     harmful = refused_effect(measured)
     if worst and breaches and (breaches[0].points or harmful) and case.reduction == "none":
         row = replace(row, reproduce=_compare_again(worst, measured, case.quantities if harmful else [worst.quantity]))
+    if worst and breaches and len(worst.logits) == 1:
+        request = measured.asked.request
+        row = replace(row, trace=trace_command(worst, (worst.logits[0], worst.targets[0]), request.params, request.call_spec))
     if case.known_failure:
         return _known(row, case, measured, breaches)
     if breaches:

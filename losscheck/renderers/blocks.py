@@ -17,11 +17,13 @@ from losscheck.renderers.document import (
     Listing,
     Paragraph,
     Picture,
+    Program,
     Sentence,
     Strip,
     Table,
 )
 from losscheck.renderers.filters import Filters
+from losscheck.renderers.program import program
 from losscheck.renderers.severity import Severity
 from losscheck.renderers.strips import draw, legend
 
@@ -56,6 +58,8 @@ def block_html(block: Block, filters: Filters) -> str:
             return f'<dl class="commands">{told}</dl>'
         case Appendix(title=title, table=table):
             return f"<details><summary>{escape(title)}</summary>{_table(table, filters)}</details>" if table.lines else ""
+        case Program(graph=graph, folded=folded):
+            return f"<details><summary>{escape(folded)}</summary>{program(graph)}</details>" if folded else program(graph)
         case Picture():
             return ""
 
@@ -70,10 +74,10 @@ def sentence_html(sentence: Sentence) -> str:
 def _entry(entry: Entry) -> str:
     word = Sentence(entry.word, entry.severity)
     told = "".join(f"<li>{escape(line)}</li>" for line in entry.lines)
-    command = f"<pre><code>{escape(entry.command)}</code></pre>" if entry.command else ""
+    commands = "".join(f"<pre><code>{escape(text)}</code></pre>" for text in (entry.command, entry.trace) if text)
     code = "\n".join(map(escape, entry.code))
     code = f"<pre><code>{code}</code></pre>" if code else ""
-    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{code}{command}"
+    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{code}{commands}"
 
 
 def _table(table: Table, filters: Filters) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "Listing",
     "Paragraph",
     "Picture",
+    "Program",
     "Sentence",
     "Strip",
     "Table",
@@ -147,7 +148,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Entry:
-    """One finding in full: a headline, its lines, code to be copied, and the command that shows it again."""
+    """One finding in full: a headline, its lines, code to be copied, the command that shows it again, and the one that shows its line."""
 
     word: str
     place: str
@@ -156,6 +157,7 @@ class Entry:
     command: str = ""
     severity: Severity = Severity.BROKEN
     code: tuple[str, ...] = ()
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Program:
+    """A traced program as a graph (``losscheck.tracing.graph``), for formats that can show it. ``folded``: shown on demand, under this."""
+
+    graph: Mapping[str, Any]
+    folded: str = ""
+
+
+@dataclass(frozen=True)
 class Legend:
     """What the characters of strips mean; they depend on what a screen can show. ``effects``: of strips that tell effects."""
 
@@ -199,7 +209,7 @@ class Appendix:
     table: Table
 
 
-Block = Appendix | Code | Commands | Heading | Paragraph | Table | Listing | Entry | Picture | Legend
+Block = Appendix | Code | Commands | Heading | Paragraph | Table | Listing | Entry | Picture | Program | Legend
 
 
 @dataclass(frozen=True)

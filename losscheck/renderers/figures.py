@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
 
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.exact import Exact, Kind
@@ -15,6 +17,8 @@ __all__ = [
     "end_text",
     "exact_text",
     "params_text",
+    "plain_exact",
+    "plain_value",
     "point_text",
     "printable",
     "quantity_name",
@@ -26,6 +30,8 @@ __all__ = [
 
 # Significant digits shown of an exact value: one or two more than the dtype can tell apart.
 _DIGITS = {"float64": 18, "float32": 10, "float16": 6, "bfloat16": 5}
+# Of what a trace shows, where a number need not be one of the dtype: constants of the source stand beside it.
+_PLAIN_DIGITS = {"float64": 12, "float32": 9, "float16": 5, "bfloat16": 4}
 
 
 def value_text(row: PointRow) -> str:
@@ -113,3 +119,19 @@ def printable(text: str, unicode: bool = True) -> str:
     """In one line, and nothing in it that a terminal would obey or a page cannot hold: names and reasons come from anywhere."""
     stand_in = "\N{REPLACEMENT CHARACTER}" if unicode else "?"
     return "".join(character if character.isprintable() else stand_in for character in " ".join(text.splitlines()))
+
+
+def plain_value(value: Any, dtype: str) -> str:
+    """A number beside a dtype, of which it need not be one; as JSON carries it."""
+    return _shortened(f"{float(value):.{_PLAIN_DIGITS.get(dtype, 9)}g}")
+
+
+def plain_exact(text: str | None, dtype: str) -> str:
+    """An exact value that was printed; None where it is undecided."""
+    return "undecided" if text is None else _shortened(f"{Decimal(text):.{_PLAIN_DIGITS.get(dtype, 9)}g}".lower())
+
+
+def _shortened(text: str) -> str:
+    mantissa, e, exponent = text.partition("e")
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{mantissa}e{int(exponent):+03d}" if e else mantissa.replace("infinity", "inf")

@@ -177,6 +177,7 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "deviation": number(row.deviation),
         "worst": flat(row.worst) if row.worst else None,
         **_effect(row),
+        "trace": row.trace,
     }
 
 

@@ -26,6 +26,7 @@ def _document(report: Report) -> dict[str, Any]:
         "command": report.command,
         "environment": report.environment,
         "reproduce": report.reproduce,
+        "trace": report.trace,
         "reduction": report.reduction,
         "max_ulp": None if report.command == "gate" else number(report.max_ulp),
         "differences": [asdict(difference) for difference in report.differences],

@@ -72,7 +72,8 @@ def _block(block: Block) -> Iterator[str]:
         case Entry():
             told = ". ".join([*(_escape(line).removesuffix(".") for line in block.lines), *map(_code, block.code)])
             word = f"{block.severity.sign().strip()} {block.word}".strip()
-            yield f"- **{word}** {_escape(f'{block.place} {block.name}')}: {told}. Reproduce: {_code(block.command)}"
+            trace = f". Which line: {_code(block.trace)}" if block.trace else ""
+            yield f"- **{word}** {_escape(f'{block.place} {block.name}')}: {told}. Reproduce: {_code(block.command)}{trace}"
 
 
 def _aside(aside: str, level: int) -> str:

@@ -21,6 +21,7 @@ from losscheck.renderers.document import (
     Listing,
     Paragraph,
     Picture,
+    Program,
     Sentence,
     Table,
 )
@@ -59,7 +60,7 @@ class _Screen:
     def show(self, document: Document) -> str:
         before: Block | None = None
         for block in document.blocks:
-            if isinstance(block, Appendix | Picture) or (isinstance(block, Listing) and not (block.items or block.title)):
+            if isinstance(block, Appendix | Picture | Program) or (isinstance(block, Listing) and not (block.items or block.title)):
                 continue
             if before is not None and not _joined(before, block):
                 self.console.print()
@@ -106,9 +107,10 @@ class _Screen:
             self._wrapped(Text(self._plain(line)), first="    ", further="    ")
         for code in entry.code:
             self.console.print(Text(f"{_INDENT * 2}{self._plain(code)}"), soft_wrap=True)
-        if entry.command:
-            # Not wrapped: it is there to be copied.
-            self.console.print(Text(f"    reproduce: {self._plain(entry.command)}"), soft_wrap=True)
+        for told, command in (("reproduce", entry.command), ("which line", entry.trace)):
+            if command:
+                # Not wrapped: it is there to be copied.
+                self.console.print(Text(f"    {told}: {self._plain(command)}"), soft_wrap=True)
 
     def _commands(self, block: Commands) -> None:
         """Beside what it shows where it fits so, else below it; a command that fits in no line is not broken either."""

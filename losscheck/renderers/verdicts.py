@@ -59,8 +59,8 @@ def why(row: CaseRow) -> list[str]:
 
 
 def message(row: CaseRow) -> list[str]:
-    """Everything about a row that does not hold, a sentence a line: why, the worst point, the command."""
-    return [*why(row), f"reproduce: {row.reproduce}"]
+    """Everything about a row that does not hold, a sentence a line: why, the worst point, the commands."""
+    return [*why(row), f"reproduce: {row.reproduce}", *([f"which line: {row.trace}"] if row.trace else [])]
 
 
 def worst_point(row: CaseRow) -> str:

@@ -11,6 +11,7 @@ from losscheck.tracing.batch import Batch
 from losscheck.tracing.cures.remedy import CLASSES, Remedies, Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.facts import facts_of
+from losscheck.tracing.graph import graph_of
 from losscheck.tracing.judging import trace
 from losscheck.tracing.report import Quantity, Trace
 
@@ -48,7 +49,7 @@ class Advice:
     def facts(self, *, all_ops: bool = False) -> dict[str, Any]:
         """Flat, plain values, as ``losscheck trace --format json`` prints them."""
         facts = facts_of(self.trace, self.remedies, name=self.name, swept=self.swept, here=self.here, all_ops=all_ops)
-        return {**facts, "batch": self.batch.facts(all_ops=all_ops) if self.batch else None}
+        return {**facts, "graph": graph_of(self.trace), "batch": self.batch.facts(all_ops=all_ops) if self.batch else None}
 
     def explain(self, *, width: int = 80, all_ops: bool = False) -> str:
         """The report of ``losscheck trace`` as text."""

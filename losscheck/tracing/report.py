@@ -72,6 +72,7 @@ class Op:
         total, own, local: |ulp| against exact arithmetic from the start; of the op on its computed inputs; of the correctly rounded op
             on correctly rounded exact inputs (Herbie's local error). NaN where undecided.
         event: the word for it, None when nothing happened.
+        takes: the ops whose results it takes, and of ``losscheck.tracing.rows`` LOGIT and TARGET.
     """
 
     index: int
@@ -90,6 +91,7 @@ class Op:
     own: float
     local: float
     event: Event | None
+    takes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,24 @@ from losscheck.tracing.report import Event, Op
 from losscheck.tracing.tape import Kind as OpKind
 from losscheck.tracing.tape import Operation
 
-__all__ = ["flipped", "rows_of"]
+__all__ = ["LOGIT", "TARGET", "flipped", "rows_of"]
+
+# In place of an op: what the program was given.
+LOGIT, TARGET = -1, -2
 
 # Elements of one op whose own and local errors are looked at: those of a large reduction cost as much as the whole run.
 MOST_INPUTS = 100_000
+SCALED = ("add", "sub", "rsub")
 
 
 def rows_of(run: ExactRun) -> Iterator[Op]:
     """One row an op."""
-    return (_row(run, op) for op in run.recording.operations)
+    recording = run.recording
+    leaves = {**dict.fromkeys(recording.targets, TARGET), **dict.fromkeys(recording.logits, LOGIT)}
+    return (_row(run, op, leaves) for op in recording.operations)
 
 
-def _row(run: ExactRun, op: Operation) -> Op:
+def _row(run: ExactRun, op: Operation, leaves: dict[int, int]) -> Op:
     recorded = run.recording.tape.elements
     made = op.made if op.kind != OpKind.LEAVES else op.made[:1]
     totals = {element: total_error(run, element) for element in made}
@@ -33,6 +39,7 @@ def _row(run: ExactRun, op: Operation) -> Op:
     own, local = ({}, {}) if op.plan is None or len(op.taken) > MOST_INPUTS else (own_error(run, op), local_error(run, op))
     computed = recorded.computed
     inputs = next((taken for made_here, taken in op.plan.calls if element in made_here), ()) if op.plan else ()
+    inputs = inputs[:2] if op.name in SCALED else inputs  # the third is alpha, mostly the 1 that nobody wrote
     value = math.nan if element is None else float(computed[element])
     return Op(
         index=op.index,
@@ -51,7 +58,15 @@ def _row(run: ExactRun, op: Operation) -> Op:
         own=max(own.values(), key=_size, default=0.0),
         local=max(local.values(), key=_size, default=0.0),
         event=None if element is None else _event(run, op, element),
+        takes=_takes(run, op, leaves),
     )
+
+
+def _takes(run: ExactRun, op: Operation, leaves: dict[int, int]) -> tuple[int, ...]:
+    """What made the elements that an op takes; constants were made by nothing."""
+    producer = run.recording.tape.elements.producer
+    taken = {producer[element] if producer[element] >= 0 else leaves.get(element) for element in op.taken}
+    return tuple(sorted(index for index in taken if index is not None))
 
 
 def _size(error: float) -> float:

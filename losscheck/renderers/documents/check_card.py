@@ -8,7 +8,7 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect
 from losscheck.core.files import near
 from losscheck.core.ranking import Advice, RankedRow
-from losscheck.renderers.document import Block, Cell, Code, Column, Heading, Kind, Line, Table
+from losscheck.renderers.document import Block, Cell, Code, Column, Heading, Kind, Line, Program, Table
 from losscheck.renderers.effects import effect_sentence, judged, left_by, rough
 from losscheck.renderers.severity import Severity, severity_of
 
@@ -24,6 +24,7 @@ def card(rows: Sequence[RankedRow]) -> Iterator[Block]:
     yield Heading(near(first.implementation), is_what)
     lines = [_effect_line(row, "" if row is first else f" in {row.given_dtype}") for row in told_elsewhere(first, rows)]
     yield from _table(lines, first, [_plain("judged", extent(rows))])
+    yield from _program(first)
 
 
 def advice_blocks(row: RankedRow) -> Iterator[Block]:
@@ -31,6 +32,13 @@ def advice_blocks(row: RankedRow) -> Iterator[Block]:
     if row.advice or _recognised_with_a_deviation(row):
         yield Heading(near(row.implementation))
         yield from _table([], row, [])
+        yield from _program(row)
+
+
+def _program(row: RankedRow) -> Iterator[Block]:
+    """For a page: the call at the worst point as a graph, on demand."""
+    if row.advice and row.advice.graph:
+        yield Program(row.advice.graph, f"{near(row.implementation)}, op by op: how its errors flow")
 
 
 def told_elsewhere(row: RankedRow, rows: Sequence[RankedRow]) -> list[RankedRow]:

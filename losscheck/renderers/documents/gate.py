@@ -78,4 +78,4 @@ def _figures(row: CaseRow) -> tuple[str, str]:
 def _in_full(row: CaseRow) -> Entry:
     failing = f", {row.failing} of {row.points} points" if row.failing and row.points else ""
     lines = (f"{row.subject}{failing}", *why(row))
-    return Entry(row.verdict.value, f"{row.file}:{row.line}", row.case, lines, row.reproduce, severity_of(row.verdict))
+    return Entry(row.verdict.value, f"{row.file}:{row.line}", row.case, lines, row.reproduce, severity_of(row.verdict), trace=row.trace)

@@ -27,6 +27,7 @@ from losscheck.renderers.document import (
     Sentence,
     Table,
 )
+from losscheck.renderers.documents.which_line import which_line
 from losscheck.renderers.figures import counted, end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
 from losscheck.renderers.names import Names, label
 from losscheck.renderers.severity import Severity, severity_of
@@ -56,7 +57,7 @@ def document(report: Report) -> Document:
     if report.verbose or report.regions:
         blocks.append(_regions(report))
     blocks.append(Listing((*_missing(report), *map(Sentence, coverage(report)), *_behind(report))))
-    blocks += [_region_table(report, name), _worst(report, name)]
+    blocks += [*which_line(report), _region_table(report, name), _worst(report, name)]
     return Document("losscheck sweep", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 

@@ -12,6 +12,7 @@ from losscheck.core.report import Report
 from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
 from losscheck.renderers.documents.culprits import culprits
 from losscheck.renderers.documents.reduced import reduced_findings, reduced_table
+from losscheck.renderers.documents.which_line import which_line
 from losscheck.renderers.figures import (
     counted,
     deviation_text,
@@ -48,6 +49,7 @@ def document(report: Report) -> Document:
     if reduced := tuple(reduced_findings(report, name)):
         blocks.append(Listing(reduced, "Reduced losses", _MOST_REDUCED, what="see the table."))
     blocks.append(Listing((*_behind(report), *map(Sentence, report.remarks), *_reach(report, name))))
+    blocks += which_line(report)
     return Document("losscheck compare --tensors", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.report import Inventory
-from losscheck.renderers.document import Block, Cell, Code, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.document import (
+    Block,
+    Cell,
+    Code,
+    Column,
+    Document,
+    Heading,
+    Kind,
+    Line,
+    Listing,
+    Paragraph,
+    Program,
+    Sentence,
+    Table,
+)
 from losscheck.renderers.documents.trace_batch import batch_blocks, element_of
-from losscheck.renderers.figures import counted, ulp_size
+from losscheck.renderers.figures import counted, plain_exact, plain_value, ulp_size
 from losscheck.renderers.severity import Severity
 
 __all__ = ["document"]
@@ -27,7 +40,6 @@ _COLUMNS = (
     Column("event", Kind.WORD),
     Column("inputs", optional=True),
 )
-_FIGURES = {"float64": 12, "float32": 9, "float16": 5, "bfloat16": 4}
 _SHOWN = 3  # logits and inputs that are listed
 
 
@@ -42,6 +54,8 @@ def document(inventory: Inventory) -> Document:
     if facts["ops"]:
         shown = f"{len(facts['ops'])} of {counted(facts['ops_recorded'], 'op')}, beside exact arithmetic"
         blocks += [Heading("ops", shown), *_passes(facts["ops"])]
+    if facts["graph"]["nodes"]:
+        blocks.append(Program(facts["graph"]))
     for remedy, here in ((facts["cure"], facts["cured_here"]), (facts["meaning_cure"], None)):
         blocks += _remedy(remedy, here) if remedy else []
     blocks.append(Listing(tuple(_notes(facts)), title="what was not followed, or met on the way" if facts["notes"] else ""))
@@ -136,7 +150,7 @@ def _findings(facts: Facts) -> Iterator[Sentence]:
     for quantity in facts["quantities"]:
         if quantity["outcome"] != "ok":
             name = {"grad": "gradient", "loss": "loss"}[quantity["quantity"]] + f" {quantity['index']}" * several
-            value, exact = _value(quantity["value"], quantity["dtype"]), _exact(quantity["exact"], quantity["dtype"])
+            value, exact = plain_value(quantity["value"], quantity["dtype"]), plain_exact(quantity["exact"], quantity["dtype"])
             yield Sentence(f"{name}: {value} where {exact} is right ({quantity['outcome']})", Severity.BROKEN)
     for number, cause in enumerate(facts["causes"]):
         place = f": {_pair(cause)}" if number else ""
@@ -167,32 +181,17 @@ def _op(op: Facts) -> Line:
     severity = Severity.BROKEN if op["event"] in ("nan", "inf") else Severity.WRONG if op["event"] else Severity.FINE
     place, dtype = op["place"], op["dtype"]
     text = place["text"] or op["name"]
-    inputs = [_value(value, dtype) for value in op["inputs"]]
+    inputs = [plain_value(value, dtype) for value in op["inputs"]]
     texts = (
         str(place["line"] or "-"),
         f"{text} [{op['name']}]" if op["pass"] == "backward" else text,
-        _value(op["value"], dtype),
-        _exact(op["exact"], dtype),
+        plain_value(op["value"], dtype),
+        plain_exact(op["exact"], dtype),
         *(_error(op[name]) for name in ("total", "own", "local")),
     )
     event = Cell(op["event"] or "", severity, signed=True)
     shown = ", ".join(inputs[:_SHOWN]) + ", ..." * (len(inputs) > _SHOWN)
     return Line((*map(Cell, texts), event, Cell(shown)), severity)
-
-
-def _value(value: Any, dtype: str) -> str:
-    """A number beside the dtype: constants of the source need not be numbers of it."""
-    return _shortened(f"{float(value):.{_FIGURES.get(dtype, 9)}g}")
-
-
-def _exact(text: str | None, dtype: str) -> str:
-    return "undecided" if text is None else _shortened(f"{Decimal(text):.{_FIGURES.get(dtype, 9)}g}".lower())
-
-
-def _shortened(text: str) -> str:
-    mantissa, e, exponent = text.partition("e")
-    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    return f"{mantissa}e{int(exponent):+03d}" if e else mantissa.replace("infinity", "inf")
 
 
 def _error(ulp: float | str) -> str:

@@ -1,0 +1,77 @@
+"""Of all that failed, the worst that can be traced: the command that shows which line it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from losscheck.callables.loading import is_spec, stdout_to_stderr
+from losscheck.callables.trace_command import trace_command
+from losscheck.core import registry
+from losscheck.core.batch_rows import TensorRow
+from losscheck.core.call_spec import PLAIN_CALL
+from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import Effect, EffectFinding, Truth
+from losscheck.core.errors import UserError
+from losscheck.core.request import Dumped, Request
+from losscheck.core.results import Row
+
+__all__ = ["worst_trace"]
+
+CONTROL = "naive"
+
+
+def worst_trace(rows: Sequence[Row], request: Request) -> str:
+    """The command; "" where nothing fails, or nothing of what fails can be traced."""
+    found = [(row, row.effect) for row in rows if row.effect is not None and row.effect.effect is not Effect.SOUND]
+    for row, finding in sorted(found, key=lambda pair: (pair[1].effect.severity, _interest(pair[0]), *_badness(pair[1]))):
+        for point in _points(row, finding, request):
+            command = trace_command(row, point, request.params, request.call_spec)
+            sure = finding.truth is Truth.ROUNDING and not is_spec(row.implementation)
+            if command and (sure or _shows(row, finding, request)):
+                return command
+    return ""
+
+
+def _shows(row: Row, finding: EffectFinding, request: Request) -> bool:
+    """Does a trace show where it comes from? What is rounded and a clamp have a line; a weight of the other class has none."""
+    # The arithmetic of a trace is loaded where one is made.
+    from losscheck.callables.traceable import traceable
+    from losscheck.tracing import trace
+
+    own = is_spec(row.implementation)
+    try:
+        of = traceable(
+            row.implementation,
+            FORMATS[row.given_dtype],
+            loss=row.loss if row.loss in registry.losses() else "",
+            params=None if own else {name: value for name, value in request.params.items() if name in row.params},
+            call_spec=replace(request.call_spec, formula="") if own else PLAIN_CALL,
+        )
+        with stdout_to_stderr():
+            traced = trace(of.function, finding.logit, finding.target, dtype=row.given_dtype)
+            return bool(traced.failing or traced.deviations)
+    except (UserError, RuntimeError, TypeError, ValueError):
+        return False
+
+
+def _interest(row: Row) -> int:
+    """The reader's own code first, the textbook, which is there to fail, last."""
+    return 0 if is_spec(row.implementation) else 2 if row.implementation == CONTROL else 1
+
+
+def _badness(finding: EffectFinding) -> tuple[float, float]:
+    """By how much of the logits it covers, then by the error."""
+    errors = [error for error in (finding.loss_error, finding.grad_error) if error is not None]
+    size = max((math.inf if math.isnan(error) else error for error in errors), default=0.0)
+    return -(finding.share or 0.0), -size
+
+
+def _points(row: Row, finding: EffectFinding, request: Request) -> Iterator[tuple[float, float] | Collection[str]]:
+    if isinstance(row, TensorRow) and isinstance(request.points, Dumped) and request.points.files:
+        if finding.index:
+            _, *dump = replace(request.points, reduction=Dumped().reduction).words()
+            yield [*dump, "--index", ",".join(map(str, finding.index))]
+    elif finding.logit is not None and finding.target is not None:
+        yield finding.logit, finding.target

@@ -18,6 +18,7 @@ from losscheck.core.registry import loss_named
 from losscheck.oracle.extended import Extended
 from losscheck.oracle.flint import FlintArithmetic
 from losscheck.oracle.refine import Term, exact_value
+from losscheck.testing import assert_accurate
 from losscheck.tracing import ops
 from losscheck.tracing.formula import Programs, derived_formula, derived_gradient
 from losscheck.tracing.own.evaluating import evaluated
@@ -245,6 +246,18 @@ def test_a_backward_pass_of_ones_own_is_the_formula_of_the_gradient():
 
     assert rows["loss"].deviation == 0
     assert rows["grad"].deviation == pytest.approx(-0.5) and abs(rows["grad"].ulp) < 4
+
+
+def test_a_loss_of_another_kind_does_not_pass_a_gate_because_it_is_computed_well():
+    """Twice the loss: `ok` by its own formula, and the gate asks for the definition unless a deviation is stated."""
+
+    def doubled(x, z):
+        return 2 * F.binary_cross_entropy_with_logits(x, z, reduction="none")
+
+    asked = {"loss": "bce", "max_ulp": 50, "targets": [1], "range": (1, 8), "points": 20, "quantities": ["loss"]}
+    with pytest.raises(AssertionError, match=r"a deviation of \+1 at logit .*max_deviation allows one"):
+        assert_accurate(doubled, **asked)
+    assert_accurate(doubled, max_deviation=1.0, **asked)
 
 
 # In bulk ---------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from losscheck.core.results import PointRow
 from losscheck.core.verdict import CaseRow, Verdict
 from losscheck.gating.baseline import FOLDER, Baseline, Recorded, key_of, read_baseline, recorded_of
 from losscheck.gating.case import Case
+from losscheck.gating.deviations import broken_deviation
 from losscheck.gating.effects import broken_effects, refused_effect
 from losscheck.gating.load import LoadedCase
 from losscheck.gating.measured import Measured, asked_of, measure, place_of
@@ -166,11 +167,8 @@ def _breaches(measured: Measured) -> tuple[list[Breach], PointRow | None, float 
         breaches.append(Breach(f"a number came out for {numbers} NaN logits", numbers))
     if expect.value:
         breaches += [Breach(text, 1) for text in differs_from_printed(measured)]
-    largest = None
-    if expect.max_deviation is not None:
-        largest, where = _largest_deviation(measured)
-        if not abs(largest) <= expect.max_deviation:
-            breaches.append(Breach(f"a deviation of {largest:+.6g} from the definition at {where}, allowed {expect.max_deviation:g}"))
+    deviating, largest = broken_deviation(measured)
+    breaches += deviating
     return [*breaches, *broken_properties(measured)], worst, largest
 
 
@@ -195,17 +193,6 @@ def _point_of(effect: EffectFinding, measured: Measured) -> PointRow | None:
     if effect.logit is None or effect.target is None:
         return None
     return measured.again([effect.logit], [effect.target])[0]
-
-
-def _largest_deviation(measured: Measured) -> tuple[float, str]:
-    largest, where = 0.0, "no point"
-    for logit, target, deviation in measured.deviations():
-        # Not `deviation > largest`, which NaN would pass by.
-        if not abs(deviation) <= abs(largest):
-            largest, where = deviation, f"logit {measured.dtype.shortest(logit)}, target {measured.dtype.shortest(target)}"
-            if math.isnan(deviation):
-                break
-    return largest, where
 
 
 def _known(row: CaseRow, case: Case, measured: Measured, breaches: Sequence[Breach]) -> CaseRow:

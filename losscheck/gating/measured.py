@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from losscheck.callables.selection import Selection
 from losscheck.core.absence import Absence
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.effect import EffectFinding
-from losscheck.core.error import deviation
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Listed, Points, Range, Request
@@ -23,15 +22,11 @@ from losscheck.gating.case import Case
 from losscheck.measure.ask import Asked, ask
 from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
-from losscheck.measure.reference import definition_of, formula_of
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding, Task
-from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["Measured", "asked_of", "measure", "place_of"]
-
-SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
+__all__ = ["Measured", "asked_of", "measure", "place_of", "selected"]
 
 
 @dataclass(frozen=True)
@@ -97,22 +92,7 @@ class Measured:
             modes=(self.mode,),
             quantities=(self.quantity,),
         )
-        return compare(request, Selection(self.asked.selection.losses, (_selected(self.asked, self.implementation),)))
-
-    def deviations(self) -> Iterator[tuple[float, float, float]]:
-        """(logit, target, deviation) of the own formula from the definition; of a range at a sample of its logits."""
-        if not self.tasks:
-            for row in self.rows:
-                yield row.logits[0], row.targets[0], math.nan if row.deviation is None else row.deviation
-        for task in self.tasks:
-            own = formula_of(task.loss, task.subject.implementation, self.quantity, task.grid.dtype)
-            definition = definition_of(task.loss, self.quantity)
-            for logit in [] if own == definition else task.grid.some_logits(SAMPLE).tolist():
-                pair = [
-                    exact_value(formula, [Term(logit, task.target)], task.params, self.dtype, differentiate=differentiate)
-                    for formula, differentiate in (own, definition)
-                ]
-                yield logit, task.target, deviation(*pair)
+        return compare(request, Selection(self.asked.selection.losses, (selected(self.asked, self.implementation),)))
 
 
 def asked_of(case: Case) -> Asked:
@@ -175,7 +155,7 @@ def _has_no_gradient(measured: Measured) -> bool:
     )
 
 
-def _selected(asked: Asked, name: str) -> Implementation:
+def selected(asked: Asked, name: str) -> Implementation:
     """The implementation that a row of a case is about."""
     return next(implementation for implementation in asked.selection.implementations if implementation.name == name)
 

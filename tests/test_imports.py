@@ -13,7 +13,7 @@ import losscheck
 PACKAGE = Path(losscheck.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FRAMEWORKS = {"numpy", "torch", "tensorflow", "jax", "ml_dtypes", "mpmath", "flint", "numba", "llvmlite"}
-COMPILED = "filter/kernels.py"  # its decorators need numba when it is loaded; nothing may load it on import
+COMPILED = ("filter/kernels.py", "filter/polynomial_kernels.py")  # their decorators need numba; nothing may load them on import
 
 
 def name_of(path):
@@ -136,7 +136,7 @@ def test_a_mistake_is_told_without_loading_a_framework():
 def test_no_module_imports_a_framework_when_it_is_loaded(path):
     """Frameworks are imported inside functions; flint and mpmath are what the oracle is made of."""
     allowed = {"flint", "mpmath"} if path.parent.name == "oracle" else set()
-    if name_of(path) == COMPILED:
+    if name_of(path) in COMPILED:
         allowed = {"numpy", "numba", "llvmlite"}
 
     assert not roots(path, lazy=False) & (FRAMEWORKS - allowed)
@@ -147,7 +147,8 @@ def test_no_module_loads_the_compiled_kernels_on_import(path):
     """numba takes a second: only a function that needs it loads it."""
     found = {f"{module}.{name}" for module, names in imports(path, lazy=False) for name in ("", *names)}
 
-    assert not found & {"losscheck.filter.kernels", "losscheck.filter.kernels."}
+    compiled = {"losscheck." + name.removesuffix(".py").replace("/", ".") for name in COMPILED}
+    assert not found & {f"{module}{end}" for module in compiled for end in ("", ".")}
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent.name in ("losses", "implementations")], ids=name_of)

@@ -1,7 +1,6 @@
 """The compiled part of the bulk engine. Imported only when millions of points are asked for: numba takes a second.
 
-One call does a block: first a traced loop that vectorises (filter, ulp, outcome; see codegen.py), then loops over what it
-left in the cache (counts, histogram, runs).
+A traced loop vectorises (filter, ulp, outcome; see codegen.py); what it left in the cache is counted here (histogram, runs).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["SCOPE", "Block", "compiled"]
+__all__ = ["SCOPE", "compiled", "decode", "histogram_of", "runs_of"]
 
 
 @intrinsic
@@ -129,53 +128,45 @@ def compiled(loop: Callable[..., None], contract: bool) -> Callable[..., None]:
     return function
 
 
-class Block:
-    """The buffers of one block and what a call leaves in them."""
-
-    def __init__(self, size: int, buckets: int, codes: int) -> None:
-        self.code = np.empty(size, np.int8)
-        self.size = np.empty(size, np.int32)  # the bits of |ulp| as float32: they compare as integers
-        self.counts = np.zeros(codes, np.int64)
-        self.histogram = np.zeros((4, buckets), np.int64)  # four in turn: one would wait for its own last store
-        self.run_start = np.empty(size + 1, np.int64)
-        self.run_code = np.empty(size + 1, np.int8)
+@njit(nogil=True)
+def histogram_of(size, by_exponent):
+    """Count sizes by the exponent of float32; four rows in turn: one would wait for its own last store."""
+    whole = size.size & ~3
+    for i in range(0, whole, 4):
+        by_exponent[0, (size[i] >> 23) & 255] += 1
+        by_exponent[1, (size[i + 1] >> 23) & 255] += 1
+        by_exponent[2, (size[i + 2] >> 23) & 255] += 1
+        by_exponent[3, (size[i + 3] >> 23) & 255] += 1
+    for i in range(whole, size.size):
+        by_exponent[0, (size[i] >> 23) & 255] += 1
 
 
 @njit(nogil=True)
-def extremes(code, size):
-    """The least and the greatest code, and the greatest |ulp|, of a block."""
-    least, greatest, top = 127, -1, -1
-    for i in range(code.size):
-        c = code[i]
-        least = c if c < least else least
-        greatest = c if c > greatest else greatest
-    for i in range(size.size):
-        s = size[i]
-        top = s if s > top else top
-    return least, greatest, top
-
-
-@njit(nogil=True)
-def histogram_of(size, histogram):
-    last = histogram.shape[1] - 1
-    for i in range(size.size):
-        e = (size[i] >> 23) - 125
-        e = e if e > 0 else 0
-        e = last if size[i] >= 0x7F800000 else (e if e < last else last - 1)
-        histogram[i & 3, e] += 1
-
-
-@njit(nogil=True)
-def runs_of(code, counts, run_start, run_code):
-    """Where the code changes; returns the number of runs."""
-    n, before = 0, -1
-    for i in range(code.size):
-        c = code[i]
-        counts[c] += 1
-        if c != before:
-            run_start[n], run_code[n] = i, c
-            n, before = n + 1, c
-    return n
+def runs_of(code, start, counts, kept, segments, count):
+    """Count codes, and write where the runs of the kept ones are as rows: code, first and last ordinal, floats; the rows then."""
+    before, began = code[0], 0
+    for begin in range(0, code.size, 64):
+        part = code[begin : begin + 64]
+        changes = 0
+        for i in range(part.size):
+            changes += part[i] != before
+        if changes:
+            for i in range(part.size):
+                c = part[i]
+                if c != before:
+                    at = begin + i
+                    counts[before] += at - began
+                    if kept[before]:
+                        row = segments[count]
+                        row[0], row[1], row[2], row[3] = before, start + began, start + at - 1, at - began
+                        count += 1
+                    before, began = c, at
+    counts[before] += code.size - began
+    if kept[before]:
+        row = segments[count]
+        row[0], row[1], row[2], row[3] = before, start + began, start + code.size - 1, code.size - began
+        count += 1
+    return count
 
 
 @njit(nogil=True)

@@ -200,9 +200,9 @@ def test_one_float_of_four_million_that_is_wrong_is_found():
     honest, at = call_of(task), task.grid.first + 1234567
 
     def call(logits):
-        loss, grad = honest(logits)
+        loss = honest(logits).loss
         wrong = np.float32(FLOAT32.from_ordinal(at))
-        return np.where(logits == wrong, loss * np.float32(1 + 2.0**-19), loss), grad
+        return np.where(logits == wrong, loss * np.float32(1 + 2.0**-19), loss), None
 
     references = References()
     engine = CompiledEngine(call, streams_of(task, references), task.grid, effects_of(task, references))

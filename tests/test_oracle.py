@@ -437,6 +437,20 @@ def test_gradients_of_large_logits_beside_a_tie_are_rounded_to_the_side_they_lie
 
 
 @EACH_ORACLE
+@pytest.mark.parametrize(("dtype", "logit"), [(FLOAT32, 29843180.0), (FLOAT32, 29843182.0), (FLOAT64, 2.0**53 + 2), (FLOAT64, 2.0**53 + 4)])
+def test_beside_a_tie_the_second_order_decides_where_the_first_cancels(dtype, logit, oracle):
+    """poly-1 at its default, softplus(x) + sigmoid(x) = x + 1 + e^2 / 2 - ..., undecided at every float whose ulp is 2."""
+    poly = registry.loss_named("poly1-bce")
+    for sign, target in ((1, 0.0), (-1, 1.0)):
+        exact = at(poly.formula, sign * logit, target, dtype, oracle=oracle, epsilon=1.0)
+        slope = at(poly.gradient, sign * logit, target, dtype, oracle=oracle, epsilon=1.0)
+
+        assert (exact.kind, exact.rounded) == (Kind.FINITE, logit + 2)
+        assert 0 < as_fraction(exact.middle) - Fraction(logit) - 1 < Fraction(1, 2**2000)
+        assert 0 < 1 - abs(as_fraction(slope.middle)) < Fraction(1, 2**2000)
+
+
+@EACH_ORACLE
 @pytest.mark.parametrize("logit", [7000.0, 1e30])
 def test_beside_a_tie_the_largest_term_decides(logit, oracle):
     """A root of e^-x counted as less than e^-x, or its square as more."""

@@ -84,8 +84,8 @@ def stable_gradient(xp, logit, target, *, beta):
 
 
 PROMISE = Promise(
-    ulp={"float64": 8.0, "float32": 8.0, "float16": 8.0, "bfloat16": 8.0},
-    why="that of the focal loss for hard targets; for soft ones twice that of the distance and once that of bce",
+    ulp={"float64": 12.0, "float32": 12.0, "float16": 8.0, "bfloat16": 8.0},
+    why="that of the focal loss for hard targets; for soft ones twice that of the distance and once that of bce, up to 9.6 in float64",
     other=lambda beta: 6 + 3 * beta,
 )
 

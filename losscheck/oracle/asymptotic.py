@@ -38,7 +38,8 @@ class AsymptoticArithmetic(DualArithmetic):
     level = 0
 
     def __init__(self, base: Arithmetic, logit: Any) -> None:
-        super().__init__(_Inner(base))
+        self.inner = _Inner(base)
+        super().__init__(self.inner)
         self.size = logit if logit > 0 else -logit
         self.e = self._expansion(base.number(0), base.number(1), base.number(0))
 
@@ -66,8 +67,8 @@ class AsymptoticArithmetic(DualArithmetic):
             return base * base
         if exponent > 1:
             # e^g is nothing beside e; beside e^2 it is nothing where g > 2, and more than it can be told below.
-            nothing = self.base.base.number(0)
-            return self._expansion(nothing, nothing, nothing if exponent > 2 else self.base.base.number(math.nan))
+            nothing = self.base.number(0)
+            return self._expansion(nothing, nothing, nothing if exponent > 2 else self.base.number(math.nan))
         raise NoExpansionError("a root of e")
 
     def maximum(self, a: Any, b: Any) -> Any:
@@ -100,8 +101,7 @@ class AsymptoticArithmetic(DualArithmetic):
     def _coefficients(self, x: Any) -> tuple[Any, Any, Any]:
         """a, b and 2 c."""
         value, slope = self._value(x), self.slope(x)
-        inner = self.base
-        return inner._value(value), inner.slope(value), inner.slope(slope)
+        return self.inner._value(value), self.inner.slope(value), self.inner.slope(slope)
 
     def _positive(self, x: Any) -> bool:
         if x == self.size:

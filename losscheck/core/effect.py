@@ -53,6 +53,8 @@ class Effect(Enum):
     TAILS = "tails"
     SOUND = "sound"
 
+    __hash__ = object.__hash__  # that of Enum is Python code, and an effect is looked up for every cell
+
     @property
     def severity(self) -> int:
         """0 is the worst; also the code that :func:`effect_codes` gives it."""

@@ -21,6 +21,8 @@ class Outcome(Enum):
     UNAVAILABLE = "unavailable"
     OK = "ok"
 
+    __hash__ = object.__hash__  # that of Enum is Python code, and an outcome is looked up for every point
+
     @property
     def severity(self) -> int:
         return _SEVERITY[self]

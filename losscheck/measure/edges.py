@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
-from losscheck.measure.engine import CHECKED, Engine, check, judge_all, summarise_stream
+from losscheck.measure.engine import Engine, check, judge_all, summarise_stream
 from losscheck.measure.reference import Judged
 from losscheck.measure.refusals import SEGMENTED, Returned
 from losscheck.measure.summary import Summary, segments_of
@@ -15,6 +16,7 @@ from losscheck.points.grid import decode_ordinals
 
 __all__ = ["SampleEngine"]
 
+CHECKED = 128  # points of a sample that are checked against the exact oracle, evenly spread over it
 STEPS = 3  # halvings between two calls: a call costs more than the seven points that three of them may meet
 
 
@@ -110,10 +112,14 @@ def _bisect(edges: Sequence[_Edge], codes_at: Callable[[Collection[str], list[in
 
 def _middles(one_end: int, other_end: int, steps: int) -> list[int]:
     """Every float that so many halvings of a stretch may ask about."""
-    if not steps or abs(one_end - other_end) <= 1:
-        return []
-    middle = (one_end + other_end) // 2
-    return [middle, *_middles(one_end, middle, steps - 1), *_middles(middle, other_end, steps - 1)]
+    ends, middles = [one_end, other_end], []
+    for _ in range(steps):
+        between = [(a + b) // 2 for a, b in itertools.pairwise(ends) if abs(a - b) > 1]
+        if not between:
+            break
+        middles += between
+        ends = sorted([*ends, *between])
+    return middles
 
 
 def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge], kept: Collection[int]) -> dict[int, Any]:

@@ -14,7 +14,7 @@ from losscheck.measure.refusals import NO_EFFECT, REFUSED, SEGMENTED, Returned, 
 from losscheck.measure.summary import Summary, summarise
 from losscheck.points.grid import Grid, decode_ordinals
 
-__all__ = ["CHECKED", "ArrayEngine", "Call", "Engine", "Stream", "judge"]
+__all__ = ["ArrayEngine", "Call", "Engine", "Stream", "judge"]
 
 # Losses and gradients (None where none are asked) at logits, and maybe what was refused (refusals.py).
 Call = Callable[[Any], tuple[Any, ...]]

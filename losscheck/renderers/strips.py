@@ -43,6 +43,9 @@ def strip_of(*rows: SweepRow, effects: bool = False) -> Strip:
 
 def _severest(judgements: Sequence[Judgement | None]) -> Judgement | None:
     """None where there is no point."""
+    first = judgements[0] if judgements else None
+    if all(judgement is first for judgement in judgements):
+        return first
     seen = [judgement for judgement in judgements if judgement is not None]
     return min(seen, key=lambda judgement: judgement.severity, default=None)
 

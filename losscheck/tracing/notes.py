@@ -23,6 +23,7 @@ class NoteKind(Enum):
     COMPILED = "a compiled function: its eager ops are traced"
     SCRIPTED = "torch.jit: its ops are traced, without lines of source"
     RAISED = "the callable raised: the ops until there are kept"
+    UNSUPPORTED = "the trace ended here, at something that it does not follow: the ops until there are kept"
     BACKWARD_RAISED = "the backward pass raised: the ops until there are kept"
     NO_GRADIENT = "the result does not depend on the logits by a differentiable path: no gradient is judged"
     FIRST_RESULT = "the callable returned more than one thing: the first tensor is judged"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 
-__all__ = ["NOWHERE", "Place", "innermost_place"]
+__all__ = ["NOWHERE", "Place", "innermost_place", "raised_at"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,23 @@ def innermost_place(stop: CodeType, skipped: tuple[str, ...]) -> Place | None:
             return _place_at(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None
+
+
+def raised_at(error: BaseException, skipped: tuple[str, ...]) -> Place | None:
+    """The place of the innermost frame of an exception that is in no skipped folder; None where there is none."""
+    places = [
+        _place_at(frame.f_code, trace.tb_lasti)
+        for trace in _frames(error)
+        if not (frame := trace.tb_frame).f_code.co_filename.startswith((*skipped, "<frozen "))
+    ]
+    return places[-1] if places else None
+
+
+def _frames(error: BaseException) -> Iterator[TracebackType]:
+    trace = error.__traceback__
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
 
 
 # By identity: code objects of different files compare equal when they say the same. The code is kept, or its id would be used again.

@@ -10,8 +10,8 @@ from typing import Any
 
 from losscheck.core.errors import UserError
 from losscheck.tracing.notes import Note, NoteKind
-from losscheck.tracing.places import NOWHERE
-from losscheck.tracing.tape import Operation, Tape
+from losscheck.tracing.places import NOWHERE, raised_at
+from losscheck.tracing.tape import Operation, Tape, skipped_folders
 
 __all__ = ["Recording", "as_tensor", "eager", "loss_in", "record"]
 
@@ -90,11 +90,13 @@ def _call(recording: Recording, raised: NoteKind, thunk: Callable[[], Any]) -> A
     try:
         with recording.tape.recording():
             return thunk()
-    except Exception as error:
-        recording.error = error
+    except (Exception, SystemExit) as error:
+        recording.error = error if isinstance(error, Exception) else RuntimeError(f"SystemExit: {error}")
         last = recording.operations[-1] if recording.operations else None
-        place = last.place if last else NOWHERE
-        recording.notes.append(Note(raised, last.index if last else None, place, f"{type(error).__name__}: {error}".rstrip(": ")))
+        place = raised_at(error, skipped_folders()) or (last.place if last else NOWHERE)
+        ours = isinstance(error, UserError)
+        detail = str(error) if ours else f"{type(error).__name__}: {error}".rstrip(": ")
+        recording.notes.append(Note(NoteKind.UNSUPPORTED if ours else raised, last.index if last else None, place, detail))
         return None
 
 

@@ -66,10 +66,11 @@ class Operation:
 
 
 def skipped_folders() -> tuple[str, ...]:
-    """Where no line of the user's stands: PyTorch's own files, and these."""
+    """Where no line of the user's stands: PyTorch's own files, these, and those that call what is the user's."""
     import torch
 
-    return str(Path(torch.__file__).parent), str(Path(__file__).parent)
+    here = Path(__file__).parent
+    return str(Path(torch.__file__).parent), str(here), *(str(here.parent / room) for room in ("callables", "backends"))
 
 
 def base_name(func: Any) -> str:

@@ -77,9 +77,13 @@ def _answer(facts: Facts) -> Iterator[str]:
     """Three lines that stand alone."""
     kinds = [note["kind"] for note in facts["notes"]]
     raised = next((note for note in facts["notes"] if note["kind"] in ("raised", "backward_raised")), None)
+    ended = next((note for note in facts["notes"] if note["kind"] == "unsupported"), None)
     if facts["causes"]:
         yield f"cause: {_word(facts['causes'][0])}"
         yield f"place: {_pair(facts['causes'][0])}"
+    elif ended:
+        yield f"cause: not found, as the trace ended: {ended['detail']}"
+        yield f"place: {_where(ended['place'])}"
     elif raised:
         yield f"cause: it raised {raised['detail']}"
         yield f"place: {_where(raised['place'])}"
@@ -89,6 +93,9 @@ def _answer(facts: Facts) -> Iterator[str]:
     elif "no_gradient" in kinds:
         yield "cause: no gradient reaches the logits"
         yield f"place: {_where(facts['ops'][-1]['place'] if facts['ops'] else None)}"
+    elif "unknown_op" in kinds:
+        yield "cause: none was found, but not every op is known exactly: see below"
+        yield "place: -"
     else:
         yield "cause: none, nothing fails here"
         yield "place: -"

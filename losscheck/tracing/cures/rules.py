@@ -67,6 +67,11 @@ def name_softplus(q: Term) -> Term | None:
     return None
 
 
+def softplus_by_log(q: Term) -> Term | None:
+    """softplus(y) -> -logsigmoid(-y): F.softplus gives y from its threshold of 20 on, which float64 tells from the truth."""
+    return softplus(q.args[0]) if q.op == "softplus" and softplus_of(q) is not None else None
+
+
 def shifted_softplus(q: Term) -> Term | None:
     """x + softplus(-x), x - logsigmoid(x) -> softplus(x)"""
     if q.op == "add":
@@ -313,6 +318,6 @@ BASE: tuple[Rule, ...] = (
     negated_where,
 )
 EXTRA: tuple[Rule, ...] = (by_expm1, power_of_sigmoid, sigmoid_by_log)
-RULES: tuple[Rule, ...] = (*BASE, *EXTRA, fused_bce, bce_of_sigmoid, safe_where, square, log_cosh, atanh_of_tanh)
+RULES: tuple[Rule, ...] = (*BASE, *EXTRA, fused_bce, bce_of_sigmoid, safe_where, square, log_cosh, atanh_of_tanh, softplus_by_log)
 HARD: tuple[Rule, ...] = (fused_bce_hard, hard_targets)
 MEANING: tuple[Rule, ...] = (without_clamp, without_eps)

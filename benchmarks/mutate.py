@@ -170,9 +170,11 @@ def run(tree: Path, seconds: float, skip: list[str]) -> None:
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what is planted is taken out again
     # A survivor is tried again by a run that takes more time for each.
-    done = {name for name, entry in _tried(tree).items() if entry["outcome"] != "survived" or entry["seconds"] >= seconds}
+    tried = _tried(tree)
+    done = {name for name, entry in tried.items() if entry["outcome"] != "survived" or entry["seconds"] >= seconds}
     todo = [mutant for mutant in json.loads((tree / DRAWN).read_text())["mutants"] if json.dumps(mutant) not in done]
     random.Random(0).shuffle(todo)  # stopped early, it has seen all modules
+    todo.sort(key=lambda mutant: json.dumps(mutant) not in tried)
     control = [min(tests.seconds, key=lambda test: tests.seconds[test])]
     if (ended := _killed_by(control, 1.0, tree)) != ("survived", ""):
         raise SystemExit(f"without a mutant it is {ended}: no result would mean anything")

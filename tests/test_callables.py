@@ -133,6 +133,7 @@ def test_a_wiring_survives_json_and_pickle():
         ({"call": "{logits},, {targets}"}, "empty argument"),
         ({"axes": "1,1"}, "no list of axes"),
         ({"axes": "B,2"}, "no list of axes"),
+        ({"axes": "B,0"}, "no list of axes"),
     ],
 )
 def test_a_wiring_that_cannot_be_is_refused(more, words):

@@ -7,6 +7,7 @@ import types
 from dataclasses import replace
 from importlib import metadata
 
+import mpmath
 import pytest
 from asked import select
 from hypothesis import given
@@ -20,7 +21,7 @@ from losscheck.backends import BACKENDS
 from losscheck.core import registry
 from losscheck.core.dtypes import FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.errors import UserError
-from losscheck.core.loss import EVERY_LOSS, Implementation, Parameter
+from losscheck.core.loss import EVERY_LOSS, Implementation, Parameter, logistic_landmarks
 from losscheck.core.reductions import REDUCTIONS
 
 LOSSES = tuple(registry.losses().values())
@@ -120,6 +121,26 @@ def test_targets_lie_in_the_domain(loss):
     for target in loss.targets:
         loss.check_target(target)
     assert {0.0, 1.0} <= set(loss.targets)
+
+
+@pytest.mark.parametrize("dtype", FORMATS.values(), ids=lambda value: value.name)
+def test_the_logistic_landmarks_are_where_their_names_say(dtype):
+    """A threshold of another format, or off by a bit of the exponent."""
+    least, normal = mpmath.mpf(dtype.smallest_subnormal), mpmath.mpf(dtype.smallest_normal)
+    crossed = {
+        "1 + exp(-|x|) rounds to 1": (-1, mpmath.mpf(2) ** -dtype.precision),
+        "exp overflows": (1, mpmath.mpf(dtype.largest)),
+        "exp becomes subnormal": (-1, normal),
+        "exp rounds to 0": (-1, least / 2),
+        "exp squared becomes subnormal": (-2, normal),
+        "exp squared rounds to 0": (-2, least / 2),
+    }
+    marks = {mark.name: mpmath.mpf(abs(mark.logit)) for mark in logistic_landmarks(dtype)}
+    near = 2.0 ** (3 - dtype.precision)
+    for name, (power, threshold) in crossed.items():
+        if name in marks:
+            low, high = sorted(mpmath.exp(power * marks[name] * way) for way in (1 - near, 1 + near))
+            assert low < threshold < high, name
 
 
 @EACH_LOSS

@@ -11,10 +11,12 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 REQUIRED = "LOSSCHECK_REQUIRE_BROWSER"
+GALLERY = Path(__file__).parents[1] / "docs" / "gallery"
 WIDTHS = (400, 1280)
 SCHEMES = ("light", "dark")
 MOST_BYTES = 1_000_000
@@ -25,7 +27,7 @@ PAGES = {
     "compare": ("compare", "--loss", "bce", *(word for logit in ("-90", "-15", "0", "20") for word in ("--logit", logit)), "--target", "0"),
     "tensors": ("compare", "--loss", "bce", "--tensors", "batch.npz"),
     "trace": ("trace", "centernet-neg-loss", "100", "--target", "1"),
-    "check": ("check", "torch-bce-with-logits", "torch-sigmoid-bceloss"),
+    "check": ("check", "torch-bce-with-logits", "torch-sigmoid-bceloss", f"{GALLERY}/textbook_bce.py:bce"),
 }
 FAILS = (0, 1)  # a page is made of failures too
 
@@ -155,10 +157,11 @@ def test_low_contrast_is_seen(opened):
     assert len(short) == 1 and short[0][1].startswith("Best here")
 
 
-def test_a_mark_tells_its_numbers_to_mouse_and_keyboard(opened):
+@pytest.mark.parametrize("name", ["sweep", "check"])
+def test_a_mark_tells_its_numbers_to_mouse_and_keyboard(opened, name):
     """Its title says logit, got, exact, ulp, outcome and effect; pointed at or focused, the same is shown below the curves."""
-    page = opened("sweep")
-    card = page.locator("article.card", has_text="torch-sigmoid-bceloss")
+    page = opened(name)
+    card = page.locator("article.card", has_text="torch-sigmoid-bceloss").first
     marks = card.locator(".mark[tabindex]")
     titles = marks.locator("title").all_text_contents()
     number, title = next((n, text) for n, text in enumerate(titles) if "got" in text)
@@ -225,9 +228,25 @@ def test_choices_hide_and_show_without_a_script(opened, script):
     assert 0 < shown(lines) == before * 2 // 3
 
 
-def test_a_screen_reader_finds_its_way(opened):
+def test_a_ranking_is_narrowed_with_its_curves(opened):
+    """On the page of check: an implementation goes with its line and its cards, a target with its lines; the code stays to be copied."""
+    page = opened("check")
+    cards, line = page.locator("article.card", has_text="bce"), page.locator("tr", has_text="torch-sigmoid-bceloss").first
+    every, curves = cards.locator("visible=true").count(), page.locator("g.curve").locator("visible=true")
+    drawn = curves.count()
+
+    assert line.is_visible() and every == 9 and page.locator("pre code", has_text="logsigmoid").first.is_visible()
+    page.get_by_label("torch-sigmoid-bceloss", exact=True).uncheck()
+    assert not line.is_visible() and cards.locator("visible=true").count() == every - 3
+    page.get_by_label("torch-sigmoid-bceloss", exact=True).check()
+    page.get_by_role("group", name="Target").get_by_label("0.5").uncheck()
+    assert 0 < curves.count() == drawn * 2 // 3
+
+
+@pytest.mark.parametrize("name", ["sweep", "check"])
+def test_a_screen_reader_finds_its_way(opened, name):
     """One heading of the first level and none skipped, landmarks, named pictures, marks with names, no dead link."""
-    page = opened("sweep")
+    page = opened(name)
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(heading => +heading.localName[1])")
 
     assert levels.count(1) == 1 and levels[0] == 1

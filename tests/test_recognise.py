@@ -175,6 +175,20 @@ def test_what_is_none_of_them_is_said_to_be_none(function):
     assert all(not recognition.deviation.sentence for recognition in found)
 
 
+def per_positive(x, z):
+    """Divided by the sum of the targets, as by the number of positives: of soft targets that is something else."""
+    loss = -(z * torch.log(torch.sigmoid(x)) + (1 - z) * torch.log(1 - torch.sigmoid(x))).sum()
+    return loss / float(z.sum()) if z.sum() else loss
+
+
+def test_what_agrees_for_the_classes_alone_is_that_loss():
+    """And not one that has no soft targets, with a parameter that makes it the same."""
+    best = recognise(per_positive)[0]
+
+    assert best.loss.name == "bce" and best.confidence is Confidence.DEVIATES
+    assert "for targets 0 and 1" in best.deviation.sentence
+
+
 def test_points_held_back_decide():
     """A function that is the definition at every point it could be found with, and another loss between them, is not believed."""
     from losscheck.callables.samples import FAR, ORDINARY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,9 @@ def _written(remedy: Remedy) -> tuple[tuple[str, ...], str]:
     """The lines to write, from the change of their file where there is one, else the terms over the logit x and the target z."""
     theirs = [patch for patch in remedy.patches if not patch.file.startswith(OURS)]
     if theirs:
-        added = [line[1:].strip() for patch in theirs for line in patch.diff().splitlines() if line.startswith("+") and line[:3] != "+++"]
+        diffs = [patch.diff().splitlines() for patch in theirs]
+        added = [line[1:] for diff in diffs for line in diff if line.startswith("+") and line[:3] != "+++"]
+        added = textwrap.dedent("\n".join(added)).splitlines()
         shown = added if len(added) <= MOST_LINES else [*added[: MOST_LINES - 1], f"# ... and {len(added) - MOST_LINES + 1} more lines"]
         return tuple(shown), "".join(patch.diff() for patch in theirs)
     return tuple(rewritten.after for rewritten in remedy.rewritten), ""

@@ -34,6 +34,7 @@ ORDERS = (DEFAULT_CALL, TARGETS_FIRST)
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
 
+HARD = Diagnosis("for targets 0 and 1 it is the definition; with a soft target it is something else.", changes=1)
 REDUCED = {
     "mean": "the mean of its elements",
     "sum": "the sum of its elements",
@@ -152,7 +153,16 @@ class _Way:
                 return self._with(fit, guarded)
         if diagnosis := self._explained(base, guarded=False):
             return self._recognition(base, Confidence.DEVIATES, diagnosis)
-        return self._recognition(base, Confidence.NONE)
+        return self._on_classes() or self._recognition(base, Confidence.NONE)
+
+    def _on_classes(self) -> Recognition | None:
+        """What agrees at targets 0 and 1, and with soft ones is something else; None for a loss that has no soft targets."""
+        hard = self.candidate.samples.hard()
+        if self.loss.hard_targets or len(hard.ordinary) < ENOUGH:
+            return None
+        fits = [Fit(self.loss.formula, fit.params, hard) for fit in self.fits]
+        recognition = _Way(self.candidate, self.loss, fits).agreeing()
+        return replace(recognition, confidence=Confidence.DEVIATES, deviation=HARD) if recognition.confidence is Confidence.AGREES else None
 
     def _with(self, fit: Fit, guarded: Convention = AS_IT_IS) -> Recognition:
         """With the parameters of a fit. Where it states others under the same names, that is how it deviates."""

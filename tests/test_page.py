@@ -253,7 +253,7 @@ def test_a_screen_reader_finds_its_way(opened, name):
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     for landmark in ("banner", "main", "contentinfo"):
         assert page.get_by_role(landmark).count() == 1
-    assert page.evaluate("[...document.querySelectorAll('svg')].every(picture => picture.getAttribute('aria-label'))")
+    assert page.evaluate("[...document.querySelectorAll('svg:not([aria-hidden])')].every(picture => picture.getAttribute('aria-label'))")
     assert page.evaluate("[...document.querySelectorAll('.mark')].every(mark => mark.querySelector('title').textContent)")
     assert page.evaluate("[...document.querySelectorAll('a[href]')].every(link => document.querySelector(link.getAttribute('href')))")
     assert page.locator("html").get_attribute("lang") == "en"

@@ -16,8 +16,9 @@ from strategies import floats
 
 from losscheck.core import registry
 from losscheck.core.dtypes import FORMATS
+from losscheck.core.exact import Exact, Kind
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
-from losscheck.gating import judge, measured, segments
+from losscheck.gating import deviations, judge, segments
 from losscheck.gating.baseline import Recorded, read_baseline
 from losscheck.gating.judge import Session, judge_case
 from losscheck.gating.load import load
@@ -168,7 +169,9 @@ def test_zero_is_not_negative(tmp_path):
 
 def test_a_nan_deviation_passes_no_limit(monkeypatch, tmp_path):
     """Where the oracle could not tell the deviation."""
-    monkeypatch.setattr(measured.Measured, "deviations", lambda case: iter([(1.0, 0.0, math.nan), (2.0, 0.0, 0.0)]))
+    unknown, one = Exact(Kind.UNDECIDED, math.nan), Exact(Kind.FINITE, 1.0, (1, 0), (0, 0))
+    found = [deviations.Deviating(1.0, 0.0, unknown, one), deviations.Deviating(2.0, 0.0, one, one)]
+    monkeypatch.setattr(deviations, "deviations_of", lambda case: iter(found))
     rows = judged(tmp_path, case(f"{NUMPY_LOSS}{POINTS}\nexpect: {{max_deviation: 1e300}}", implementation="stable"))
 
     assert [row.verdict for row in rows] == [Verdict.FAIL]

@@ -14,7 +14,7 @@ from losscheck.gating.properties import Breach
 from losscheck.measure.reference import definition_of, formula_of
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["broken_deviation"]
+__all__ = ["Deviating", "broken_deviation", "deviations_of"]
 
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
 
@@ -49,7 +49,7 @@ def broken_deviation(measured: Measured) -> tuple[list[Breach], float | None]:
     return [], None
 
 
-def _deviations(measured: Measured) -> Iterator[Deviating]:
+def deviations_of(measured: Measured) -> Iterator[Deviating]:
     """At the points of a case; of a range at a sample of its logits."""
     if not measured.tasks:
         for row in measured.rows:
@@ -68,7 +68,7 @@ def _deviations(measured: Measured) -> Iterator[Deviating]:
 
 def _largest(measured: Measured) -> tuple[float, str]:
     largest, where = 0.0, "no point"
-    for at in _deviations(measured):
+    for at in deviations_of(measured):
         # Not `size > largest`, which NaN would pass by.
         if not abs(at.size) <= abs(largest):
             largest, where = at.size, _place(measured, at)
@@ -79,7 +79,7 @@ def _largest(measured: Measured) -> tuple[float, str]:
 
 def _unstated(measured: Measured) -> list[Breach]:
     broken = []
-    for at in _deviations(measured):
+    for at in deviations_of(measured):
         outcome = _outcome(measured, at)
         if outcome.failed and not measured.case.expect.allows(outcome.value):
             broken.append((abs(at.size), at, outcome))

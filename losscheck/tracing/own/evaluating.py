@@ -41,7 +41,6 @@ class _Evaluation:
 
     def __init__(self, m: Any, logit: Any, target: Any) -> None:
         self.m, self.logit, self.target = m, logit, target
-        # The filter cannot branch on a logit: it computes both sides and selects.
         self.select = getattr(m, "select", None)
         self._sums: dict[Sum, Any] = {}
         self._atoms: dict[Atom, Any] = {}
@@ -52,12 +51,15 @@ class _Evaluation:
         if isinstance(tree, Sum):
             return self.sum(tree)
         about = self.sum(tree.about)
-        if self.select is not None:
+        try:
+            side = -1 if about < 0 else 1 if about > 0 else 0
+        except TypeError:
+            if self.select is None:
+                raise
+            # The filter compares no logits: it computes both sides and selects.
             return self.select(about, self.m.number(0), self.tree(tree.above), self.tree(tree.below))
-        if about < 0:
-            return self.tree(tree.below)
-        if about > 0:
-            return self.tree(tree.above)
+        if side:
+            return self.tree(tree.above if side > 0 else tree.below)
         return self.tree(tree.at) if about == 0 else self.unknown()
 
     def unknown(self) -> Any:

@@ -143,6 +143,9 @@ class Case(_Model):
     loss: Text
     implementations: Texts = Field(description="Names, globs, or package.module:function.")
     callable: CaseCallable | None = None
+    packages: list[Text] = Field(
+        default=[], min_length=1, description="Distributions that it needs; where one is not installed, the case is skipped."
+    )
     params: dict[str, Real] = Field(default={}, description="Parameters of the loss; defaults where none is given.")
     backends: list[Text] = Field(default=[], min_length=1, description="Default: all that an implementation runs on.")
     dtypes: list[DType] = Field(default=["float32"], min_length=1)

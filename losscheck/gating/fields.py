@@ -121,7 +121,7 @@ def _constant(value: Any) -> Any:
     """A keyword as YAML 1.2 types it; lists as tuples, which can be hashed."""
     if isinstance(value, list):
         return tuple(_constant(item) for item in value)
-    if isinstance(value, Number):
+    if isinstance(value, Number) or (isinstance(value, str) and value.startswith("tensor:")):
         return read_value(value)
     if value is None or isinstance(value, bool | str):
         return value

@@ -61,22 +61,35 @@ class Session:
 
 
 def judge_case(loaded: LoadedCase, session: Session) -> list[CaseRow]:
-    """A row for each quantity of each implementation on each backend, device and dtype.
+    """A row for each quantity of each implementation on each backend, device and dtype; one where what it needs is not installed.
 
     Raises:
         UserError: for a damaged baseline.
     """
+    if absent := [package for package in loaded.case.packages if not is_installed(package)]:
+        return [_unmeasured(loaded, f"{' and '.join(absent)} is not installed", Verdict.SKIPPED)]
     try:
         asked = session.asked[loaded.file, loaded.case.name] = asked_of(loaded.case)
         all_measured = measure(loaded.case, asked)
     except UserError as error:
         # A callable that cannot be loaded must not take the other cases with it.
-        return [_unmeasured(loaded, str(error))]
+        return [_unmeasured(loaded, f"could not run: {error}", Verdict.UNDECIDED)]
     unequal = unequal_bits(all_measured)
     return [_row(loaded, measured, session, unequal.get(n)) for n, measured in enumerate(all_measured)]
 
 
-def _unmeasured(loaded: LoadedCase, reason: str) -> CaseRow:
+def is_installed(package: str) -> bool:
+    """Is a distribution of that name here? Nothing is imported."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _unmeasured(loaded: LoadedCase, reason: str, verdict: Verdict) -> CaseRow:
     case = loaded.case
     return CaseRow(
         case=case.name,
@@ -88,8 +101,8 @@ def _unmeasured(loaded: LoadedCase, reason: str) -> CaseRow:
         device=", ".join(case.devices),
         dtype=", ".join(case.dtypes),
         quantity=", ".join(case.quantities),
-        verdict=Verdict.UNDECIDED,
-        reason=f"could not run: {reason}",
+        verdict=verdict,
+        reason=reason,
         reproduce=_gate_again(loaded),
     )
 

@@ -205,6 +205,17 @@ def test_what_is_no_loss_known_here_is_not_judged(tmp_path):
         losscheck.check(f"{tmp_path}/other.py:mae")
 
 
+def test_the_command_of_a_report_says_all_that_was_asked():
+    """dtype, loss, parameters and the way it is called: asked again, it is the same."""
+    asked = {"loss": "weighted-focal", "dtype": "float16", "params": {"gamma": 2.0}, "keywords": {"gamma": 2.0}}
+    spec = f"{GALLERY}/root_focal.py:focal"
+    words = shlex.split(losscheck.check(spec, **asked).reproduce)
+
+    assert words[:2] == ["losscheck", "check"] and Path(words[2].partition(":")[0]).resolve() == GALLERY / "root_focal.py"
+    pairs = [" ".join(pair) for pair in zip(words[3::2], words[4::2], strict=True)]
+    assert pairs == ["--loss weighted-focal", "--dtype float16", "--param gamma=2.0", "--kw gamma=2.0"]
+
+
 def test_the_loss_can_be_said(tmp_path):
     """--loss instead of recognising: judged as what it is to be."""
     (tmp_path / "other.py").write_text("def mae(x, z):\n    return (x - z).abs()\n")

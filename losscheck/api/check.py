@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from losscheck.api.arguments import SILENT, Listener, Some, call_spec_of, many, specs_of
 from losscheck.api.report import Report
+from losscheck.core.call_spec import CallSpec
+from losscheck.core.files import near
 
 __all__ = ["check"]
 
@@ -42,22 +44,37 @@ def check(
     from losscheck.inventory.environment import describe
 
     names = tuple(name for callable_given in what for name in specs_of(callable_given))
+    dtypes = tuple(str(name).removeprefix("torch.") for name in many(dtype))
+    call_spec = call_spec_of(calling)
     with listener.activity() as say:
         checked = advice.check(
             names,
             loss=many(loss),
-            dtype=tuple(str(name).removeprefix("torch.") for name in many(dtype)),
+            dtype=dtypes,
             device=many(device),
-            call_spec=call_spec_of(calling),
+            call_spec=call_spec,
             params=dict(params or {}),
             say=say,
         )
     return Report(
         command="check",
         environment=describe(checked.devices),
-        reproduce=shlex.join(["losscheck", "check", *names, *(word for name in many(loss) for word in ("--loss", name))]),
+        reproduce=shlex.join(["losscheck", "check", *map(near, names), *_options(loss, dtypes, device, params or {}, call_spec)]),
         ranking=checked.rows,
         definitions=checked.definitions,
         remarks=checked.remarks,
         verbose=verbose,
     )
+
+
+def _options(
+    loss: Some[str], dtypes: Sequence[str], device: Some[str], params: Mapping[str, float | str], call_spec: CallSpec
+) -> Iterator[str]:
+    """What was said, as options of the command line."""
+    devices = () if many(device) == ("cpu",) else many(device)
+    for option, values in (("--loss", many(loss)), ("--dtype", dtypes), ("--device", devices)):
+        for value in values:
+            yield from (option, value)
+    for name, number in params.items():
+        yield from ("--param", f"{name}={number}")
+    yield from call_spec.options()

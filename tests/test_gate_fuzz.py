@@ -340,6 +340,7 @@ def test_a_folder_of_odd_files_is_refused_with_every_one_of_them(odd):
         load(case_files([odd]))
 
     assert {file.name for file, _ in caught.value.problems} == {"pipe.yaml", "one.yaml", "two.yaml", "nowhere.yml", "large.yaml"}
+    assert {(problem.line, problem.column) for _, problem in caught.value.problems} == {(1, 1)}
     assert time.process_time() - start < BOUND
 
 

@@ -330,6 +330,8 @@ def test_exact_weights_times_own_formula_are_the_published_whole(one, shape, tar
     rows = compare(question)
 
     assert [row.quantity for row in rows] == ["loss"] + ["grad"] * 6
+    # What the whole does beside its elements, else what each of these does.
+    assert {row.note for row in rows} == {one.published.note or one.note}
     for row in rows:
         assert abs(row.relative_error) < 1e-12, (row.quantity, row.value, row.exact.decimal(20))
 

@@ -103,3 +103,10 @@ def test_a_format_serves_a_job_or_says_what_does(format_name, job):
         assert all(name in reason for name, jobs in SERVES.items() if job in jobs)
         with pytest.raises(UserError, match=f"does not show {job}"):
             render(format_name, REPORTS[job](), Style())
+
+
+def test_the_harmless_come_first_and_what_was_not_judged_last():
+    """A row without a result taken for the best, or put among the worst."""
+    ranked = sorted(check_report().ranking, key=lambda row: row.rank)
+
+    assert [row.effect.effect.value if row.effect else None for row in ranked] == ["tails", "misstates", "dead", "poisons", None]

@@ -107,7 +107,7 @@ class PointRows:
 
     def _note(self, implementation: Implementation) -> str:
         whole = implementation.published if self.question.reduction == "published" else None
-        return whole.note if whole else implementation.note
+        return (whole.note if whole else "") or implementation.note
 
     def pair(self, implementation: Implementation, quantity: str, index: int | None, dtype: Format) -> tuple[Exact, Exact]:
         """Its own formula and the definition, exactly, at point ``index``, or reduced over all (None)."""

@@ -133,7 +133,7 @@ def test_a_published_function_as_a_users_callable_is_judged_alike(implementation
     for target in loss.targets:
         logits = [logit for logit, _ in points(loss, FLOAT32, 12)] + [0.5, -20.0, 20.0]
 
-        ours, theirs = (judged(loss.name, one, logits, FLOAT32.round(target), "float32") for one in (function, implementation.name))
+        ours, theirs = (judged(loss.name, subject, logits, FLOAT32.round(target), "float32") for subject in (function, implementation.name))
         assert not list(differing(ours, theirs))
 
 

@@ -172,7 +172,7 @@ def _nearest_to_zero(row: RankedRow, asked: Asked) -> RankedRow:
         dtypes=(row.given_dtype,),
         quantities=("loss", "grad"),
     )
-    effects = [found.effect for found in compare(request) if found.effect is not None]
+    effects = [point.effect for point in compare(request) if point.effect is not None]
     if not effects or effects[0].effect is not worst.effect:
         return row
     there = replace(worst, quantity=effects[0].quantity, value=effects[0].value, exact=effects[0].exact, logit=logit)

@@ -46,4 +46,4 @@ def _there(row: TensorRow, asked: Asked) -> EffectFinding | None:
         dtypes=(row.given_dtype,),
         quantities=("loss", "grad"),
     )
-    return next((found.effect for found in compare(request) if found.effect), None)
+    return next((point.effect for point in compare(request) if point.effect), None)

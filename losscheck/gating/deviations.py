@@ -85,7 +85,7 @@ def _unstated(measured: Measured) -> list[Breach]:
             broken.append((abs(at.size), at, outcome))
     if not broken:
         return []
-    _, worst, outcome = max(broken, key=lambda found: found[0])
+    _, worst, outcome = max(broken, key=lambda deviating: deviating[0])
     what = f"its own formula, read off its program, is `{outcome.value}` by the definition: a deviation of {worst.size:+.6g}"
     return [Breach(f"{what} at {_place(measured, worst)}; max_deviation allows one", len(broken))]
 

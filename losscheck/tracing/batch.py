@@ -51,7 +51,7 @@ class Batch:
             "index": list(self.index),
             "given": self.given,
             "independent": self.counts is not None,
-            "outcomes": {name: {outcome.value: count for outcome, count in found.items()} for name, found in counts.items()},
+            "outcomes": {name: {outcome.value: count for outcome, count in numbers.items()} for name, numbers in counts.items()},
             "failing": self.failing,
             "first": [list(index) for index in self.first],
             "asked_exactly": self.asked,

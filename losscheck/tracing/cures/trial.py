@@ -64,7 +64,7 @@ def _changes(patch: Patch) -> Iterator[tuple[CodeType, CodeType]]:
 def _functions(code: CodeType) -> list[CodeType]:
     """Of a module, in the order of the source; comprehensions are part of what they stand in."""
     inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return [found for part in inner for found in ([part] if not _is_comprehension(part) else []) + _functions(part)]
+    return [function for part in inner for function in ([part] if not _is_comprehension(part) else []) + _functions(part)]
 
 
 def _is_comprehension(code: CodeType) -> bool:

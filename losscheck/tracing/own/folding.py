@@ -158,7 +158,7 @@ def _give(groups: Groups, factors: Factors, coefficient: Sum) -> None:
 def _times(factors: Factors, factor: Atom, exponent: Fraction | int) -> Factors:
     exponents = dict(factors)
     exponents[factor] = exponents.get(factor, Fraction(0)) + exponent
-    return tuple(sorted(((one, of) for one, of in exponents.items() if of), key=lambda pair: pair[0].order))
+    return tuple(sorted(((base, power) for base, power in exponents.items() if power), key=lambda pair: pair[0].order))
 
 
 def _plus(a: Sum, b: Sum) -> Sum:

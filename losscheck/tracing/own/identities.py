@@ -131,7 +131,7 @@ def _by_sigmoids(exponents: dict[Atom, Fraction], exponential: Atom) -> dict[Ato
     for factor in exponents:
         if factor.kind == "sigmoid" and (k := _multiple(argument, _argument(factor))) is not None:
             other = atom("sigmoid", negated(_argument(factor)))
-            turned = {one: of for one, of in exponents.items() if one is not exponential}
+            turned = {base: power for base, power in exponents.items() if base is not exponential}
             turned |= {factor: turned[factor] + k, other: turned.get(other, Fraction(0)) - k}
             if turned[factor] >= 0 and turned[other] >= 0:
                 return turned

@@ -174,14 +174,16 @@ def outcomes(values, size, code, offset, table, outcome_of, max_ulp, open_at):
         outcome_of: the codes of ok, inaccurate, inf and nan.
         open_at: the positions of what stays open, filled; returns how many.
     """
-    ok, inaccurate, infinite, nan = outcome_of
+    # Narrow integers throughout: as many more fit a vector.
+    ok, inaccurate, unknown = np.int8(outcome_of[0]), np.int8(outcome_of[1]), np.int8(-1)
+    infinite, nan, beyond_all = np.int8(outcome_of[2]), np.int8(outcome_of[3]), np.float32(math.inf)
     row = np.searchsorted(table.starts, offset, "right") - 1
     begin, n, count = 0, values.size, 0
     infinity = np.int32(0x7F800000)
     while begin < n:
         end = min(table.starts[row + 1] - offset, n)
         part, of, out = size[begin:end], values[begin:end], code[begin:end]
-        slack, sign = table.slacks[row], 1.0 if table.lowest[row] > 0.0 else -1.0
+        slack, sign = table.slacks[row], np.float32(1.0) if table.lowest[row] > 0.0 else np.float32(-1.0)
         zero_away = min(abs(table.lowest[row]), abs(table.highest[row])) * table.inverses[row] - slack
         nearest = bits_of_float32(np.float32(zero_away * (1 - 2 * ROUNDED)))
         below = bits_of_float32(np.float32((max_ulp - slack) * (1 - 2 * ROUNDED)))
@@ -192,19 +194,20 @@ def outcomes(values, size, code, offset, table, outcome_of, max_ulp, open_at):
                 open_at[count] = begin + i
                 count += 1
         else:
-            missing = 0
+            zero, some_open, nothing = np.int8(table.zeros[row]), np.int8(0), np.float32(0.0)
+            mantissa, width = np.int32(0x7FFFFF), np.int32(2 * margin)
             for i in range(part.size):
                 bits, value = part[i], of[i] * sign
-                told = inaccurate if bits > beyond else (ok if bits < below else -1)
-                told = told if bits < nearest else -1
-                told = table.zeros[row] if value == 0.0 else told
-                told = -1 if ((bits + margin) & 0x7FFFFF) < 2 * margin else told
-                told = infinite if value == math.inf else told
+                told = inaccurate if bits > beyond else (ok if bits < below else unknown)
+                told = told if bits < nearest else unknown
+                told = zero if value == nothing else told
+                told = unknown if np.int32(np.int32(bits + margin) & mantissa) < width else told
+                told = infinite if value == beyond_all else told
                 told = nan if value != value else told
-                part[i] = min(bits, infinity)
+                part[i] = bits if bits < infinity else infinity
                 out[i] = told
-                missing += told < 0
-            if missing:
+                some_open |= told
+            if some_open < 0:
                 for i in range(part.size):
                     if out[i] < 0:
                         open_at[count] = begin + i
@@ -309,9 +312,10 @@ def profiled(first, code, size, cells, tops, codes):
         low, high, top = np.int8(127), np.int8(-1), np.int32(-1)
         part, of = code[begin:end], size[begin:end]
         for i in range(part.size):
-            low, high = min(low, part[i]), max(high, part[i])
+            low = part[i] if part[i] < low else low
+            high = part[i] if part[i] > high else high
         for i in range(of.size):
-            top = max(top, of[i])
+            top = of[i] if of[i] > top else top
         if part.size:
             codes[cell] = min(codes[cell], low)
         if of.size:
@@ -330,5 +334,6 @@ def fill(out, code):
 @compiled
 def mark_failed(code, undecided, if_failed, out):
     """Set what has an outcome that failed."""
+    limit, marked = np.int8(undecided), np.int8(if_failed)
     for i in range(out.size):
-        out[i] = if_failed if code[i] < undecided else out[i]
+        out[i] = marked if code[i] < limit else out[i]

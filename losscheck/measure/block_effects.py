@@ -36,11 +36,13 @@ class BlockEffects:
     def __init__(self, effects: Effects, streams: Mapping[str, Stream], judges: Mapping[str, Judge], cells: Any, block: int) -> None:
         import numpy as np
 
+        from losscheck.filter.kernels import aligned
+
         self.effects, self.streams, self.judges, self.cells, self.block = effects, streams, judges, cells, block
         self.kernels = next(iter(judges.values())).kernels
-        self.code, self.size = np.empty(block, np.int8), np.empty(block, np.int32)
+        self.code, self.size = aligned(block, np.int8), aligned(block, np.int32)
         self.by_claim = {name: effects.definition(name) == stream.claim for name, stream in streams.items()}
-        self.sizes = {name: judge.size if self.by_claim[name] else np.empty(block, np.int32) for name, judge in judges.items()}
+        self.sizes = {name: judge.size if self.by_claim[name] else aligned(block, np.int32) for name, judge in judges.items()}
         self.exact, self.bound, self.every = np.empty(block), np.empty(block), np.arange(block)
         self.error_of = {name: np.empty(block, np.float32) for name in streams}
         self.units = {"loss": effects.scale.loss_at_zero, "grad": effects.scale.steepest}

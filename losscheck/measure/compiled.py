@@ -42,7 +42,7 @@ class CompiledEngine(Engine):
 
         self.kernels, self.polynomial_kernels, self.block = kernels, polynomial_kernels, BLOCK
         self.formulas = FormulaLoop(streams, effects)
-        self.logits = np.empty(BLOCK, np.float32)
+        self.logits = kernels.aligned(BLOCK, np.float32)
         self.cell_starts = np.array(self.cells, np.int64)
         self.stretches: dict[str, Stretches] = {name: _stretches(stream, stream.claim) for name, stream in streams.items()}
         self.judges = {name: Judge(name, stream, self.cell_starts, BLOCK) for name, stream in streams.items()}

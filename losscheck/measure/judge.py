@@ -27,9 +27,10 @@ class Judge:
         import numpy as np
 
         from losscheck.filter import polynomial_kernels
+        from losscheck.filter.kernels import aligned
 
         self.name, self.stream, self.cells, self.block, self.kernels = name, stream, cells, block, polynomial_kernels
-        self.code, self.size = np.zeros(block, np.int8), np.empty(block, np.int32)
+        self.code, self.size = aligned(block, np.int8), aligned(block, np.int32)
         self.codes: Any = None  # of the block, None where all are OK
         self.exact, self.bound = np.empty(block), np.empty(block)
         self.tiles, self.positions = np.empty((block // 2 + 2, 2), np.int64), np.empty(block, np.int64)

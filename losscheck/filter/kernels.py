@@ -129,7 +129,7 @@ def compiled(loop: Callable[..., None], contract: bool) -> Callable[..., None]:
 
 
 def aligned(count: int, dtype: Any) -> Any:
-    """An empty array that begins where a cache line does: vectors that straddle two lines make a loop, PyTorch's too, half as slow again."""
+    """An empty array that begins where a cache line does: vectors that straddle two lines slow a loop down."""
     size = np.dtype(dtype).itemsize
     whole = np.empty(count * size + 64, np.uint8)
     begin = -whole.ctypes.data % 64

@@ -203,8 +203,8 @@ def test_points_held_back_decide():
 def test_what_cannot_be_called_is_one_message():
     """A required argument that nobody gave: the cure is an option."""
 
-    def needs_more(logits, targets, weight):
-        return weight * logits
+    def needs_more(logits, targets, anchors):
+        return anchors * logits
 
     with pytest.raises(UserError, match="cannot be called so"):
         recognise(needs_more)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
 from losscheck.backends.arrays import Arrays, arrays_of, dtype_name, size
 from losscheck.callables import apart
+from losscheck.callables.forms import formed
 from losscheck.callables.loading import Own, OwnCallError, describe_error, silence, stdout_to_stderr
 from losscheck.callables.probe import Probe, probe_callable, vmap_agrees
 from losscheck.core.call_spec import CallSpec, picked
 from losscheck.core.dtypes import FLOAT32, FORMATS, Format
 from losscheck.core.errors import UserError, nearest
-from losscheck.core.literals import TensorValue, as_given, value_text
+from losscheck.core.literals import Ones, TensorValue, as_given, value_text
 
 __all__ = ["Adapted"]
 
@@ -111,12 +113,15 @@ class Adapted:
         logits, targets = (arrays.reshape(arrays.copy(array), shape) for array in (x, z))
         if self.call_spec.input == "probabilities":
             logits = arrays.sigmoid(logits)
+        probabilities = self.call_spec.input == "probabilities"
+        logits = formed(arrays, logits, self.call_spec.form("logits"), probabilities=probabilities)
+        targets = formed(arrays, targets, self.call_spec.form("targets"))
         if untouched is not None:
             untouched += [("logits", logits, arrays.copy(logits)), ("targets", targets, arrays.copy(targets))]
         positional, named = self.call_spec.bound(logits, targets)
         function = self._function(arrays, x)
         if not self.is_class:
-            named |= _handed(self.call_spec.keyword_values(), arrays, FORMATS[dtype_name(x)])
+            named |= _handed(self.call_spec.keyword_values(), arrays, FORMATS[dtype_name(x)], x, shape)
         try:
             # A compiler cannot follow the redirection, and what it compiles prints nothing.
             with contextlib.nullcontext() if _compiling(xp) else stdout_to_stderr():
@@ -285,9 +290,14 @@ class Adapted:
             raise UserError(f"{self.own.spec}{signature} cannot be called so: {error}", cure) from None
 
 
-def _handed(keywords: dict[str, Any], arrays: Arrays, dtype: Format) -> dict[str, Any]:
-    """Keywords as they are handed over: tensors made of what was written ``tensor:2``."""
-    return {name: arrays.make(value, dtype) if isinstance(value, TensorValue) else value for name, value in keywords.items()}
+def _handed(keywords: dict[str, Any], arrays: Arrays, dtype: Format, x: Any = None, shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
+    """Keywords as they are handed over: tensors made of what was written ``tensor:2``, or ``ones`` in the shape of the logits."""
+    device = str(x.device) if arrays.backend == "torch" and x is not None else "cpu"
+    made = {name: arrays.make(value, dtype, device) for name, value in keywords.items() if isinstance(value, TensorValue)}
+    for name, value in keywords.items():
+        if isinstance(value, Ones):
+            made[name] = arrays.reshape(arrays.make([1.0] * math.prod(shape), dtype, device), shape)
+    return {**keywords, **made}
 
 
 def _key(xp: Any, x: Any) -> tuple[str, str, str]:

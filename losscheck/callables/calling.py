@@ -26,8 +26,8 @@ def prepare(invocation: Invocation, backend: Backend) -> Call:
     if invocation.gradient and probe.detached:
         return _refusing(adapted.detached)
     if adapted.is_apart:
-        return apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, "elements")
-    return backend.prepare(invocation)
+        return _of_hard_targets(adapted, apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, "elements"))
+    return _of_hard_targets(adapted, backend.prepare(invocation))
 
 
 def prepare_whole(invocation: Invocation, backend: Backend, reduction: str, shape: tuple[int, ...] = ()) -> Call:
@@ -37,7 +37,8 @@ def prepare_whole(invocation: Invocation, backend: Backend, reduction: str, shap
         adapted.tried(backend.name, invocation.dtype, _on(backend.name, invocation.device))
         if adapted.is_apart:
             what = published.function.__name__ if published else invocation.array_reduction(reduction)
-            return apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, what, shape)
+            return _of_hard_targets(adapted, apart.prepare(adapted.own.spec, adapted.call_spec, backend.name, invocation, what, shape))
+        return _of_hard_targets(adapted, backend.prepare_whole(invocation, reduction, shape))
     return backend.prepare_whole(invocation, reduction, shape)
 
 
@@ -58,6 +59,22 @@ def _on(backend: str, device: str) -> str:
     if backend != "torch":
         return "cpu"
     return "cuda:0" if device == "cuda" else device
+
+
+def _of_hard_targets(adapted: Adapted, call: Call) -> Call:
+    """A call that refuses soft targets where the callable gets them in a form that holds 0 and 1 alone."""
+    if not adapted.call_spec.hard:
+        return call
+
+    def checked(logits: Any, targets: Any) -> Output:
+        import numpy as np
+
+        numbers = np.asarray(targets, np.float64)
+        if ((numbers != 0) & (numbers != 1)).any():
+            raise OwnCallError(f"targets are handed over as {adapted.call_spec.form('targets')}, which holds 0 and 1 alone")
+        return call(logits, targets)
+
+    return checked
 
 
 def _refusing(reason: str) -> Call:

@@ -9,21 +9,34 @@ from typing import TYPE_CHECKING
 from losscheck.backends import backend_named
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.apart import FRAMEWORKS
+from losscheck.callables.arguments import completed, targets_come_first
 from losscheck.callables.frameworks import RUNS, choose_keras_backend, uses
 from losscheck.callables.loading import Own, load
 from losscheck.callables.probe import Probe
-from losscheck.core.call_spec import CallSpec
-from losscheck.core.dtypes import Format
+from losscheck.core.call_spec import DEFAULT_CALL, TARGETS_FIRST, CallSpec
+from losscheck.core.dtypes import FLOAT64, Format
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation, Loss, OwnFormulas, Published
 
 if TYPE_CHECKING:
     from losscheck.callables.program import OwnProgram
 
-__all__ = ["FromProgram", "accepted", "own_implementation"]
+__all__ = ["FORMED", "FromProgram", "accepted", "own_implementation"]
 
 # Shapes that a callable which refuses flat logits is tried with, when --axes does not say one.
 USUAL_AXES = ("", "N,C", "B,C,H,W")
+
+# The forms that a callable which refuses floats is tried with.
+_FORMS = (
+    ("{logits}", "{targets:long}"),
+    ("{logits}", "{targets:bool}"),
+    ("{logits:pair}", "{targets:long}"),
+    ("{logits:pair}", "{targets:onehot}"),
+)
+FORMED = {
+    DEFAULT_CALL: [f"{logits}, {targets}" for logits, targets in _FORMS],
+    TARGETS_FIRST: [f"{targets}, {logits}" for logits, targets in _FORMS],
+}
 
 _IMPLEMENTATIONS: dict[tuple[str, int, str, str, str, tuple[str, ...]], Implementation] = {}
 
@@ -38,10 +51,32 @@ def own_implementation(spec: str, loss: Loss, call_spec: CallSpec, backends: tup
     own = load(spec, elsewhere=True if set(backends) & set(FRAMEWORKS) else None)
     # The file, because a relative path names another one in another folder; repr, because 1 and True are one key and two keywords.
     # The object, because a worker of a cluster may get the same file again, changed since.
+    call_spec = in_named_order(own, call_spec, loss)
     key = (own.file, id(own.target), spec, loss.name, repr(call_spec), backends)
     if key not in _IMPLEMENTATIONS:
         _IMPLEMENTATIONS[key] = _implementation(own, call_spec, loss, backends)
     return _IMPLEMENTATIONS[key]
+
+
+def in_named_order(own: Own, call_spec: CallSpec, loss: Loss) -> CallSpec:
+    """With the targets first where its arguments are named so, unless its values are those of the loss with the logits first."""
+    if call_spec.call != DEFAULT_CALL or not targets_come_first(own.target):
+        return call_spec
+    first = replace(call_spec, call=TARGETS_FIRST)
+    return call_spec if _is_loss(own, call_spec, loss) and not _is_loss(own, first, loss) else first
+
+
+def _is_loss(own: Own, call_spec: CallSpec, loss: Loss) -> bool:
+    from losscheck.callables.conventions import AS_IT_IS
+    from losscheck.callables.fit import Fit
+    from losscheck.callables.samples import sample
+
+    try:
+        backend, adapted = accepted(own, call_spec, ())
+    except UserError:
+        return False
+    samples = sample(adapted, backend)
+    return bool(samples.ordinary) and Fit(loss.formula, loss.resolve({}, FLOAT64), samples).holds(AS_IT_IS)
 
 
 def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[str, ...]) -> Implementation:
@@ -100,6 +135,7 @@ def accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[
             f"{own.spec} runs on {', '.join(RUNS[:-1])} or {RUNS[-1]}, not on {' or '.join(backends)}",
             "leave --backend away, or name one of these",
         )
+    call_spec = completed(own, call_spec)
     first = Adapted(own, call_spec)
     here = [backend for backend in wanted if not backend_named(backend).why_unavailable("cpu")]
     for backend in here:
@@ -107,6 +143,12 @@ def accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[
             adapted = Adapted(own, replace(call_spec, axes=axes)) if axes != call_spec.axes else first
             if not adapted.tried(backend).failure:
                 return backend, adapted
+        if call_spec.call in FORMED:
+            # What refuses floats often wants whole numbers for its targets.
+            for call in FORMED[call_spec.call]:
+                adapted = Adapted(own, replace(call_spec, call=call))
+                if not adapted.tried(backend).failure:
+                    return backend, adapted
     return here[0] if here else wanted[0], first
 
 

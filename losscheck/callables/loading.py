@@ -10,12 +10,13 @@ import importlib.util
 import inspect
 import io
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from losscheck.callables import apart
@@ -153,10 +154,22 @@ def _load(spec: str, home: str, path: str) -> Own:
     for name in path.split("."):
         if not hasattr(target, name):
             raise UserError(f"{home} has no {path!r}", nearest(name, _callables(target)))
+        if inspect.isclass(target) and isinstance(inspect.getattr_static(target, name), FunctionType):
+            target = _instance(spec, target)
         target = getattr(target, name)
     if not callable(target):
         raise UserError(f"{spec} is a {type(target).__name__}, which cannot be called", nearest(path, _callables(module)))
     return Own(spec, target, getattr(module, "__file__", None) or "", _line(target))
+
+
+def _instance(spec: str, owner: type) -> Any:
+    """An object of the class that a method is asked of."""
+    try:
+        with stdout_to_stderr():
+            return owner()
+    except (Exception, SystemExit) as error:
+        problem = f"{spec} is a method, and an object of {owner.__name__} cannot be built: {describe_error(error)}"
+        raise UserError(problem, "build one in the file, and name its method: file.py:object.method") from None
 
 
 @functools.cache
@@ -234,15 +247,31 @@ def _missing(name: str) -> UserError:
 
 @functools.cache
 def _file_at(path: Path) -> ModuleType:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    before_import(text)
+    if re.search(r"^\s*from\s+\.", text, re.MULTILINE):
+        return _in_its_package(path)
     name = f"own_{path.stem}_{len(sys.modules)}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    before_import(path.read_text(encoding="utf-8", errors="replace"))
     # Dataclasses and pickle look a module up by its name.
     sys.modules[name] = module
     run(module, path)
     return module
+
+
+def _in_its_package(path: Path) -> ModuleType:
+    """A file with relative imports, as a module of the package that its folders are."""
+    root = path.parent.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    name = ".".join(path.relative_to(root).with_suffix("").parts)
+    try:
+        with stdout_to_stderr(), _importable(root):
+            return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise _broken(str(path), error) from None
 
 
 def run(module: ModuleType, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.implementation import FromProgram
 from losscheck.callables.probe import Probe
 from losscheck.callables.selection import Selection
+from losscheck.core.call_spec import TARGETS_FIRST
 from losscheck.core.dtypes import FLOAT64, FORMATS
 from losscheck.core.literals import value_text
 from losscheck.core.loss import Implementation, Loss
@@ -49,6 +51,13 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     yield from known.values()
     whole = request.reduction == "published"
     yield from dict.fromkeys(sentence for probe in probes for sentence in _odd(probe, loss, whole))
+    given = [
+        word for pair in adapted.call_spec.keywords[len(request.call_spec.keywords) :] for word in ("--kw", "=".join(map(value_text, pair)))
+    ]
+    if given:
+        yield f"it requires more than logits and targets: {shlex.join(given)} was given; the same words give another value."
+    if adapted.call_spec.call == TARGETS_FIRST != request.call_spec.call:
+        yield "its arguments are named so, or refuse the other order: the targets were given first."
     if adapted.call_spec.axes != request.call_spec.axes:
         yield f"it refuses logits of one axis, so they were laid out as [{adapted.call_spec.axes}]; --axes says another shape."
     if implementation.backends == ("numpy",) and implementation.gradient is None and "grad" in request.quantities:
@@ -111,6 +120,7 @@ def _call(adapted: Adapted) -> str:
         what = argument.slot or value_text(argument.value)
         if argument.slot == "logits" and call_spec.input == "probabilities":
             what = "sigmoid(logits)"
+        what = f"{what} as {argument.form}" if argument.form else what
         arguments.append(f"{argument.name}={what}" if argument.name else what)
     built = f"{adapted.own.name}({', '.join(keywords)})" if adapted.is_class else adapted.own.name
     pick = f", of which {call_spec.pick} was picked" if call_spec.pick else ""

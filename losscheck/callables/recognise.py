@@ -19,7 +19,7 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.conventions import AS_IT_IS, GUARDS, USUAL, Convention, number_of
 from losscheck.callables.diagnose import NOTHING, Diagnosis, explained, told
 from losscheck.callables.fit import Fit
-from losscheck.callables.implementation import accepted
+from losscheck.callables.implementation import FORMED, accepted
 from losscheck.callables.loading import Own, load, register
 from losscheck.callables.samples import Samples, sample
 from losscheck.core import registry
@@ -31,6 +31,8 @@ from losscheck.core.loss import Loss
 __all__ = ["Confidence", "Recognition", "recognise"]
 
 ORDERS = (DEFAULT_CALL, TARGETS_FIRST)
+# Two logits, and whole numbers or one-hot rows: tried where nothing agrees with plain floats.
+IN_FORMS = tuple(call for calls in FORMED.values() for call in calls if "{logits:pair}" in call)
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
 
@@ -78,7 +80,9 @@ class Recognition:
         params = ", ".join(f"{parameter.name}={parameter.text(self.params[parameter.name])}" for parameter in self.loss.parameters)
         parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
         parts += ["on probabilities"] * (self.call_spec.input == "probabilities")
-        parts += ["targets first"] * (self.call_spec.call != DEFAULT_CALL)
+        slots = [argument for argument in self.call_spec.arguments() if argument.slot]
+        parts += ["targets first"] * (slots[0].slot == "targets")
+        parts += [f"{argument.slot} as {argument.form}" for argument in slots if argument.form]
         parts += [REDUCED[self.reduction]] if self.reduction in REDUCED else []
         return ", ".join(parts)
 
@@ -107,6 +111,11 @@ def recognise(
         recognised = [
             (way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in recognised
         ]
+    if call_spec.call == DEFAULT_CALL and all(recognition.confidence is Confidence.NONE for _, recognition in recognised):
+        formed = _candidates(own, call_spec, IN_FORMS, len(candidates))
+        others = [way for candidate in formed for loss in chosen if (way := candidate.beside(loss, params or {}))]
+        agreeing = [(way, way.agreeing()) for way in others]
+        recognised += [(way, recognition) for way, recognition in agreeing if recognition.confidence is Confidence.AGREES]
     best: dict[str, Recognition] = {}
     for _, recognition in sorted(recognised, key=lambda pair: _rank(*pair)):
         best.setdefault(recognition.loss.name, recognition)
@@ -125,7 +134,7 @@ class _Candidate:
 
     def beside(self, loss: Loss, given: Mapping[str, float]) -> _Way | None:
         """Its values beside a loss; None where there are too few."""
-        samples = self.samples.hard() if loss.hard_targets else self.samples
+        samples = self.samples.hard() if loss.hard_targets or self.adapted.call_spec.hard else self.samples
         if len(samples.ordinary) < ENOUGH:
             return None
         return _Way(self, loss, [Fit(loss.formula, params, samples) for params in _parameters(loss, self.adapted, given)])
@@ -188,13 +197,13 @@ class _Way:
         )
 
 
-def _candidates(own: Own, call_spec: CallSpec) -> Iterator[_Candidate]:
-    """The ways to call it that it accepts, with its values; logits first."""
-    orders = ORDERS if call_spec.call == DEFAULT_CALL else (call_spec.call,)
-    inputs = INPUTS if call_spec.input == INPUTS[0] else (call_spec.input,)
+def _candidates(own: Own, call_spec: CallSpec, orders: Sequence[str] = ORDERS, first: int = 0) -> Iterator[_Candidate]:
+    """The ways to call it that it accepts, with its values; logits first. They are numbered from ``first`` on."""
+    orders = orders if call_spec.call == DEFAULT_CALL else (call_spec.call,)
+    inputs = INPUTS if call_spec.input == INPUTS[0] and not first else (call_spec.input,)
     refusal: UserError | None = None
     tried = 0
-    for number, (given, call) in enumerate(itertools.product(inputs, orders)):
+    for number, (given, call) in enumerate(itertools.product(inputs, orders), first):
         try:
             backend, adapted = accepted(own, replace(call_spec, input=given, call=call), ())
         except UserError as error:
@@ -204,7 +213,7 @@ def _candidates(own: Own, call_spec: CallSpec) -> Iterator[_Candidate]:
         probe = adapted.tried(backend)
         if not probe.random:
             yield _Candidate(number, adapted, backend, probe.reduction if probe.reduces else "none", sample(adapted, backend))
-    if refusal and not tried:
+    if refusal and not tried and not first:
         raise refusal
 
 

@@ -10,22 +10,26 @@ from typing import Any
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.literals import Value, as_given, read_value, split, value_text
 
-__all__ = ["DEFAULT_CALL", "INPUTS", "PLAIN_CALL", "TARGETS_FIRST", "Argument", "CallSpec", "keywords_of", "picked"]
+__all__ = ["DEFAULT_CALL", "FORMS", "HARD_FORMS", "INPUTS", "PLAIN_CALL", "TARGETS_FIRST", "Argument", "CallSpec", "keywords_of", "picked"]
 
 DEFAULT_CALL = "{logits}, {targets}"
 TARGETS_FIRST = "{targets}, {logits}"
 INPUTS = ("logits", "probabilities")
+# What a callable may insist on instead of floats: {targets:long}, {logits:pair}.
+FORMS = {"logits": ("column", "pair"), "targets": ("long", "bool", "signs", "column", "onehot")}
+HARD_FORMS = ("long", "bool", "signs")  # they mean the targets 0 and 1 alone
 
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*)\s*=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a call: by position when it has no name; the logits or the targets when it has a slot."""
+    """One argument of a call: by position when it has no name; the logits or the targets, in a form, when it has a slot."""
 
     name: str
     slot: str = ""
     value: Value = None
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class CallSpec:
 
     Attributes:
         keywords: (name, value) pairs, for a function by every call, for a class when it is built.
-        call: the arguments in their order, such as ``{targets}, input={logits}``; constants may stand among them.
+        call: the arguments in their order, such as ``{targets}, input={logits}``; constants may stand among them. A form
+            follows a colon: ``{logits:pair}, {targets:long}``.
         input: ``logits``, or ``probabilities``: a sigmoid, in the dtype of the logits, is put before it. Of one callable among several
             ``torch.nn:BCELoss=probabilities``; such entries are divided by commas.
         pick: which part of its result is the loss: a key, an index or an attribute; a dotted path of these.
@@ -86,6 +91,15 @@ class CallSpec:
     def arguments(self) -> tuple[Argument, ...]:
         """The arguments of :attr:`call`."""
         return tuple(_argument(text, self.call) for text in split(self.call))
+
+    def form(self, slot: str) -> str:
+        """The form in which the logits or the targets are handed over; empty for floats in the shape of :attr:`axes`."""
+        return next(argument.form for argument in self.arguments() if argument.slot == slot)
+
+    @property
+    def hard(self) -> bool:
+        """Does it hand over the targets 0 and 1 alone?"""
+        return self.form("targets") in HARD_FORMS
 
     def bound(self, logits: Any, targets: Any) -> tuple[list[Any], dict[str, Any]]:
         """Positional and named arguments of a call with these logits and targets."""
@@ -149,10 +163,12 @@ def _argument(text: str, call: str) -> Argument:
     match = _NAME.fullmatch(text)
     name, what = (match[1], match[2].strip()) if match else ("", text.strip())
     if what.startswith("{"):
-        slot = what.removeprefix("{").removesuffix("}")
-        if what != f"{{{slot}}}" or slot not in ("logits", "targets"):
-            raise UserError(f"--call {call!r} has no place {what}", nearest(slot, ("logits", "targets")))
-        return Argument(name, slot)
+        slot, colon, form = what.removeprefix("{").removesuffix("}").partition(":")
+        if what != f"{{{slot}{colon}{form}}}" or slot not in FORMS:
+            raise UserError(f"--call {call!r} has no place {what}", nearest(slot, FORMS))
+        if (colon or form) and form not in FORMS[slot]:
+            raise UserError(f"--call {call!r} has no form {form!r} of {slot}", nearest(form, FORMS[slot]))
+        return Argument(name, slot, form=form)
     if not what:
         raise UserError(f"--call {call!r} has an empty argument", "for example --call '{targets}, input={logits}'")
     return Argument(name, value=read_value(what))

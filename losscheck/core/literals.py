@@ -13,7 +13,7 @@ from typing import Any
 
 from losscheck.core.errors import UserError
 
-__all__ = ["TensorValue", "Value", "as_given", "read_value", "split", "value_text"]
+__all__ = ["ONES", "Ones", "TensorValue", "Value", "as_given", "read_value", "split", "value_text"]
 
 # A value of YAML's core schema; lists are held as tuples, so that they can be hashed, and handed over as lists.
 Value = Any
@@ -35,16 +35,26 @@ class TensorValue(tuple[float, ...]):
     """Numbers that are handed over as a tensor: ``tensor:2`` or ``tensor:[1, 2.5]``."""
 
 
+class Ones:
+    """As many ones as there are logits, in their shape and dtype: ``ones``."""
+
+    def __repr__(self) -> str:
+        return "ones"
+
+
+ONES = Ones()
 _TENSOR = "tensor:"
 
 
 def read_value(text: str) -> Value:
-    """A value as YAML 1.2 types it; lists become tuples, and ``tensor:2`` and ``tensor:[1, 2]`` tensors.
+    """A value as YAML 1.2 types it; lists become tuples, ``tensor:2`` and ``tensor:[1, 2]`` tensors, ``ones`` a one for each logit.
 
     Raises:
         UserError: for a bracket or a quote that is not closed, and a tensor of something else than numbers.
     """
     text = text.strip()
+    if text == "ones":
+        return ONES
     if text.startswith(_TENSOR):
         inner = read_value(text.removeprefix(_TENSOR))
         numbers = inner if isinstance(inner, tuple) else (inner,)
@@ -77,6 +87,8 @@ def _unescaped(text: str) -> str:
 
 def value_text(value: Value) -> str:
     """The text that :func:`read_value` reads back as the value."""
+    if isinstance(value, Ones):
+        return "ones"
     if isinstance(value, TensorValue):
         return _TENSOR + (value_text(value[0]) if len(value) == 1 else value_text(tuple(value)))
     if isinstance(value, tuple | list):

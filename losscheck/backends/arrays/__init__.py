@@ -60,8 +60,8 @@ class Arrays(Protocol):
         """The framework's own."""
         ...
 
-    def stack(self, parts: Sequence[Any]) -> Any:
-        """Along a new first axis."""
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        """Along a new axis."""
         ...
 
     def singles(self, x: Any) -> list[Any]:

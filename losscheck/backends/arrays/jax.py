@@ -46,8 +46,8 @@ class JaxArrays:
     def sigmoid(self, x: Any) -> Any:
         return load().nn.sigmoid(x)
 
-    def stack(self, parts: Sequence[Any]) -> Any:
-        return self.module().stack(list(parts))
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        return self.module().stack(list(parts), axis=axis)
 
     def singles(self, x: Any) -> list[Any]:
         return list(self.module().split(x, x.shape[0]))

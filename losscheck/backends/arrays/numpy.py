@@ -48,8 +48,8 @@ class NumpyArrays:
     def sigmoid(self, x: Any) -> Any:
         return sigmoid(self.module(), x)
 
-    def stack(self, parts: Sequence[Any]) -> Any:
-        return self.module().stack(list(parts))
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        return self.module().stack(list(parts), axis=axis)
 
     def singles(self, x: Any) -> list[Any]:
         return [x[n : n + 1] for n in range(len(x))]

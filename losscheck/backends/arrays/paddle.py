@@ -47,8 +47,8 @@ class PaddleArrays:
     def sigmoid(self, x: Any) -> Any:
         return load().nn.functional.sigmoid(x)
 
-    def stack(self, parts: Sequence[Any]) -> Any:
-        return load().stack(list(parts))
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        return load().stack(list(parts), axis=axis)
 
     def singles(self, x: Any) -> list[Any]:
         return list(load().split(x, x.shape[0]))

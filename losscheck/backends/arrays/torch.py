@@ -47,8 +47,8 @@ class TorchArrays:
     def sigmoid(self, x: Any) -> Any:
         return x.sigmoid()
 
-    def stack(self, parts: Sequence[Any]) -> Any:
-        return self.module().stack(list(parts))
+    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
+        return self.module().stack(list(parts), dim=axis)
 
     def singles(self, x: Any) -> list[Any]:
         return list(x.split(1))

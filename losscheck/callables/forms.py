@@ -1,0 +1,34 @@
+"""What a callable insists on instead of flat floats: integer or boolean targets, -1 and +1, a column, one-hot rows, two logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from losscheck.backends.arrays import Arrays, dtype_name, size
+from losscheck.core.dtypes import FORMATS
+
+__all__ = ["formed"]
+
+
+def formed(arrays: Arrays, x: Any, form: str, *, probabilities: bool = False) -> Any:
+    """Logits, probabilities or targets in one of the forms of :data:`losscheck.core.call_spec.FORMS`.
+
+    Two classes have the logits 0 and x: their softmax is the sigmoid of x.
+    """
+    shape = tuple(x.shape)
+    if form in ("long", "bool"):
+        return arrays.cast(x, "int64" if form == "long" else "bool")
+    if form == "signs":
+        return 2 * x - 1
+    if form == "column":
+        return arrays.reshape(x, (*shape, 1))
+    if form == "onehot":
+        return arrays.stack([1 - x, x], len(shape))
+    if form == "pair":
+        return arrays.stack([1 - x if probabilities else _zeros(arrays, x), x], len(shape))
+    return x
+
+
+def _zeros(arrays: Arrays, x: Any) -> Any:
+    device = str(x.device) if arrays.backend == "torch" else "cpu"
+    return arrays.reshape(arrays.make([0.0] * size(x), FORMATS[dtype_name(x)], device), tuple(x.shape))

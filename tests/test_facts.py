@@ -467,9 +467,9 @@ def test_the_tensorflow_rewrite_interleaves_in_float64(backend):
     [(FOCAL, 0.0, "torch"), (FOCAL, 1.0, "torch")] + [(REWRITE, z, backend) for z in (0.0, 1.0) for backend in ("numpy", "torch")],
 )
 def test_nothing_is_lost_in_float16_where_the_exact_value_underflows_first(impl, target, backend):
-    """Of every float16 from 1/4 to 10 on the losing side none is `lost`: its zeros are subnormal or exactly right."""
+    """Of every float16 from 4 to 10 on the losing side, and of every eighth from 1/4, none is `lost`: its zeros are right or subnormal."""
     side = 1 if target else -1
-    logits = [side * magnitude for magnitude in FLOAT16.between(0.25, 10.0)]
+    logits = [side * magnitude for magnitude in [*list(FLOAT16.between(0.25, 4.0))[::8], *FLOAT16.between(4.0, 10.0)]]
     loss = "weighted-focal" if impl == FOCAL else "centernet-heatmap"
     rows = [
         row
@@ -478,7 +478,7 @@ def test_nothing_is_lost_in_float16_where_the_exact_value_underflows_first(impl,
     ]
     zeros = [row for row in rows if row.value == 0]
 
-    assert len(rows) > 5000
+    assert len(rows) > 1700
     assert LOST not in {row.outcome for row in rows}
     assert len(zeros) > 500
     assert all(abs(row.exact.rounded) < FLOAT16.smallest_normal for row in zeros)

@@ -96,6 +96,8 @@ def shown_options(row: Row) -> str:
 
 def guard_of(row: Row) -> str:
     """What its own formula is, where it was found to be another than the definition."""
+    if ":" not in row["what"] and row["dtype"] != "float32":
+        return ""  # the note of one that ships is about float32
     text = row["note"].removeprefix("it looks like ").rstrip(".")
     return re.sub(r": beyond logit.*", "", text)
 

@@ -1,6 +1,8 @@
 """How long a trace takes, and how often the formula that it derives is the hand-written one.
 
 python benchmarks/tracing.py             # trace and verdict of one point, after `import torch`: limit 50 ms up to 60 ops
+python benchmarks/tracing.py --batch     # a million elements with float64 beside every op, against the bare call: limit 15
+python benchmarks/tracing.py --cures     # the search for a cure: limit 2 s a loss
 python benchmarks/tracing.py --formulas  # derived against hand-written, 5000 points an implementation in each of four dtypes (half an hour)
 python benchmarks/tracing.py --formulas 200
 """
@@ -14,11 +16,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import torch
+from test_cures import CURED
+from test_trace_batch import SIX
 from test_tracing_formula import TORCH, differences, excuse_of
 from tracing_losses import classification, regression
 
+from losscheck.advice.elements import verdicts_on
 from losscheck.core.dtypes import FORMATS
 from losscheck.tracing import trace
+from losscheck.tracing.cures.remedy import remedies
+from losscheck.tracing.shadow import screened
 
 LIMIT_MS = 50.0
 MOST_OPS = 60
@@ -27,13 +34,13 @@ LOGITS = (20.0, -17.0, 100.0)
 
 
 def timed(function, logit):
-    """The least of some runs in ms, after one that fills the caches, and the number of ops."""
+    """The least processor time of some runs in ms, after one that fills the caches, and the number of ops."""
     traced = trace(function, logit, 1.0)
     times = []
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        start = time.process_time()
         trace(function, logit, 1.0)
-        times.append(1e3 * (time.perf_counter() - start))
+        times.append(1e3 * (time.process_time() - start))
     return min(times), len(traced.ops), len(traced.causes)
 
 
@@ -56,6 +63,50 @@ TOGETHER = {"triplet", "cosine", "normalised_embedding", "info_nce", "bayesian_r
 ONE_POINT = [function for function in (*classification.LOSSES, *regression.LOSSES) if function.__name__ not in TOGETHER]
 
 
+def batch(elements=1_000_000, repeats=5):
+    """Each loss on a million logits of a normal distribution, one thread; the least processor time of each."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    logits, targets = 3 * torch.randn(elements), (torch.rand(elements) < 0.1).float()
+    ratios = []
+    for name, function in SIX.items():
+
+        def bare(function=function):
+            leaf = logits.clone().requires_grad_()
+            torch.autograd.grad(function(leaf, targets).sum(), leaf)
+
+        def watched(function=function):
+            screened(function, logits, targets)
+
+        seconds = [least(call, repeats) for call in (bare, watched)]
+        start = time.process_time()
+        verdicts = verdicts_on(function, logits.double().numpy(), targets.double().numpy(), FORMATS["float32"])
+        elementwise = time.process_time() - start
+        ratios.append(seconds[1] / seconds[0])
+        print(f"{name}: {1e3 * seconds[0]:.0f} ms bare, {ratios[-1]:.1f} times with errors per op;", end=" ")
+        print(f"every element judged in {elementwise:.1f} s, {len(verdicts.failing)} fail, {verdicts.asked} pairs asked exactly")
+    print(f"median {statistics.median(ratios):.1f}, most {max(ratios):.1f}; limit 15")
+
+
+def least(call, repeats):
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def cures():
+    for name, build in CURED.items():
+        for dtype in ("float32", "float64", "bfloat16"):
+            function = build()
+            start = time.process_time()
+            cure = remedies(function, dtype).cure
+            print(f"{name} {dtype}: {time.process_time() - start:.2f} s, {cure.after}")
+
+
 def formulas(count):
     for implementation in TORCH:
         for name, dtype in FORMATS.items():
@@ -69,7 +120,12 @@ def formulas(count):
 
 
 if __name__ == "__main__":
-    if "--formulas" in sys.argv:
+    warnings.simplefilter("ignore")
+    if "--batch" in sys.argv:
+        batch()
+    elif "--cures" in sys.argv:
+        cures()
+    elif "--formulas" in sys.argv:
         formulas(int(sys.argv[-1]) if sys.argv[-1].isdigit() else 5000)
     else:
         speed()

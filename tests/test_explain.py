@@ -119,3 +119,11 @@ def test_a_page_that_lies_would_be_caught():
 
     assert quoted(page.seen)
     assert quoted("`3.2e-07` is right and `lost`") == ["3.2e-07", "lost"]
+
+
+def test_every_cause_that_a_trace_names_has_its_page():
+    """By the word that `losscheck trace` prints, with dashes or blanks."""
+    from losscheck.tracing.report import CauseKind
+
+    for kind in CauseKind:
+        assert page_of(kind.name.lower().replace("_", " ")).kind in ("cause", "outcome")

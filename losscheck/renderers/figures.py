@@ -128,7 +128,12 @@ def plain_value(value: Any, dtype: str) -> str:
 
 def plain_exact(text: str | None, dtype: str) -> str:
     """An exact value that was printed; None where it is undecided."""
-    return "undecided" if text is None else _shortened(f"{Decimal(text):.{_PLAIN_DIGITS.get(dtype, 9)}g}".lower())
+    if text is None:
+        return "undecided"
+    exact, digits = Decimal(text), _PLAIN_DIGITS.get(dtype, 9)
+    # As Python prints floats: Decimal's own rule writes out what is below 1e-4.
+    small = exact.is_finite() and bool(exact) and exact.adjusted() < -4
+    return _shortened(f"{exact:.{digits - 1}e}" if small else f"{exact:.{digits}g}".lower())
 
 
 def _shortened(text: str) -> str:

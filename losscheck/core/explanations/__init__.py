@@ -22,6 +22,7 @@ def page_of(word: str) -> Page:
     """
     asked = word.strip().lower().replace("_", "-")
     for page in PAGES:
-        if asked in (page.word, page.word.replace("-", " "), *page.also):
+        names = (page.word, *page.also)
+        if asked in (*names, *(name.replace("-", " ") for name in names)):
             return page
     raise UserError(f"nothing is called {word!r}", nearest(asked, [page.word for page in PAGES]))

@@ -35,7 +35,7 @@ CAUSES = (
         seen="0 where `3.059022737e-07` is right: x + log(1 + e^-x) is -15 + 15.",
         instead="Rewrite the difference as one function: x + softplus(-x) is softplus(x), 1 - sigmoid(x) is sigmoid(-x).",
         code=BCE,
-        also=("cancels",),
+        also=("cancels", "inner-cancellation"),
     ),
     _page(
         word="overflow",
@@ -72,7 +72,7 @@ CAUSES = (
         instead="Make each term finite before it is weighed; torch.where alone does not help the gradient "
         "(`losscheck explain masked-gradient`).",
         code=BCE,
-        also=("0*inf", "0 * inf"),
+        also=("0*inf", "0 * inf", "zero-times-infinity"),
     ),
     _page(
         word="inf-minus-inf",
@@ -83,7 +83,7 @@ CAUSES = (
         command="losscheck compare --loss bce --impl tensorflow-formula --backend torch --logit inf --target 1",
         seen="`nan` where 0 is right: max(x, 0) - x z is inf - inf.",
         instead="Find where the infinite logit comes from; a float16 layer without a scaled loss is the usual place.",
-        also=("inf-inf", "inf - inf"),
+        also=("inf-inf", "inf - inf", "infinity-minus-infinity"),
     ),
     _page(
         word="pow-at-zero",
@@ -95,7 +95,7 @@ CAUSES = (
         seen="The gradient is `nan` where `-7.048232883e-13` is right.",
         instead="Take the power of sigmoid(-x), which does not round to 0, or work in log space: exp(g * logsigmoid(-x)).",
         code=FOCAL,
-        also=("pow at 0", "pow"),
+        also=("pow at 0", "pow", "power-at-zero"),
     ),
     _page(
         word="masked-gradient",
@@ -120,7 +120,7 @@ CAUSES = (
         seen="The loss is `inf` where `8.9979` is right, in spite of clamp(p, 1e-4, 1 - 1e-4).",
         instead="No guard, but logits: then there is nothing to guard. Else a constant of the dtype: torch.finfo(p.dtype).eps.",
         code=HEATMAP,
-        also=("constant", "rounded-away constant"),
+        also=("constant", "rounded-away constant", "guard-rounded-away"),
     ),
     _page(
         word="eps-hides-a-tail",
@@ -145,7 +145,7 @@ CAUSES = (
         "--quantity loss --logit -40000 --logit -40000 --target 1 --target 1",
         seen="`inf` where `40000` is right: 80000 is divided by 2 too late.",
         instead="Reduce in float32: `loss.float().sum() / count`, or divide before you sum.",
-        also=("half-precision sum overflow", "sum"),
+        also=("half-precision sum overflow", "sum", "half-sum-overflow"),
     ),
     _page(
         word="clamp-kills-the-gradient",
@@ -159,5 +159,86 @@ CAUSES = (
         "probability.",
         code=HEATMAP,
         also=("clamp", "clamped"),
+    ),
+    _page(
+        word="underflow",
+        title="a product or an exponential is below the smallest number of the dtype",
+        meaning="Below 1.4e-45 in float32 and bfloat16 (9.2e-41), 6e-8 in float16 there is only 0. A probability multiplied up over many "
+        "elements, or e^x of a large negative x, is there soon, though the logarithm taken of it afterwards would be an ordinary number.",
+        harm="The logarithm of the 0 is infinite, and a quotient by it as well.",
+        file=(
+            "weights.py",
+            """import torch
+
+
+def log_weight(logits, targets):
+    return -torch.log(torch.exp(logits))
+""",
+        ),
+        command="losscheck trace weights.py:log_weight -110 --target 1",
+        seen="`cause: underflow`: the exponential is 0 where `1.68891188e-48` is right.",
+        instead="Stay with logarithms: add them instead of multiplying what they are taken of, as logsigmoid(x).sum() does.",
+        also=("underflows",),
+    ),
+    _page(
+        word="division-by-zero",
+        title="a denominator rounded to 0, and is none in exact arithmetic",
+        meaning="Mostly it is 1 - p of a saturated probability, or a sum of squares that underflowed.",
+        harm="An infinity, and NaN where the numerator is 0 as well; the derivative of a quotient divides twice.",
+        file=(
+            "odds.py",
+            """import torch
+
+
+def odds(logits, targets):
+    p = torch.sigmoid(logits)
+    return torch.log1p(p / (1 - p))
+""",
+        ),
+        command="losscheck trace odds.py:odds 30 --target 0 --all",
+        seen="`p / (1 - p)` is `inf` where `1.06864746e+13` is right.",
+        instead="Simplify the quotient: sigmoid(x) / (1 - sigmoid(x)) is e^x, and its logarithm is x.",
+        also=("division by 0", "divided by zero"),
+    ),
+    _page(
+        word="ill-conditioned",
+        title="an op magnifies the rounding of what it takes",
+        meaning="Near 1 the logarithm is as small as the distance from 1, of which few digits are left; a large power, a tangent near its "
+        "pole, a long sum of both signs do the same. Every step is rounded correctly, and the result is not.",
+        harm="Digits are lost, mostly not the sign and not the size: a curve that is rough, seldom a training that fails.",
+        file=(
+            "near_one.py",
+            """import torch
+
+
+def near_one(logits, targets):
+    return -torch.log(torch.sigmoid(logits))
+""",
+        ),
+        command="losscheck trace near_one.py:near_one 12 --target 1",
+        seen="`cause: log near one`: the loss is off, `6.14419348e-06` is right.",
+        instead="The function that takes the distance itself: log1p(d), expm1(d), logsigmoid(x).",
+        code=BCE,
+        also=("sensitivity", "log-near-one", "accumulated", "rounding of several ops"),
+    ),
+    _page(
+        word="undefined",
+        title="the formula has no value here in exact arithmetic either",
+        meaning="log(-1), the root of a negative number, 0/0: no precision and no rewrite that keeps the meaning helps. A mask of 0 after "
+        "it does not help either: NaN times 0 is NaN.",
+        harm="One such element makes the batch NaN.",
+        file=(
+            "masked.py",
+            """import torch
+
+
+def masked(logits, targets):
+    return torch.log(logits) * targets
+""",
+        ),
+        command="losscheck trace masked.py:masked -1 --target 0",
+        seen="`cause: undefined`: `torch.log(logits)`.",
+        instead="Choose the argument before the function: torch.log(torch.where(targets > 0, logits, 1)).",
+        also=("undefined in exact arithmetic",),
     ),
 )

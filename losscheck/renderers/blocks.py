@@ -39,8 +39,9 @@ def block_html(block: Block, filters: Filters) -> str:
         case Heading(text=text, aside=aside, level=level):
             small = f" <small>{escape(aside)}</small>" if aside else ""
             return f"<h{level + 1}>{escape(text)}{small}</h{level + 1}>"
-        case Paragraph(text=text, quiet=quiet):
-            return f"<p{' class=quiet' if quiet else ''}>{escape(text)}</p>"
+        case Paragraph(text=text, quiet=quiet, answer=answer):
+            css = " class=answer" if answer else " class=quiet" if quiet else ""
+            return f"<p{css}>{escape(text)}</p>"
         case Legend():
             return f"<p class=quiet>{escape(legend(unicode=True, effects=block.effects))}</p>"
         case Table():

@@ -114,10 +114,11 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """``quiet``: there to be looked up."""
+    """``quiet``: there to be looked up; ``answer``: what a reader came for."""
 
     text: str
     quiet: bool = False
+    answer: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def document(inventory: Inventory) -> Document:
     swept = f", the worst of {counted(facts['swept'], 'point')} tried" if facts["swept"] else ""
     of_batch = f", {element_of(facts['batch'])}" if facts["batch"] else ""
     blocks: list[Block] = [Heading(f"{facts['what'] or 'callable'}  {facts['dtype']}", f"at {_point(facts)}{swept}{of_batch}")]
-    blocks += [Paragraph(line) for line in _answer(facts)]
+    blocks += [Paragraph(line, answer=number == 0) for number, line in enumerate(_answer(facts))]
     blocks += [Listing(tuple(_findings(facts)))]
     blocks += batch_blocks(facts["batch"]) if facts["batch"] else ()
     if facts["ops"]:

@@ -120,7 +120,7 @@ def test_a_page_fits_and_can_be_read(opened, tmp_path, name, width, scheme):
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     answer = page.locator(".answer").first
-    assert answer.bounding_box()["y"] < 400 and re.search("training|harmless", answer.inner_text())
+    assert answer.bounding_box()["y"] < 400 and re.search("training|harmless|cause: saturation", answer.inner_text())
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CONTRASTS, LEAST_CONTRAST) == []
@@ -267,3 +267,16 @@ def test_on_paper_there_are_curves_and_no_choices(opened):
     assert not page.locator(".filters").is_visible() and page.locator("svg").first.is_visible()
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 29, 31)"
     assert page.evaluate(CONTRASTS, LEAST_CONTRAST) == []
+
+
+def test_the_program_of_a_trace_is_read_row_by_row(opened):
+    """The keyboard stops at each op; what a row takes stands in its text; a line joins it to where its error came from."""
+    page = opened("trace", script=False)
+    rows = page.locator(".program li")
+    page.locator(".program li").first.focus()
+    page.keyboard.press("Tab")
+
+    assert page.locator(".program li:focus").inner_text() == rows.nth(1).inner_text()
+    assert "takes" in rows.last.inner_text()
+    assert page.locator(".program mark", has_text="needed here").count() >= 1
+    assert page.locator(".program svg path.broken").count() >= 2

@@ -1,8 +1,9 @@
 """The gate: our own cases, a file of ten thousand points, and a thousand cases that are only read.
 
-python benchmarks/gate.py
+python benchmarks/gate.py [--quick]
 """
 
+import argparse
 import random
 import tempfile
 from pathlib import Path
@@ -29,24 +30,27 @@ def points_file(folder: Path) -> str:
 def thousand_cases(folder: Path) -> str:
     """A file of 1,000 small cases."""
     file = folder / "thousand.yaml"
-    one = "  - name: case-{}\n    loss: bce\n    implementations: [stable, torch-bce-with-logits]\n    dtypes: [float32, float64]\n"
-    one += "    points:\n      logits: [-15, 1.5, 30]\n      targets: [0]\n    expect:\n      max_ulp: {{float32: 4, float64: 4}}\n"
-    file.write_text("cases:\n" + "".join(one.format(n) for n in range(1000)))
+    text = "  - name: case-{}\n    loss: bce\n    implementations: [stable, torch-bce-with-logits]\n    dtypes: [float32, float64]\n"
+    text += "    points:\n      logits: [-15, 1.5, 30]\n      targets: [0]\n    expect:\n      max_ulp: {{float32: 4, float64: 4}}\n"
+    file.write_text("cases:\n" + "".join(text.format(n) for n in range(1000)))
     return str(file)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    pairs = 1 if parser.parse_args().quick else 5
     imports = ("-c", "import torch, numpy, flint")
     gate = ("-m", "losscheck", "gate")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [
-            ("gate cases/ / import torch, numpy, flint", (*gate, CASES), imports, "limit: 10 s"),
+            ("gate cases/ / import torch, numpy, flint", (*gate, CASES), imports, "goal 6 s"),
             (f"gate, {POINTS} points / the imports", (*gate, points_file(folder)), imports, "limit: 2 s more"),
             ("gate --check, 1000 cases / import click", (*gate, "--check", thousand_cases(folder)), ("-c", "import click"), "limit: 1 s"),
         ]
         for what, ours, theirs, limit in rows:
-            a, b, ratios = paired(command(*ours), command(*theirs), pairs=5)
+            a, b, ratios = paired(command(*ours), command(*theirs), pairs)
             print(shown(what, (a, b), ratios, limit), f"  difference {a - b:+.3f} s", flush=True)
 
 

@@ -105,7 +105,7 @@ def jobs(power: int) -> None:
     words = ("-m", "losscheck", "sweep", "--loss", "bce", "--impl", "torch-bce-with-logits", "--exhaustive", "--target", "0")
     high = FLOAT32.neighbour(-(2.0**100), 2**power - 1)
     words += ("--quantity", "loss", "--range", (-(2.0**100)).hex(), high.hex(), "-q")
-    two, one, found = paired(command(*words, "--jobs", "2"), command(*words), pairs=3)
+    two, one, found = paired(command(*words, "--jobs", "2"), command(*words), pairs=3, clock=time.perf_counter)
     print(shown(f"2^{power} floats: --jobs 2 / --jobs 1", (two, one), found, ""))
 
 

@@ -43,7 +43,7 @@ def formulas():
     for implementation in registry.implementations():
         loss = registry.loss_named(implementation.loss)
         for quantity in ("loss", "grad"):
-            formula, differentiate = formula_of(loss, implementation, quantity)
+            formula, differentiate = formula_of(loss, implementation, quantity, FLOAT32)
             found[formula, differentiate] = (loss, formula, differentiate)
         found[loss.formula, True] = (loss, loss.formula, True)
     return list(found.values())
@@ -126,7 +126,7 @@ def test_the_filter_decides_nearly_every_value_of_a_definition(loss, quantity):
     (one,) = select([chosen], ["stable"])
     rng = random.Random(3)
     for target in chosen.targets if quantity == "loss" else (0.0, 1.0):
-        claim, reference = formula_of(chosen, one, quantity), Reference(chosen.resolve({}, FLOAT32), FLOAT32, "flint", 8.0)
+        claim, reference = formula_of(chosen, one, quantity, FLOAT32), Reference(chosen.resolve({}, FLOAT32), FLOAT32, "flint", 8.0)
         logits = np.array([FLOAT32.round(rng.uniform(-60, 15)) for _ in range(2000)])
         values = np.array([reference.at(claim, x, target).rounded for x in logits.tolist()])
         judged = reference.classify(np, values, reference.filter(np, claim, logits, target))

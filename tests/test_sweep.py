@@ -115,7 +115,7 @@ def brute_force(task, quantity):
     invocation = Invocation(task.loss, subject.implementation, task.params, dtype)
     result = backend_named(subject.backend).prepare(invocation)(logits, task.target)
     values = (result.loss if quantity == "loss" else result.grad).tolist()
-    formula, differentiate = formula_of(task.loss, subject.implementation, quantity)
+    formula, differentiate = formula_of(task.loss, subject.implementation, quantity, dtype)
     params = tuple(task.params.items())
     exacts = exact_table(formula, differentiate, task.target, params, dtype.name, task.grid.low, task.grid.high)
     ulps = [ulp_error(value, exact, dtype) for value, exact in zip(values, exacts, strict=True)]

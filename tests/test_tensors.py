@@ -176,7 +176,7 @@ def test_the_filter_with_targets_of_their_own_encloses_the_exact_value(data, los
     named = data.draw(params(loss, dtype))
     quantity = data.draw(st.sampled_from(["loss", "grad"]))
     one = data.draw(st.sampled_from([implementation for implementation in RUNNING if implementation.loss == loss.name]))
-    for formula, differentiate in {definition_of(loss, quantity), formula_of(loss, one, quantity)}:
+    for formula, differentiate in {definition_of(loss, quantity), formula_of(loss, one, quantity, dtype)}:
         values, bounds = filter_pairs(formula, x, z, part(z), named, dtype, differentiate)
         for logit, target, value, bound in zip(x.tolist(), z.tolist(), values.tolist(), bounds.tolist(), strict=True):
             # Near the ends of its own range float64 is left to the oracle, and the filter's word is not asked (measure/reference.py).

@@ -20,6 +20,7 @@ from losscheck.core.results import Row
 __all__ = ["worst_trace"]
 
 CONTROL = "naive"
+ORDINARY, ALIKE = 0.5, 2.0**-6  # a logit that no guard touches, and how near a guard leaves the loss there
 
 
 def worst_trace(rows: Sequence[Row], request: Request) -> str:
@@ -28,10 +29,37 @@ def worst_trace(rows: Sequence[Row], request: Request) -> str:
     for row, finding in sorted(found, key=lambda pair: (pair[1].effect.severity, _interest(pair[0]), *_badness(pair[1]))):
         for point in _points(row, finding, request):
             command = trace_command(row, point, request.params, request.call_spec)
-            sure = finding.truth is Truth.ROUNDING and not is_spec(row.implementation)
-            if command and (sure or _shows(row, finding, request)):
+            if command and _has_a_line(row, finding, request):
                 return command
     return ""
+
+
+def _has_a_line(row: Row, finding: EffectFinding, request: Request) -> bool:
+    """Of ours, what is rounded has a line, and what deviates at an ordinary logit too has none: it is another loss, and no guard."""
+    if not is_spec(row.implementation):
+        if finding.truth is Truth.ROUNDING:
+            return True
+        if finding.target is not None and _another_loss(row, finding.target):
+            return False
+    return _shows(row, finding, request)
+
+
+def _another_loss(row: Row, target: float) -> bool:
+    """Does an implementation of ours differ from the definition where no clamp, floor or eps shows?"""
+    from losscheck.oracle.refine import Term, exact_value
+
+    formulas = [
+        implementation.formula
+        for implementation in registry.implementations()
+        if (implementation.loss, implementation.name) == (row.loss, row.implementation)
+    ]
+    if not formulas or formulas[0] is None:
+        return False
+    dtype, point = FORMATS[row.given_dtype], [Term(ORDINARY, target)]
+    own, definition = (
+        exact_value(formula, point, row.params, dtype).rounded for formula in (formulas[0], registry.losses()[row.loss].formula)
+    )
+    return not math.isclose(own, definition, rel_tol=ALIKE)
 
 
 def _shows(row: Row, finding: EffectFinding, request: Request) -> bool:

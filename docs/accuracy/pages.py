@@ -30,8 +30,8 @@ definition (a clamp, a floor), stands in the last column. "First failing float" 
 effect: of those that the sample met, with the exact float where it begins; nothing says that no other lies before it. "Line at fault" is
 where `losscheck trace` finds the value lost. A function of probabilities is given `sigmoid(logit)` in its own framework and dtype.
 
-Everything on the CPU. The compiled operators of torchvision 0.28.0 do not load beside the PyTorch that was used: a file of it that registers
-them, `_meta_registrations.py`, was changed so that the package imports, for its own rows and those of packages that import it
+Everything on the CPU. The compiled operators of torchvision 0.28.0 do not load beside the PyTorch that was used: a file of it that
+registers them, `_meta_registrations.py`, was changed so that the package imports, for its own rows and those of packages that import it
 (segmentation-models-pytorch, timm, transformers). The losses themselves are plain Python, and ran as published.
 """
 

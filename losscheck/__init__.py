@@ -1,7 +1,7 @@
 """losscheck: where loss implementations break, exactly.
 
 The functions of the command line for Python: :func:`compare`, :func:`sweep`, :func:`merge`, :func:`gate`, :func:`trace`,
-:func:`exact` and :func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
+:func:`check`, :func:`adapt`, :func:`exact` and :func:`render`; for test suites :func:`losscheck.testing.assert_accurate`.
 Importing this package loads no framework, and nothing else before it is used.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from losscheck import testing
+    from losscheck.api.adapt import adapt
     from losscheck.api.check import check
     from losscheck.api.compare import compare
     from losscheck.api.exact import exact, render
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 from losscheck.core.version import __version__
 
-__all__ = ["__version__", "check", "compare", "exact", "gate", "merge", "render", "sweep", "testing", "trace"]
+__all__ = ["__version__", "adapt", "check", "compare", "exact", "gate", "merge", "render", "sweep", "testing", "trace"]
 
 # Name -> the module it is in.
 _FUNCTIONS = {
+    "adapt": "adapt",
     "check": "check",
     "compare": "compare",
     "exact": "exact",

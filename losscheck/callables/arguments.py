@@ -10,7 +10,7 @@ from losscheck.callables.loading import Own
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.literals import ONES, Value
 
-__all__ = ["completed", "targets_come_first"]
+__all__ = ["completed", "named_places", "required", "targets_come_first"]
 
 TARGETS = ("y_true", "target", "targets", "label", "labels", "gt", "truth", "ground_truth", "gt_heatmap")
 LOGITS = ("y_pred", "input", "inputs", "logit", "logits", "pred", "preds", "output", "outputs", "prediction", "predictions", "y_hat")
@@ -26,7 +26,7 @@ REQUIRED: dict[str, Value] = {
 
 def completed(own: Own, call_spec: CallSpec) -> CallSpec:
     """With values for what it requires, where the name is known."""
-    missing = tuple((name, REQUIRED[name]) for name in _required(own.target, call_spec) if name in REQUIRED)
+    missing = tuple((name, REQUIRED[name]) for name in required(own.target, call_spec) if name in REQUIRED)
     return replace(call_spec, keywords=call_spec.keywords + missing)
 
 
@@ -36,6 +36,13 @@ def targets_come_first(target: Any) -> bool:
     return len(names) > 1 and names[0] in TARGETS and names[1] in LOGITS
 
 
+def named_places(target: Any) -> tuple[str, str]:
+    """The names of its arguments for logits and targets, where they show by their names and are not simply the first two; else "", ""."""
+    names = [parameter.name for parameter in _parameters(_called(target))]
+    logits, targets = (next((name for name in names if name.lower() in known), "") for known in (LOGITS, TARGETS))
+    return (logits, targets) if logits and targets and {logits, targets} != set(names[:2]) else ("", "")
+
+
 def _called(target: Any) -> Any:
     """What gets the logits: of a class the method that is called."""
     if not inspect.isclass(target):
@@ -43,7 +50,7 @@ def _called(target: Any) -> Any:
     return next((vars(base)[name] for base in target.__mro__ for name in ("forward", "call", "__call__") if name in vars(base)), target)
 
 
-def _required(target: Any, call_spec: CallSpec) -> list[str]:
+def required(target: Any, call_spec: CallSpec) -> list[str]:
     """Its arguments without a default that the call does not give."""
     parameters = _parameters(target)
     positional = 0 if inspect.isclass(target) else sum(not argument.name for argument in call_spec.arguments())

@@ -28,7 +28,7 @@ from losscheck.core.dtypes import FLOAT64
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Loss
 
-__all__ = ["Confidence", "Recognition", "recognise"]
+__all__ = ["Confidence", "Recognition", "called_so", "recognise"]
 
 ORDERS = (DEFAULT_CALL, TARGETS_FIRST)
 # Two logits, and whole numbers or one-hot rows: tried where nothing agrees with plain floats.
@@ -120,6 +120,17 @@ def recognise(
     for _, recognition in sorted(recognised, key=lambda pair: _rank(*pair)):
         best.setdefault(recognition.loss.name, recognition)
     return list(best.values())
+
+
+def called_so(own: Own, call_spec: CallSpec, losses: Sequence[Loss] | None = None, *, deviating: bool = False) -> Recognition | None:
+    """The loss that a callable is, called in this one way; None where it agrees with none, or is none but for a named change."""
+    chosen = registry.losses().values() if losses is None else losses
+    ways = [
+        way for candidate in _candidates(own, call_spec, (call_spec.call,), 1) for loss in chosen if (way := candidate.beside(loss, {}))
+    ]
+    found = [(way, way.deviating() if deviating else way.agreeing()) for way in ways]
+    known = [pair for pair in found if pair[1].confidence is not Confidence.NONE]
+    return min(known, key=lambda pair: _rank(*pair))[1] if known else None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "trace": "Which sub-expression of a PyTorch loss did it, and the line to write instead.",
     "merge": "The report of a sweep whose shards ran apart.",
     "gate": "YAML cases against budgets and baselines: exit 0 holds, 1 broken, 2 could not judge.",
+    "adapt": "A wrapper for a loss that is called in another way: five lines that run.",
     "explain": "What a word of the outputs means, an example that runs, what to write instead.",
     "schema": "The JSON Schema of case files, for editors.",
     "list": "The losses, implementations, parameters, backends and devices there are.",

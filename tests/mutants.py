@@ -218,7 +218,7 @@ def _promoted(xp, x, value):
 LOG1P = "xp.log1p(decay(xp, x))"
 EVERYWHERE = "bce", "weighted-focal", "centernet-heatmap"
 BCE, FOCAL, HEATMAP = EVERYWHERE
-ALPHA = "xp.full_like(wrong, alpha), xp.full_like(wrong, 1 - alpha)"
+ALPHA = "xp.full_like(wrong, positive), xp.full_like(wrong, negative)"
 SOFTPLUS = f"xp.where(x > 0, x, xp.zeros_like(x)) + {LOG1P}"
 
 
@@ -299,10 +299,10 @@ def _of_focal():
     def mutant(name, what, old, new, within="stable"):
         return Mutant(FOCAL, name, what, edited(old, new, within))
 
-    swapped = "xp.full_like(wrong, 1 - alpha), xp.full_like(wrong, alpha)"
+    swapped = "xp.full_like(wrong, negative), xp.full_like(wrong, positive)"
     yield mutant("alpha-to-class-0", "alpha goes to the other class", ALPHA, swapped)
     yield mutant("alpha-dropped", "no alpha", "gamma, weight)", "gamma, xp.ones_like(weight))")
-    yield mutant("gradient-unsigned", "the gradient of class 1 without its minus (numpy)", "-alpha)", "alpha)", "stable_gradient")
+    yield mutant("gradient-unsigned", "the gradient of class 1 without its minus (numpy)", "-positive)", "positive)", "stable_gradient")
     yield mutant("gamma-less-1", "gamma - 1 for gamma", "wrong, gamma, ", "wrong, gamma - 1, ")
     yield mutant("gamma-2", "gamma is always 2", "wrong, gamma, ", "wrong, type(gamma)(2), ")
     yield mutant("classes-swapped", "the other class", "target == 1, -logit, logit", "target == 1, logit, -logit")

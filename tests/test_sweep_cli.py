@@ -17,8 +17,8 @@ from losscheck.filter.running_error import RunningErrorArithmetic
 
 FIELDS = [
     "loss", "implementation", "backend", "device", "dtype", "quantity", "layout", "params", "low", "high", "target", "target_hex", "points",
-    "exhaustive", "counts", "max_ulp", "max_ulp_logit_hex", "worst", "regions", "ulp_histogram", "checked_sample", "nan", "reason",
-    "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity", "effect_first", "effect_last", "effect_share",
+    "exhaustive", "counts", "max_ulp", "max_ulp_logit_hex", "worst", "regions", "ulp_histogram", "checked_sample", "nan", "refusal",
+    "reason", "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity", "effect_first", "effect_last", "effect_share",
     "effect_loss_error", "effect_grad_error",
 ]  # fmt: skip
 ONE = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0")
@@ -53,7 +53,7 @@ def test_the_plain_sweep_fits_eighty_columns(call):
     assert "logits sampled" in out and "0 disagreements" not in out.split("logits sampled")[0]
 
 
-@pytest.mark.parametrize(("words", "most"), [(("--loss", "bce"), 24), ((), 68)], ids=["bce", "all"])
+@pytest.mark.parametrize(("words", "most"), [(("--loss", "bce"), 27), ((), 71)], ids=["bce", "all"])
 def test_a_sweep_is_one_screen(call, words, most):
     """229 lines, 150 rows, "857 more regions": the answer first, a line or two an implementation, the rest behind options."""
     out = call("sweep", *words, "--points", "200")[1]
@@ -62,7 +62,8 @@ def test_a_sweep_is_one_screen(call, words, most):
     assert len(lines) <= most and max(map(len, lines)) <= 80
     assert lines[0].startswith("Best here: stable (sound). ") and lines[0].endswith(" harm training.")
     assert re.match(r"  ✗ naive .*poisons: loss NaN", lines[4]) and "-88.72 and above 16.64, target 0" in lines[5]
-    assert lines[-1].startswith("- ") and ": -v; " in lines[-1] and lines[-1].endswith(" regions, exact ends: --regions.")
+    assert lines[-4].startswith("- ") and ": -v; " in lines[-4] and lines[-4].endswith(" regions, exact ends: --regions.")
+    assert lines[-1].startswith("  losscheck trace ")
 
 
 def test_regions_and_verbose_show_what_is_behind(call):
@@ -82,7 +83,7 @@ def test_bfloat16_is_exhaustive_by_itself(call):
     words = " ".join(out.split())
     assert code == 0
     assert "every float from -100 to 100" in words and "regions are complete" in words and "oracle: 0 disagreements" in words
-    assert max(map(len, out.splitlines())) <= 80
+    assert max(len(line) for line in out.splitlines() if not line.startswith("  losscheck ")) <= 80
 
 
 def test_the_edge_of_lost_is_the_exact_first_float(document):

@@ -83,6 +83,15 @@ def long(x, z):
     return torch.log(1 - torch.sigmoid(x))
 
 
+class Margin(torch.nn.Module):
+    def __init__(self, margin):
+        super().__init__()
+        self.margin = margin
+
+    def forward(self, x, z):
+        return torch.relu(self.margin - (2 * z - 1) * x)
+
+
 class Focal(torch.nn.Module):
     def __init__(self, gamma):
         super().__init__()
@@ -282,7 +291,8 @@ def test_a_cure_that_changes_the_meaning_is_apart_and_never_written(call):
         ("leaves_python", 2, "it raised SystemExit: 3 place: bad.py:53 raise SystemExit(3)"),
         ("complex_numbers", 2, "the trace ended: complex numbers are not followed"),
         ("not_known", 0, "not every op is known exactly"),
-        ("Focal", 2, "--kw gives its arguments"),
+        ("Focal", 0, "bad.py:Focal (gamma=2.0) float32"),
+        ("Margin", 2, "--kw gives its arguments"),
         ("value", 2, "which cannot be called"),
         ("nothing", 2, "bad.py has no 'nothing'"),
     ],

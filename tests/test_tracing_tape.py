@@ -199,7 +199,7 @@ def test_a_loss_that_raises_keeps_its_ops():
 
     assert [op.name for op in traced.ops if op.kind == "exact"] == ["sigmoid", "rsub", "log"]
     assert note.detail == "ValueError: no reduction for (1,)"
-    assert note.place.text == "torch.log(1 - p)"
+    assert note.place.text.startswith("raise ValueError(")
     assert traced.ops[-1].value == -math.inf
 
 
@@ -245,7 +245,7 @@ def test_what_cannot_be_followed_says_why(function, problem):
     """Complex numbers, memory read as another dtype: the ops until there, and one sentence."""
     traced = trace(function, 1.0, 2.0)
 
-    assert problem in next(note.detail for note in traced.notes if note.kind is NoteKind.RAISED)
+    assert problem in next(note.detail for note in traced.notes if note.kind is NoteKind.UNSUPPORTED)
 
 
 def test_beyond_an_unknown_op_the_backward_pass_is_the_truth():

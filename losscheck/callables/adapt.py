@@ -15,8 +15,9 @@ from typing import Any
 from losscheck.backends.arrays import Arrays, arrays_of, dtype_name, size
 from losscheck.callables import apart
 from losscheck.callables.forms import formed
-from losscheck.callables.loading import Own, OwnCallError, describe_error, silence, stdout_to_stderr
+from losscheck.callables.loading import Own, silence, stdout_to_stderr
 from losscheck.callables.probe import Probe, probe_callable, vmap_agrees
+from losscheck.callables.refusal import OwnCallError, describe_error
 from losscheck.core.call_spec import CallSpec, picked
 from losscheck.core.dtypes import FLOAT32, FORMATS, Format
 from losscheck.core.errors import UserError, nearest

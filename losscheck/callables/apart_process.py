@@ -15,8 +15,8 @@ from losscheck.backends.paddle import compiled
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.apart import Elsewhere
 from losscheck.callables.frameworks import uses
-from losscheck.callables.loading import describe_error, load
-from losscheck.callables.refusal import OwnCallError
+from losscheck.callables.loading import load
+from losscheck.callables.refusal import OwnCallError, describe_error
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.errors import UserError

@@ -11,10 +11,10 @@ from losscheck.backends import Backend, Call, Invocation, Output
 from losscheck.backends.arrays import arrays_named
 from losscheck.callables import apart
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.loading import OwnCallError
+from losscheck.callables.refusal import OwnCallError
 from losscheck.core.dtypes import Format
 
-__all__ = ["call_alone", "prepare", "prepare_whole"]
+__all__ = ["call_alone", "detached", "prepare", "prepare_whole"]
 
 
 def prepare(invocation: Invocation, backend: Backend) -> Call:
@@ -52,6 +52,11 @@ def call_alone(adapted: Any, backend: str, dtype: Format, device: str, mode: str
     arrays = arrays_named(backend)
     with arrays.within(dtype, device):
         return adapted.loops(arrays.module(), arrays.make([0.0], dtype, device))
+
+
+def detached(adapted: Any, backend: str) -> str:
+    """Why a callable's losses do not depend on the logits for autograd; "" where they do."""
+    return adapted.detached if isinstance(adapted, Adapted) and adapted.tried(backend).detached else ""
 
 
 def _on(backend: str, device: str) -> str:

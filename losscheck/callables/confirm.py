@@ -9,7 +9,7 @@ from dataclasses import replace
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.conventions import AS_IT_IS, Convention, Cure, Definition
 from losscheck.callables.fit import Fit
-from losscheck.callables.loading import OwnCallError
+from losscheck.callables.refusal import OwnCallError
 from losscheck.callables.samples import Sample, sample, sample_in
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.dtypes import FLOAT64, Format

@@ -19,22 +19,16 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from losscheck.callables import apart
-from losscheck.callables.frameworks import before_import, imports, uses
-from losscheck.callables.refusal import OwnCallError
+from losscheck.callables.refusal import describe_error, is_machinery, near, seen_from
 from losscheck.core.errors import UserError, nearest
-from losscheck.core.loss import Implementation
 
 __all__ = [
     "Own",
-    "OwnCallError",
     "bring",
-    "describe_error",
     "handed_over",
     "is_registered",
     "is_spec",
     "load",
-    "reason_of",
     "register",
     "run",
     "silence",
@@ -42,7 +36,6 @@ __all__ = [
 ]
 
 _SLIP = 0.75  # how alike two names of modules are where one is the other misspelt
-_HERE = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True)
@@ -61,7 +54,7 @@ class Own:
     @property
     def place(self) -> str:
         """'naive.py:12', as editors open it."""
-        return f"{_near(self.file)}:{self.line}" if self.file else self.spec.rpartition(":")[0]
+        return f"{near(self.file)}:{self.line}" if self.file else self.spec.rpartition(":")[0]
 
 
 def is_spec(text: str) -> bool:
@@ -112,9 +105,8 @@ def is_registered(spec: str) -> bool:
     return spec in _REGISTERED
 
 
-# What came from another process (travelling.py): files by the homes that specs name, and the folder that messages are relative to.
+# What came from another process (travelling.py): files by the homes that specs name.
 _BROUGHT: dict[str, Callable[[], ModuleType]] = {}
-_SEEN_FROM: list[Path] = []
 
 
 def bring(files: Mapping[str, Callable[[], ModuleType]], callables: Iterable[Own], folder: Path) -> None:
@@ -122,7 +114,7 @@ def bring(files: Mapping[str, Callable[[], ModuleType]], callables: Iterable[Own
     _BROUGHT.clear()
     _BROUGHT.update(files)
     _REGISTERED.update({own.spec: own for own in callables})
-    _SEEN_FROM[:] = [folder]
+    seen_from(folder)
 
 
 def handed_over(spec: str) -> Own | None:
@@ -142,6 +134,9 @@ def load(spec: str, *, elsewhere: bool | None = None) -> Own:
     home, _, path = spec.rpartition(":")
     if not home or not path:
         raise UserError(f"{spec!r} names no callable", "write package.module:function or path/to/file.py:function")
+    from losscheck.callables import apart
+    from losscheck.callables.frameworks import imports, uses
+
     if elsewhere or (elsewhere is None and any(imports(home, framework) for framework in apart.FRAMEWORKS)):
         return _elsewhere(spec)
     own = _REGISTERED[spec] if spec in _REGISTERED else _load(spec, home, path)
@@ -174,6 +169,8 @@ def _instance(spec: str, owner: type) -> Any:
 
 @functools.cache
 def _loaded_elsewhere(spec: str, folder: Path) -> Own:
+    from losscheck.callables import apart
+
     return Own(spec, *apart.load(spec))
 
 
@@ -181,36 +178,14 @@ def _elsewhere(spec: str) -> Own:
     return _loaded_elsewhere(spec, Path.cwd())
 
 
-def describe_error(error: BaseException, file: str = "") -> str:
-    """'TypeError: what it says (naive.py:12)': the first line, and the deepest place in the user's own file."""
-    try:
-        text = str(error).strip()
-    except Exception:
-        text = ""  # an exception whose own text raises
-    said = text.splitlines()[0] if text else "no message"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _machinery(frame.filename)]
-    mine = [frame for frame in frames if file and frame.filename == file] or frames
-    where = f" ({_near(mine[-1].filename)}:{mine[-1].lineno})" if mine else ""
-    return f"{type(error).__name__}: {said}{where}"
+def _before_import(name: str) -> None:
+    from losscheck.callables.frameworks import before_import
 
-
-def reason_of(error: Exception, implementation: Implementation) -> str:
-    """Why a row has no value, when an implementation raised.
-
-    A framework that has no kernel for a dtype says so by raising; that is an answer about it, not our crash. Of a callable of the
-    user's everything is an answer, also what a backward pass of its own raises.
-    """
-    if isinstance(error, OwnCallError):
-        return str(error)
-    if implementation.own and not isinstance(error, UserError):
-        return describe_error(error, implementation.module)
-    if isinstance(error, RuntimeError | TypeError | NotImplementedError | ValueError):
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-    raise error
+    before_import(name)
 
 
 def _module(name: str) -> ModuleType:
-    before_import(name)
+    _before_import(name)
     try:
         with stdout_to_stderr(), _importable(Path.cwd()):
             return importlib.import_module(name)
@@ -248,7 +223,7 @@ def _missing(name: str) -> UserError:
 @functools.cache
 def _file_at(path: Path) -> ModuleType:
     text = path.read_text(encoding="utf-8", errors="replace")
-    before_import(text)
+    _before_import(text)
     if re.search(r"^\s*from\s+\.", text, re.MULTILINE):
         return _in_its_package(path)
     name = f"own_{path.stem}_{len(sys.modules)}"
@@ -301,15 +276,10 @@ def _file(text: str) -> ModuleType:
 
 def _broken(name: str, error: BaseException) -> UserError:
     if isinstance(error, SyntaxError) and error.filename:
-        place = f" ({_near(error.filename)}:{error.lineno})"
+        place = f" ({near(error.filename)}:{error.lineno})"
         return UserError(f"{name} cannot be imported: {type(error).__name__}: {error.msg}{place}", "mend the file")
-    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__) if not _machinery(frame.filename)]
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__) if not is_machinery(frame.filename)]
     return UserError(f"{name} cannot be imported: {describe_error(error, frames[0] if frames else '')}", "mend that line, or what it needs")
-
-
-def _machinery(file: str) -> bool:
-    """Ours, the interpreter's, or that of importing."""
-    return file.startswith((_HERE, "<")) or file == importlib.__file__
 
 
 @contextlib.contextmanager
@@ -338,11 +308,3 @@ def _line(target: Any) -> int:
         return inspect.getsourcelines(target)[1]
     except (OSError, TypeError):
         return 0
-
-
-def _near(file: str) -> str:
-    """The path from here when it lies below, else its last two parts, which fit a terminal."""
-    path = Path(file)
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(_SEEN_FROM[0] if _SEEN_FROM else Path.cwd()))
-    return str(Path(*path.parts[-2:]))

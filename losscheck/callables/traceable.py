@@ -9,7 +9,8 @@ from typing import Any
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.frameworks import uses
 from losscheck.callables.implementation import accepted
-from losscheck.callables.loading import OwnCallError, is_spec, load
+from losscheck.callables.loading import is_spec, load
+from losscheck.callables.refusal import OwnCallError
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import Format
@@ -24,6 +25,7 @@ class Traceable:
     """f(logits, targets) on torch tensors of one axis, or of the shape that the callable expects.
 
     Attributes:
+        name: as it was asked for, with the arguments that were filled in.
         soft: does it take targets between 0 and 1? None where that is not known.
     """
 
@@ -46,9 +48,10 @@ def traceable(
         own = load(what)
         if (used := uses(own.target)) and "torch" not in used and used != ("numpy",):
             raise UserError(f"{what} runs on {used[0]}, and only PyTorch can be traced", "losscheck check judges it all the same")
-        adapted = accepted(own, call_spec.of(what), ("torch",))[1]
+        given = call_spec.of(what)
+        adapted = accepted(own, given, ("torch",))[1]
         soft = None if not loss else not registry.loss_named(loss).hard_targets
-        return Traceable(what, _function(adapted), soft)
+        return Traceable(what + _completed(given, adapted), _function(adapted), soft)
     if call_spec != PLAIN_CALL:
         raise UserError(
             f"--kw, --call, --input, --pick and --axes are for a callable of your own, and {what!r} names none", "leave them away"
@@ -57,6 +60,12 @@ def traceable(
     of = registry.loss_named(implementation.loss)
     values = of.resolve(dict(params or {}), dtype)
     return Traceable(what, lambda logits, targets: _run(implementation, logits, targets, values), not of.hard_targets)
+
+
+def _completed(given: CallSpec, adapted: Adapted) -> str:
+    """' (gamma=2)': what it requires and nobody gave, as it was given."""
+    added = [f"{name}={value}" for name, value in adapted.call_spec.keywords if name not in dict(given.keywords)]
+    return f" ({', '.join(added)})" if added else ""
 
 
 def _function(adapted: Adapted) -> Callable[[Any, Any], Any]:

@@ -14,9 +14,8 @@ from typing import Any
 
 from losscheck.backends import Backend, Call, Invocation, Output, backend_named
 from losscheck.backends.extras import missing
-from losscheck.callables.adapt import Adapted
-from losscheck.callables.calling import call_alone, prepare, prepare_whole
-from losscheck.callables.loading import reason_of, stdout_to_stderr
+from losscheck.callables.loading import stdout_to_stderr
+from losscheck.callables.refusal import reason_of
 from losscheck.core.absence import Absence, Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
@@ -52,9 +51,12 @@ def lacks_gradient(subject: Subject) -> Unavailable | None:
     implementation = subject.implementation
     if subject.backend == "numpy" and implementation.gradient is None:
         return no_gradient(subject)
-    if isinstance(adapted := implementation.function, Adapted) and adapted.tried(subject.backend).detached:
-        return Unavailable(Absence.NO_GRADIENT, adapted.detached)
-    return None
+    if not implementation.own:
+        return None
+    from losscheck.callables.calling import detached
+
+    reason = detached(implementation.function, subject.backend)
+    return Unavailable(Absence.NO_GRADIENT, reason) if reason else None
 
 
 def no_gradient(subject: Subject) -> Unavailable:
@@ -102,12 +104,27 @@ class Caller:
 
     @functools.cached_property
     def _call(self) -> Call:
+        if not self.subject.implementation.own:
+            return self.backend.prepare(self.invocation)
+        from losscheck.callables.calling import prepare
+
         return prepare(self.invocation, self.backend)
+
+    def _whole_call(self, reduction: str, shape: tuple[int, ...]) -> Call:
+        if not self.subject.implementation.own:
+            return self.backend.prepare_whole(self.invocation, reduction, shape)
+        from losscheck.callables.calling import prepare_whole
+
+        return prepare_whole(self.invocation, self.backend, reduction, shape)
 
     @functools.cached_property
     def alone(self) -> bool:
         """Does every point take a call of its own? So it is with a callable of the user's that reduces."""
         subject = self.subject
+        if not subject.implementation.own:
+            return False
+        from losscheck.callables.calling import call_alone
+
         return call_alone(subject.implementation.function, subject.backend, self.invocation.dtype, subject.device, subject.mode)
 
     def __call__(self, logits: Any, targets: Any) -> Output:
@@ -133,7 +150,7 @@ class Caller:
         """
         dtype = self.invocation.dtype
         with stdout_to_stderr():
-            output = prepare_whole(self.invocation, self.backend, reduction, shape)(logits, targets)
+            output = self._whole_call(reduction, shape)(logits, targets)
         if self.subject.implementation.own or _is_autocast(self.subject) or output.loss_dtype is dtype:
             return output
         # The published sums of some promote 16-bit elements; their recorded figures are those of the dtype asked for.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from losscheck.callables.loading import reason_of, stdout_to_stderr
+from losscheck.callables.loading import stdout_to_stderr
+from losscheck.callables.refusal import reason_of
 from losscheck.measure.engine import Engine
 from losscheck.measure.engines import References, count_nans, engine_of
 from losscheck.measure.summary import Summary

@@ -17,8 +17,9 @@ from types import ModuleType
 from typing import Any
 
 from losscheck.callables.layouts import Attempt, Search, layout_words
-from losscheck.callables.loading import Own, describe_error, silence
+from losscheck.callables.loading import Own, silence
 from losscheck.callables.recognise import HARD, Confidence, Recognition, recognise
+from losscheck.callables.refusal import describe_error
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.files import near

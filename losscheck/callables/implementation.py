@@ -91,6 +91,7 @@ def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[s
         function=adapted,
         source=own.place,
         backends=(backend,),
+        gradient=adapted if call_spec.objective else None,
         formula=formula,
         published=_published(adapted, probe, loss),
         note="; ".join(probe.oddities()),
@@ -129,7 +130,8 @@ def accepted(own: Own, call_spec: CallSpec, backends: tuple[str, ...]) -> tuple[
 
     When it takes none, its rows tell what it raises.
     """
-    wanted = _wanted(own, backends)
+    # An objective is handed numpy arrays by the libraries that call it.
+    wanted = ["numpy"] if call_spec.objective else _wanted(own, backends)
     if not wanted:
         raise UserError(
             f"{own.spec} runs on {', '.join(RUNS[:-1])} or {RUNS[-1]}, not on {' or '.join(backends)}",

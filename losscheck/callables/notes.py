@@ -44,7 +44,9 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     known = _disagreeing(adapted, params)
     told = _read_off(loss, implementation, request)
     yield from told.sentences if told else ()
-    explained = any(probe.random for probe in probes) or (told is not None and told.explained)
+    if adapted.call_spec.objective:
+        yield "it returns a gradient and a hessian: its gradient alone was judged, as d loss / d logit."
+    explained = adapted.call_spec.objective or any(probe.random for probe in probes) or (told is not None and told.explained)
     diagnosis = NOTHING if explained else diagnose(loss, implementation, params, dtypes)
     if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
         yield diagnosis.sentence

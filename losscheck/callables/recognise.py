@@ -23,7 +23,7 @@ from losscheck.callables.implementation import FORMED, accepted
 from losscheck.callables.loading import Own, load, register
 from losscheck.callables.samples import Samples, sample
 from losscheck.core import registry
-from losscheck.core.call_spec import DEFAULT_CALL, INPUTS, PLAIN_CALL, TARGETS_FIRST, CallSpec
+from losscheck.core.call_spec import DEFAULT_CALL, GRADIENT, INPUTS, PLAIN_CALL, TARGETS_FIRST, CallSpec
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Loss
@@ -33,6 +33,7 @@ __all__ = ["Confidence", "Recognition", "called_so", "recognise"]
 ORDERS = (DEFAULT_CALL, TARGETS_FIRST)
 # Two logits, and whole numbers or one-hot rows: tried where nothing agrees with plain floats.
 IN_FORMS = tuple(call for calls in FORMED.values() for call in calls if "{logits:pair}" in call)
+OF_A_DMATRIX = "{logits}, {targets:dmatrix}"  # obj(preds, dtrain)
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
 
@@ -83,6 +84,7 @@ class Recognition:
         slots = [argument for argument in self.call_spec.arguments() if argument.slot]
         parts += ["targets first"] * (slots[0].slot == "targets")
         parts += [f"{argument.slot} as {argument.form}" for argument in slots if argument.form]
+        parts += ["a gradient and a hessian without a loss"] * self.call_spec.objective
         parts += [REDUCED[self.reduction]] if self.reduction in REDUCED else []
         return ", ".join(parts)
 
@@ -103,6 +105,8 @@ def recognise(
     """
     own = load(spec if isinstance(spec, str) else register(spec))
     candidates = list(_candidates(own, call_spec))
+    if not call_spec.pick and not any(candidate.samples.ordinary for candidate in candidates):
+        candidates = _objectives(own, call_spec) or candidates
     chosen = list(registry.losses().values() if losses is None else losses)
     ways = [way for loss in chosen for candidate in candidates if (way := candidate.beside(loss, params or {}))]
     recognised = [(way, way.agreeing()) for way in ways]
@@ -161,12 +165,18 @@ class _Way:
 
     def agreeing(self) -> Recognition:
         """What it is with parameters that explain it as it is."""
+        if self.candidate.adapted.call_spec.objective:
+            # Its values are gradients.
+            fit = next((fit for fit in self.fits if fit.slopes(AS_IT_IS)), None)
+            return self._recognition(fit or self.fits[0], Confidence.AGREES if fit else Confidence.NONE)
         fit = next((fit for fit in self.fits if fit.holds(AS_IT_IS)), None)
         return self._with(fit) if fit else self._recognition(self.fits[0], Confidence.NONE)
 
     def deviating(self) -> Recognition:
         """What it is but for a guard, or another known change of the definition."""
         base = self.fits[0]
+        if self.candidate.adapted.call_spec.objective:
+            return self._on_classes() or self._recognition(base, Confidence.NONE)
         for guard in GUARDS:
             guarded = replace(AS_IT_IS, guard=guard)
             if fit := next((fit for fit in self.fits if fit.holds(guarded)), None):
@@ -200,7 +210,8 @@ class _Way:
 
     def _recognition(self, fit: Fit, confidence: Confidence, deviation: Diagnosis = NOTHING) -> Recognition:
         points = fit.samples.ordinary + fit.samples.held_ordinary
-        distances = [abs(point.value - right) / (abs(right) or 1.0) for point in points if (right := fit.of(AS_IT_IS, point)) == right]
+        beside = fit.slope if self.candidate.adapted.call_spec.objective else fit.of
+        distances = [abs(point.value - right) / (abs(right) or 1.0) for point in points if (right := beside(AS_IT_IS, point)) == right]
         distance = statistics.median(distances) if distances else math.inf
         call_spec = self.candidate.adapted.call_spec
         return Recognition(
@@ -226,6 +237,18 @@ def _candidates(own: Own, call_spec: CallSpec, orders: Sequence[str] = ORDERS, f
             yield _Candidate(number, adapted, backend, probe.reduction if probe.reduces else "none", sample(adapted, backend))
     if refusal and not tried and not first:
         raise refusal
+
+
+def _objectives(own: Own, call_spec: CallSpec) -> list[_Candidate]:
+    """The ways in which it returns two arrays in the shape of the logits: a gradient to them, and a hessian."""
+    candidates = _candidates(own, replace(call_spec, pick=GRADIENT), (*ORDERS, OF_A_DMATRIX), first=1)
+    return [candidate for candidate in candidates if candidate.samples.ordinary and _has_hessian(candidate.adapted)]
+
+
+def _has_hessian(adapted: Adapted) -> bool:
+    gradient = adapted.tried("numpy")
+    second = Adapted(adapted.own, replace(adapted.call_spec, pick="1")).tried("numpy")
+    return not (gradient.failure or gradient.reduces or second.failure or second.reduces)
 
 
 def _parameters(loss: Loss, adapted: Adapted, given: Mapping[str, float]) -> Iterator[dict[str, float]]:

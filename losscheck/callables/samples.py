@@ -106,7 +106,8 @@ def _finite(call: Call, logits: Sequence[float], targets: Sequence[float], came_
 
 def _call(adapted: Adapted, backend: str, dtype: Format) -> Call:
     """How everything that measures calls it too, with its gradient where the backend finds one."""
-    implementation = Implementation(EVERY_LOSS, adapted.own.spec, adapted, adapted.own.place, (backend,), own=True)
+    gradient_of_it = adapted if adapted.call_spec.objective else None
+    implementation = Implementation(EVERY_LOSS, adapted.own.spec, adapted, adapted.own.place, (backend,), gradient=gradient_of_it, own=True)
     nameless: Any = None  # no reduction is asked for, and only that would look at the loss
     with_gradient, without = (
         prepare(Invocation(nameless, implementation, {}, dtype, gradient=gradient), backend_named(backend)) for gradient in (True, False)

@@ -14,6 +14,7 @@ class Absence(Enum):
     NOT_HERE = "not-here"  # the framework, the device or the mode cannot be used on this machine
     PARAMETER = "parameter"  # the implementation has no way to take a parameter that was given
     NO_GRADIENT = "no-gradient"  # the backend cannot differentiate it, and it brings no gradient of its own
+    NO_LOSS = "no-loss"  # an objective, which returns a gradient and a hessian
     REFUSED = "refused"  # it was called and raised, or returned no losses
 
 

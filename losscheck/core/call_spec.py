@@ -10,13 +10,26 @@ from typing import Any
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.literals import Value, as_given, read_value, split, value_text
 
-__all__ = ["DEFAULT_CALL", "FORMS", "HARD_FORMS", "INPUTS", "PLAIN_CALL", "TARGETS_FIRST", "Argument", "CallSpec", "keywords_of", "picked"]
+__all__ = [
+    "DEFAULT_CALL",
+    "FORMS",
+    "GRADIENT",
+    "HARD_FORMS",
+    "INPUTS",
+    "PLAIN_CALL",
+    "TARGETS_FIRST",
+    "Argument",
+    "CallSpec",
+    "keywords_of",
+    "picked",
+]
 
 DEFAULT_CALL = "{logits}, {targets}"
 TARGETS_FIRST = "{targets}, {logits}"
 INPUTS = ("logits", "probabilities")
+GRADIENT = "gradient"  # what is picked of an objective, which returns a gradient and a hessian and no loss
 # What a callable may insist on instead of floats: {targets:long}, {logits:pair}.
-FORMS = {"logits": ("column", "pair"), "targets": ("long", "bool", "signs", "column", "onehot")}
+FORMS = {"logits": ("column", "pair"), "targets": ("long", "bool", "signs", "column", "onehot", "dmatrix")}
 HARD_FORMS = ("long", "bool", "signs")  # they mean the targets 0 and 1 alone
 
 _NAME = re.compile(r"\s*([A-Za-z_][A-Za-z_0-9]*)\s*=(.*)", re.DOTALL)
@@ -42,7 +55,8 @@ class CallSpec:
             follows a colon: ``{logits:pair}, {targets:long}``.
         input: ``logits``, or ``probabilities``: a sigmoid, in the dtype of the logits, is put before it. Of one callable among several
             ``torch.nn:BCELoss=probabilities``; such entries are divided by commas.
-        pick: which part of its result is the loss: a key, an index or an attribute; a dotted path of these.
+        pick: which part of its result is the loss: a key, an index or an attribute; a dotted path of these. ``gradient`` of an
+            objective, which returns (gradient, hessian): then there is no loss.
         axes: the shape it insists on, such as ``B,C,H,W``: points along the first axis, the others of size 1.
         formula: ``file.py:function``, its own exact formula.
 
@@ -100,6 +114,11 @@ class CallSpec:
     def hard(self) -> bool:
         """Does it hand over the targets 0 and 1 alone?"""
         return self.form("targets") in HARD_FORMS
+
+    @property
+    def objective(self) -> bool:
+        """Does it return a gradient and a hessian, and no loss?"""
+        return self.pick == GRADIENT
 
     def bound(self, logits: Any, targets: Any) -> tuple[list[Any], dict[str, Any]]:
         """Positional and named arguments of a call with these logits and targets."""
@@ -195,6 +214,8 @@ def picked(result: Any, path: str) -> Any:
     Raises:
         LookupError: naming what there is instead.
     """
+    if path == GRADIENT and isinstance(result, tuple | list) and len(result) == 2:
+        return result[0]
     for step in path.split(".") if path else ():
         if isinstance(result, Mapping):
             keys = {str(key): key for key in result}

@@ -9,7 +9,7 @@ from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.call import Caller, Piece, why_not
+from losscheck.measure.call import Caller, Piece, lacks, why_not
 from losscheck.measure.reference import distinct
 
 __all__ = ["BLOCK", "BatchCaller", "Computed", "RefusedError"]
@@ -50,7 +50,7 @@ class BatchCaller:
 
     def why_not(self) -> Unavailable | None:
         """Why it cannot answer at all; None when it can."""
-        return why_not(self.loss, self.subject, self.params)
+        return why_not(self.loss, self.subject, self.params) or lacks(self.subject, "loss")
 
     def loops(self) -> bool:
         """Does every element take a call of its own? So it is with a callable of the user's that reduces."""

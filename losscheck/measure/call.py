@@ -21,7 +21,7 @@ from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Subject
 
-__all__ = ["LARGE", "SMALL", "TAIL", "Caller", "Piece", "lacks_gradient", "no_gradient", "not_here", "why_not"]
+__all__ = ["LARGE", "SMALL", "TAIL", "Caller", "Piece", "lacks", "lacks_gradient", "no_gradient", "not_here", "why_not"]
 
 TAIL = 3  # shorter than any vector register: every element of such a tensor goes through scalar code
 SMALL, LARGE = 2**10, 2**16  # the two shapes for which code is made
@@ -44,6 +44,16 @@ def not_here(subject: Subject) -> Unavailable | None:
         subject.device, subject.mode
     )
     return Unavailable(Absence.NOT_HERE, reason) if reason else None
+
+
+def lacks(subject: Subject, quantity: str) -> Unavailable | None:
+    """Why there is nothing to measure of a quantity, known before anything is measured; None where there may be."""
+    if quantity == "grad":
+        return lacks_gradient(subject)
+    adapted = subject.implementation.function
+    if isinstance(adapted, Adapted) and adapted.call_spec.objective:
+        return Unavailable(Absence.NO_LOSS, f"{adapted.own.spec} returns a gradient and a hessian, and no loss; use --quantity grad")
+    return None
 
 
 def lacks_gradient(subject: Subject) -> Unavailable | None:

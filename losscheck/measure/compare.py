@@ -13,7 +13,7 @@ from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 from losscheck.core.request import Listed, Request, Subject, listed
 from losscheck.core.results import Difference, PointRow
-from losscheck.measure.call import Caller, Piece, no_gradient, why_not
+from losscheck.measure.call import Caller, Piece, lacks, no_gradient, why_not
 from losscheck.measure.effects import with_effects
 from losscheck.measure.point_rows import Answer, PointRows
 from losscheck.points.listed import check_domain, pair
@@ -118,13 +118,15 @@ def _answers(point_rows: PointRows, subject: Subject) -> Answers:
         return dict.fromkeys(asked, refusal)
     question = point_rows.question
     gradient = "grad" in question.quantities
+    if (no_loss := lacks(subject, "loss")) and question.reduction != "none":
+        return dict.fromkeys(asked, no_loss)
     caller = Caller(point_rows.loss, subject, point_rows.params, point_rows.dtype, gradient=gradient, digits=question.digits)
     answers: Answers = {}
     elementwise, points = question.reduction == "none", point_rows.points
     for piece in caller.pieces(points.logits, points.targets) if elementwise else [_whole(point_rows, caller)]:
         for quantity, index in asked:
             if index is None or piece.start <= index < piece.stop:
-                answers[quantity, index] = _answer(piece, quantity, (index or 0) - piece.start)
+                answers[quantity, index] = (no_loss if quantity == "loss" else None) or _answer(piece, quantity, (index or 0) - piece.start)
     return answers
 
 

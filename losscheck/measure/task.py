@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from losscheck.core.absence import Unavailable
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.call import lacks_gradient, why_not
+from losscheck.measure.call import lacks, why_not
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import Grid
 
@@ -35,12 +35,12 @@ class Task:
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The quantities that there is something to measure of: no gradient where none can be found."""
+        """The quantities that there is something to measure of: no gradient where none can be found, no loss of an objective."""
         return tuple(quantity for quantity in self.quantities if not self.why_not_measured(quantity))
 
     def why_not_measured(self, quantity: str) -> str:
         """Why one of its quantities has no row; empty where it has."""
-        lack = lacks_gradient(self.subject) if quantity == "grad" and not self.why_not_here else None
+        lack = None if self.why_not_here else lacks(self.subject, quantity)
         return lack.reason if lack else ""
 
     @functools.cached_property
@@ -66,7 +66,7 @@ class Task:
         """Why there will be no row; None where one can be measured."""
         if self.why_not_here or self.measured:
             return self.why_not_here
-        return lacks_gradient(self.subject)
+        return next(filter(None, (lacks(self.subject, quantity) for quantity in self.quantities)), None)
 
 
 @dataclass(frozen=True)

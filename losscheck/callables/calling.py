@@ -14,7 +14,7 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.refusal import OwnCallError
 from losscheck.core.dtypes import Format
 
-__all__ = ["call_alone", "detached", "prepare", "prepare_whole"]
+__all__ = ["call_alone", "detached", "prepare", "prepare_whole", "without_loss"]
 
 
 def prepare(invocation: Invocation, backend: Backend) -> Call:
@@ -52,6 +52,13 @@ def call_alone(adapted: Any, backend: str, dtype: Format, device: str, mode: str
     arrays = arrays_named(backend)
     with arrays.within(dtype, device):
         return adapted.loops(arrays.module(), arrays.make([0.0], dtype, device))
+
+
+def without_loss(adapted: Any) -> str:
+    """Why a callable has no loss; empty where it has one."""
+    if isinstance(adapted, Adapted) and adapted.call_spec.objective:
+        return f"{adapted.own.spec} returns a gradient and a hessian, and no loss; use --quantity grad"
+    return ""
 
 
 def detached(adapted: Any, backend: str) -> str:

@@ -1,4 +1,4 @@
-"""What a callable insists on instead of flat floats: whole numbers or booleans, -1 and +1, a column, one-hot rows, two logits, a data set."""
+"""What a callable insists on instead of flat floats: whole numbers, booleans, -1 and +1, a column, one-hot rows, two logits, a data set."""
 
 from __future__ import annotations
 

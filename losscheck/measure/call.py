@@ -50,10 +50,12 @@ def lacks(subject: Subject, quantity: str) -> Unavailable | None:
     """Why there is nothing to measure of a quantity, known before anything is measured; None where there may be."""
     if quantity == "grad":
         return lacks_gradient(subject)
-    adapted = subject.implementation.function
-    if isinstance(adapted, Adapted) and adapted.call_spec.objective:
-        return Unavailable(Absence.NO_LOSS, f"{adapted.own.spec} returns a gradient and a hessian, and no loss; use --quantity grad")
-    return None
+    if not subject.implementation.own:
+        return None
+    from losscheck.callables.calling import without_loss
+
+    reason = without_loss(subject.implementation.function)
+    return Unavailable(Absence.NO_LOSS, reason) if reason else None
 
 
 def lacks_gradient(subject: Subject) -> Unavailable | None:

@@ -156,6 +156,8 @@ def test_a_file_that_is_there_is_replaced_only_by_force():
     [
         (("theirs.py:nothing",), "has no 'nothing'"),
         (("theirs.py:signs", "--loss", "bec"), "did you mean"),
+        (("theirs.py:signs", "--output", "wrapper"), "--output wrapper.py"),
+        (("theirs.py:signs", "--output", "theirs.py", "--force"), "the file of the callable itself"),
         (("theirs.py:signs", "--output", "no/where.py"), "there is no folder"),
     ],
 )

@@ -70,6 +70,7 @@ def adapt(
     call_spec = call_spec_of({"keywords": keywords})
     own = load(what)
     path = Path(output) if output is not None else Path(f"{own.name.rpartition('.')[2]}_adapted.py")
+    _refuse_path(path, own)
     _refuse_what_is_there(path, force)
     _refuse_elsewhere(own)
     with listener.activity() as say:
@@ -114,6 +115,13 @@ def _command(what: str, options: list[str]) -> str:
     import shlex
 
     return shlex.join(["losscheck", "check", what, *options])
+
+
+def _refuse_path(path: Path, own: Own) -> None:
+    if path.suffix != ".py":
+        raise UserError(f"{path} would be no file of Python", f"--output {path.with_suffix('.py')}")
+    if own.file and path.resolve() == Path(own.file).resolve():
+        raise UserError(f"{path} is the file of the callable itself", "--output names another file")
 
 
 def _refuse_what_is_there(path: Path, force: bool) -> None:

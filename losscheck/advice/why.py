@@ -19,7 +19,6 @@ from losscheck.tracing import trace
 from losscheck.tracing.cures.remedy import Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.graph import graph_of
-from losscheck.tracing.places import Place
 from losscheck.tracing.report import Cause, CauseKind, Op, Trace
 
 __all__ = ["advice_on"]
@@ -105,6 +104,8 @@ def _cause(cause: Cause, ops: tuple[Op, ...]) -> tuple[str, str]:
     other = lost if blamed is needed else needed
     if other is not None and other.place.text and blamed is not None and other.place.text != blamed.place.text:
         words += f"; {'lost at' if other is lost else 'needed at'} `{other.place.text}`"
+    elif other is not None and not other.place.text and other is not blamed:
+        words += f"; {'lost at' if other is lost else 'needed at'} {_nameless(other)}"
     return words, _where(blamed)
 
 
@@ -113,16 +114,18 @@ def _at(ops: tuple[Op, ...], index: int | None) -> Op | None:
 
 
 def _code(op: Op | None) -> str:
-    return f"`{op.place.text}`: " if op is not None and op.place.text and not _is_ours(op.place) else ""
+    if op is None:
+        return ""
+    return f"`{op.place.text}`: " if op.place.text else f"{_nameless(op)}: "
 
 
-def _is_ours(place: Place) -> bool:
-    """A sub-expression of our own adapter is nobody's line to change."""
-    return place.file.startswith(f"{OURS}/callables")
+def _nameless(op: Op) -> str:
+    """An op that no line of the source makes."""
+    return "the sigmoid that makes probabilities of logits" if op.name == "sigmoid" else f"{op.name}, in no line of the source"
 
 
 def _where(op: Op | None) -> str:
-    if op is None or not op.place.file or _is_ours(op.place):
+    if op is None or not op.place.file:
         return ""
     return f"{near(op.place.file)}:{op.place.line}"
 

@@ -65,12 +65,16 @@ class Operation:
         return {element for _, taken in self.plan.calls for element in taken} if self.plan else set()
 
 
+WITH_LOSSES = ("losses", "implementations", "core")
+
+
 def skipped_folders() -> tuple[str, ...]:
-    """Where no line of the user's stands: PyTorch's own files, these, and those that call what is the user's."""
+    """Where no line of the user's stands: PyTorch's own files, and ours but those that losses are written in."""
     import torch
 
-    here = Path(__file__).parent
-    return str(Path(torch.__file__).parent), str(here), *(str(here.parent / room) for room in ("callables", "backends"))
+    ours = Path(__file__).parents[1]
+    rooms = [str(room) for room in ours.iterdir() if room.name not in WITH_LOSSES]
+    return str(Path(torch.__file__).parent), *rooms
 
 
 def base_name(func: Any) -> str:

@@ -118,7 +118,7 @@ def _pair(cause: Facts) -> str:
 
 def _where(place: Facts | None) -> str:
     if not place or not place["file"]:
-        return "no line of source is known"
+        return "an op that no line of the source makes"
     return f"{place['file']}:{place['line']} {place['text']}".rstrip()
 
 

@@ -123,7 +123,7 @@ def test_a_page_that_lies_would_be_caught():
 
 def test_every_cause_that_a_trace_names_has_its_page():
     """By the word that `losscheck trace` prints, with dashes or blanks."""
-    from losscheck.tracing.report import CauseKind
+    from losscheck.tracing.report import CauseKind, DeviationKind
 
-    for kind in CauseKind:
+    for kind in (*CauseKind, *DeviationKind):
         assert page_of(kind.name.lower().replace("_", " ")).kind in ("cause", "outcome")

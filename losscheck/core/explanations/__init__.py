@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.explanations.causes import CAUSES
+from losscheck.core.explanations.deviations import DEVIATIONS
 from losscheck.core.explanations.effects import EFFECTS
 from losscheck.core.explanations.outcomes import OUTCOMES
 from losscheck.core.explanations.page import CODE, Page
@@ -11,7 +12,7 @@ from losscheck.core.explanations.page import CODE, Page
 __all__ = ["CODE", "PAGES", "Page", "page_of"]
 
 # In the order of the list: what it does to training, what happened to a float, why.
-PAGES = (*EFFECTS, *OUTCOMES, *CAUSES)
+PAGES = (*EFFECTS, *OUTCOMES, *CAUSES, *DEVIATIONS)
 
 
 def page_of(word: str) -> Page:

@@ -123,19 +123,6 @@ CAUSES = (
         also=("constant", "rounded-away constant", "guard-rounded-away"),
     ),
     _page(
-        word="eps-hides-a-tail",
-        title="an eps in a logarithm or a quotient is larger than what it is added to",
-        meaning="log(p + 1e-7) and x / max(y, 1e-12) are right while p and y are larger than the eps. Where they are smaller "
-        "the eps is all "
-        "that is left.",
-        harm="The value stays finite and the gradient fades to nothing, just where the model is confidently wrong.",
-        command="losscheck compare --loss bce --impl torch-sigmoid-bceloss --logit -50 --target 1",
-        seen="The gradient is -2e-10 where -1 is right: a deviation of `-100%`.",
-        instead="logsigmoid and softplus need no eps.",
-        code=BCE,
-        also=("eps", "epsilon"),
-    ),
-    _page(
         word="sum-overflow",
         title="a sum in half precision passed 65504",
         meaning="The elements are in range and so is their mean, but float16 ends at 65504 and the sum is formed first. From 2048 on "
@@ -146,19 +133,6 @@ CAUSES = (
         seen="`inf` where `40000` is right: 80000 is divided by 2 too late.",
         instead="Reduce in float32: `loss.float().sum() / count`, or divide before you sum.",
         also=("half-precision sum overflow", "sum", "half-sum-overflow"),
-    ),
-    _page(
-        word="clamp-kills-the-gradient",
-        title="beyond a clamp the gradient is 0",
-        meaning="clamp, minimum and maximum have the slope 0 outside of their ends. That is what they say, and not what the loss says.",
-        harm="Elements that are confidently wrong get no gradient: they are dead by deviation, with every float rounded correctly.",
-        command="losscheck compare --loss centernet-heatmap --impl centernet-neg-loss-clamped --logit 12 --target 0",
-        seen="The gradient is 0, a deviation of `-100%`, and the loss stays at `9.208332`.",
-        instead="Losses of logits need no clamp. If the loss of an outlier must be bounded, bound the gradient "
-        "(clip_grad_norm_), not the "
-        "probability.",
-        code=HEATMAP,
-        also=("clamp", "clamped"),
     ),
     _page(
         word="underflow",

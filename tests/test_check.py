@@ -240,3 +240,49 @@ def test_a_parameter_that_is_given_is_not_found_out_again():
 
     (row,) = losscheck.check(weighted, loss="bce", dtype="float32", params={"pos_weight": 3}).ranking
     assert (row.recognised, row.note, row.effect.effect) == ("bce with pos_weight=3", "", Effect.TAILS)
+
+
+PARTLY = """
+import torch
+import torch.nn.functional as F
+
+def guarded(logits, targets):
+    if logits.abs().max() > 60:
+        raise ValueError("too large")
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+def half_by_hand(logits, targets):
+    return targets * F.softplus(logits.neg()) * 2 + (1 - targets) * (logits + torch.log1p(torch.exp(-logits)))
+
+def on_probabilities(pred, gt):
+    return -(gt * torch.log(pred) + (1 - gt) * torch.log(1 - pred))
+"""
+
+
+def test_what_it_refused_is_no_part_of_the_verdict(tmp_path, monkeypatch, call):
+    """A check of the user's that raises: harmless where it was judged, and the rest is named."""
+    monkeypatch.chdir(tmp_path)
+    Path("partly.py").write_text(PARTLY)
+    code, out, _ = call("check", "partly.py:guarded", "--dtype", "float32")
+
+    assert code == 0
+    assert "refused logits below -60 and above 60: ValueError: too large (partly.py:7)" in " ".join(out.split())
+
+
+def test_what_it_writes_is_an_expression_that_runs(tmp_path, monkeypatch, call):
+    """A method inside a function of a module is no second argument of it."""
+    monkeypatch.chdir(tmp_path)
+    Path("partly.py").write_text(PARTLY)
+    out = call("check", "partly.py:half_by_hand", "--dtype", "float32")[1]
+
+    assert "softplus(-x, " not in out and "F.logsigmoid(-logits)" in out
+
+
+def test_no_line_of_ours_is_named_as_theirs(tmp_path, monkeypatch, call):
+    """The sigmoid that makes probabilities of the logits is made by nobody's line."""
+    monkeypatch.chdir(tmp_path)
+    Path("partly.py").write_text(PARTLY)
+    out = " ".join(call("check", "partly.py:on_probabilities", "--dtype", "float32")[1].split())
+
+    assert "the sigmoid that makes probabilities of logits" in out
+    assert "adapted" not in out and str(Path(losscheck.__file__).parent.name) + "/" not in out

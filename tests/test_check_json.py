@@ -43,7 +43,7 @@ ROW = thing(
     outcomes=several({"enum": [outcome.value for outcome in Outcome]}), recognised=TEXT, sure=FLAG, note=TEXT,
     findings=several(FINDING), advice={"anyOf": [ADVICE, {"type": "null"}]}, reason=TEXT,
     effect=EFFECT, effect_truth=TRUTH, effect_quantity=QUANTITY, effect_first=MAYBE, effect_last=MAYBE, effect_share=MAYBE,
-    effect_loss_error=MAYBE, effect_grad_error=MAYBE, points={"type": "integer"}, exhaustive=FLAG,
+    effect_loss_error=MAYBE, effect_grad_error=MAYBE, points={"type": "integer"}, exhaustive=FLAG, refusal=TEXT,
     commands=several(thing(shows=TEXT, command=TEXT)),
 )  # fmt: skip
 

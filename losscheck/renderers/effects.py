@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
+from losscheck.core.outcome import Outcome
 from losscheck.core.ranking import Advice
+from losscheck.core.results import SweepRow
 
-__all__ = ["at_most", "effect_sentence", "finding_text", "judged", "left_by", "rough", "spans_text", "where_text"]
+__all__ = ["at_most", "effect_sentence", "finding_text", "judged", "left_by", "refused_text", "rough", "spans_text", "where_text"]
 
 MANY_CELLS = 1e6  # as many easy cells as a few heatmaps have
 
@@ -53,6 +55,16 @@ def spans_text(spans: Sequence[tuple[float, float]], low: float, high: float) ->
         parts[-1] = parts[-1] or (_end(first) if first == last else f"{_end(first)} to {_end(last)}")
     shown = parts[:2] if len(parts) <= 2 else [parts[0], f"in {len(parts) - 1} more runs"]
     return "" if not parts else " and ".join(shown) if parts == ["everywhere"] else f"logits {' and '.join(shown)}"
+
+
+def refused_text(rows: Sequence[SweepRow], low: float, high: float) -> str:
+    """'logits below -60.02 and above 60.02: ValueError: too large (mine.py:10)', at the targets that have most; "" where none is."""
+    refusing = [row for row in rows if row.refusal]
+    if not refusing:
+        return ""
+    spans = [[(region.first, region.last) for region in row.regions if region.outcome is Outcome.UNAVAILABLE] for row in refusing]
+    longest = max(spans, key=lambda ends: sum(last - first for first, last in ends))
+    return f"{spans_text(longest, low, high)}: {refusing[0].refusal}"
 
 
 def effect_sentence(

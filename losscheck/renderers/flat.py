@@ -55,6 +55,7 @@ def flat_ranked(row: RankedRow) -> dict[str, Any]:
         **_effect(row),
         "points": row.points,
         "exhaustive": row.exhaustive,
+        "refusal": next((sweep.refusal for sweep in row.curves if sweep.refusal), ""),
         "commands": [{"shows": what, "command": command} for what, command in row.commands],
     }
 

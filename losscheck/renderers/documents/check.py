@@ -24,7 +24,7 @@ from losscheck.renderers.document import (
     Table,
 )
 from losscheck.renderers.documents.check_card import advice_blocks, card, effect_words, extent, told_elsewhere
-from losscheck.renderers.effects import effect_sentence, rough, where_text
+from losscheck.renderers.effects import effect_sentence, refused_text, rough, where_text
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["document"]
@@ -92,8 +92,14 @@ def _line(place: str, row: RankedRow, name: str) -> Line:
         cells = (Cell(place), Cell(name + backends, Severity.UNKNOWN, signed=True), Cell("not judged"), Cell(row.reason))
         return Line(cells, Severity.UNKNOWN, (row,))
     severity = severity_of(row.effect.effect)
-    cells = (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(effect_words(row)))
+    cells = (Cell(place), Cell(name + backends, severity, signed=True), Cell(row.effect.effect.value, severity), Cell(_words(row)))
     return Line(cells, severity, (row,))
+
+
+def _words(row: RankedRow) -> str:
+    """What it does, and of what nothing is known because it raised there."""
+    refused = refused_text(row.curves, row.low, row.high)
+    return effect_words(row) + (f"; refused {refused}" if refused else "")
 
 
 def _needs_backend(row: RankedRow) -> bool:

@@ -9,7 +9,7 @@ from losscheck.core.effect import Effect
 from losscheck.core.files import near
 from losscheck.core.ranking import Advice, RankedRow
 from losscheck.renderers.document import Block, Cell, Code, Column, Heading, Kind, Line, Program, Table
-from losscheck.renderers.effects import effect_sentence, judged, left_by, rough
+from losscheck.renderers.effects import effect_sentence, judged, left_by, refused_text, rough
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["advice_blocks", "card", "effect_words", "extent", "told_elsewhere"]
@@ -23,6 +23,7 @@ def card(rows: Sequence[RankedRow]) -> Iterator[Block]:
     is_what = f"is {first.recognised}" if first.recognised else f"for {first.loss}"
     yield Heading(near(first.implementation), is_what)
     lines = [_effect_line(row, "" if row is first else f" in {row.given_dtype}") for row in told_elsewhere(first, rows)]
+    lines += [_refused_line(words) for words in dict.fromkeys(refused_text(row.curves, row.low, row.high) for row in rows) if words][:1]
     yield from _table(lines, first, [_plain("judged", extent(rows))])
     yield from _program(first)
 
@@ -96,6 +97,10 @@ def _effect_line(row: RankedRow, where: str) -> Line:
         return Line((Cell(f"not judged{where}", Severity.UNKNOWN, signed=True), Cell(row.reason)), Severity.UNKNOWN, (row,))
     severity = severity_of(row.effect.effect)
     return Line((Cell(f"{row.effect.effect.value}{where}", severity, signed=True), Cell(effect_words(row))), severity, (row,))
+
+
+def _refused_line(words: str) -> Line:
+    return Line((Cell("refused", Severity.UNKNOWN, signed=True), Cell(words)), Severity.UNKNOWN)
 
 
 def _plain(word: str, text: str) -> Line:

@@ -143,7 +143,7 @@ class _Extraction:
             return {}
         taken = op.plan.calls[0][1]
         texts: dict[int, str] = {}
-        aligned = self._aligned(op, node, given, taken)
+        aligned = self._aligned(op, source, node, given, taken)
         for position, element in enumerate(taken[: len(given)]):
             operand = aligned.get(position)
             if element in self.elements.constants and operand is not None and not _is_number(operand):
@@ -151,9 +151,9 @@ class _Extraction:
                 texts[position] = text
         return texts
 
-    def _aligned(self, op: Operation, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
+    def _aligned(self, op: Operation, source: Source, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
         """Which expression stands for which operand of an op, by position; those that cannot be told are left out."""
-        written = dict(operands(node, op.name, len(given)))
+        written = dict(operands(node, op.name, len(given), source.modules))
         by_position: dict[int, ast.expr] = {}
         for place, operand in written.items():
             position = given.index(place) if isinstance(place, str) and place in given else place
@@ -198,9 +198,9 @@ class _Extraction:
         if op.plan is not None and op.plan.calls and op.func is not None and (definition := exact_ops.known(op.name)):
             arguments = bind(op.func, op.args, op.kwargs)
             given = [name for name in definition.parameters if _counts(arguments.get(name))]
-            aligned = self._aligned(op, node, given, op.plan.calls[0][1])
+            aligned = self._aligned(op, source, node, given, op.plan.calls[0][1])
         else:
-            aligned = {place: operand for place, operand in operands(node, op.name, 1) if isinstance(place, int)}
+            aligned = {place: operand for place, operand in operands(node, op.name, 1, source.modules) if isinstance(place, int)}
         return {
             whole.args[position]: source.text(operand)
             for position, operand in aligned.items()

@@ -115,8 +115,8 @@ def _parenthesised(text: str, strength: int, binding: int) -> str:
 
 def _call(root: Term, names: Names) -> str:
     args = root.args
-    if root.op == "softplus" and len(args) == 3 and all(argument.op == "constant" for argument in args[1:]):
-        args = args[:1] if [argument.value for argument in args[1:]] == [1, 20] else args
+    if root.op == "softplus" and all(argument.op == "constant" for argument in args[1:]):
+        args = args[:1] if [argument.value for argument in args[1:]] in ([1], [1, 20]) else args
     texts = [written(argument, names) for argument in args]
     if root.op in ("clamp_min", "clamp_max"):
         texts[1] = f"{root.op[-3:]}={texts[1]}"

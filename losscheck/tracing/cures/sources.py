@@ -37,6 +37,11 @@ class Source:
         """The expression at a place."""
         return self.expressions.get(range_of_place(place))
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What the file calls the modules of functions on tensors."""
+        return self.torch, self.functional
+
     def text(self, node: ast.expr) -> str:
         """The expression as it was written, on one line."""
         return " ".join(part.strip() for part in (ast.get_source_segment("".join(self.lines), node) or ast.unparse(node)).splitlines())
@@ -85,8 +90,11 @@ def source_of(file: str) -> Source | None:
 CASTS = ("float", "double", "half", "bfloat16", "to", "type", "type_as")
 
 
-def operands(node: ast.expr, op: str, count: int) -> Iterator[tuple[int | str, ast.expr]]:
-    """The ``count`` operands of the one aten op that an expression is: (position or keyword, expression), the tensor of a method first."""
+def operands(node: ast.expr, op: str, count: int, modules: tuple[str, ...]) -> Iterator[tuple[int | str, ast.expr]]:
+    """The ``count`` operands of the one aten op that an expression is: (position or keyword, expression), the tensor of a method first.
+
+    ``modules`` are names whose functions are no methods.
+    """
     if isinstance(node, ast.BinOp):
         yield from enumerate((node.left, node.right))
     elif isinstance(node, ast.Compare) and len(node.comparators) == 1:
@@ -95,7 +103,7 @@ def operands(node: ast.expr, op: str, count: int) -> Iterator[tuple[int | str, a
         yield 0, node.operand
     elif isinstance(node, ast.Call):
         first: list[ast.expr] = []
-        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        method = node.func.attr if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) not in modules else ""
         # torch.log(x) hands over all of the operands, x.log() all but one.
         if isinstance(node.func, ast.Attribute) and (method in CASTS or (method == op and len(node.args) + len(node.keywords) < count)):
             first = [node.func.value]

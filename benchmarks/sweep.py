@@ -20,7 +20,7 @@ from losscheck.measure.task import Finding
 
 
 def task(low: float, floats: int, quantities: tuple[str, ...], device: str):
-    """One row of the sweep that the issue of speed is about: bce, torch-bce-with-logits, target 0."""
+    """One row of the sweep that the goals are about: bce, torch-bce-with-logits, target 0."""
     high = FLOAT32.neighbour(low, floats - 1)
     question = swept(
         losses=("bce",),

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from losscheck.callables.refusal import describe_error, is_machinery, near, seen_from
+from losscheck.callables.refusal import describe_error, is_machinery, seen_from, shown_path
 from losscheck.core.errors import UserError, nearest
 
 __all__ = [
@@ -54,7 +54,7 @@ class Own:
     @property
     def place(self) -> str:
         """'naive.py:12', as editors open it."""
-        return f"{near(self.file)}:{self.line}" if self.file else self.spec.rpartition(":")[0]
+        return f"{shown_path(self.file)}:{self.line}" if self.file else self.spec.rpartition(":")[0]
 
 
 def is_spec(text: str) -> bool:
@@ -276,7 +276,7 @@ def _file(text: str) -> ModuleType:
 
 def _broken(name: str, error: BaseException) -> UserError:
     if isinstance(error, SyntaxError) and error.filename:
-        place = f" ({near(error.filename)}:{error.lineno})"
+        place = f" ({shown_path(error.filename)}:{error.lineno})"
         return UserError(f"{name} cannot be imported: {type(error).__name__}: {error.msg}{place}", "mend the file")
     frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__) if not is_machinery(frame.filename)]
     return UserError(f"{name} cannot be imported: {describe_error(error, frames[0] if frames else '')}", "mend that line, or what it needs")

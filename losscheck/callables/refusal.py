@@ -10,7 +10,7 @@ from pathlib import Path
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 
-__all__ = ["OwnCallError", "describe_error", "is_machinery", "near", "reason_of", "seen_from"]
+__all__ = ["OwnCallError", "describe_error", "is_machinery", "reason_of", "seen_from", "shown_path"]
 
 _HERE = str(Path(__file__).parents[1])
 _SEEN_FROM: list[Path] = []  # the folder that messages are relative to, where it is not the working directory
@@ -29,7 +29,7 @@ def describe_error(error: BaseException, file: str = "") -> str:
     said = text.splitlines()[0] if text else "no message"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_machinery(frame.filename)]
     mine = [frame for frame in frames if file and frame.filename == file] or frames
-    where = f" ({near(mine[-1].filename)}:{mine[-1].lineno})" if mine else ""
+    where = f" ({shown_path(mine[-1].filename)}:{mine[-1].lineno})" if mine else ""
     return f"{type(error).__name__}: {said}{where}"
 
 
@@ -58,7 +58,7 @@ def seen_from(folder: Path) -> None:
     _SEEN_FROM[:] = [folder]
 
 
-def near(file: str) -> str:
+def shown_path(file: str) -> str:
     """The path from here when it lies below, else its last two parts, which fit a terminal."""
     path = Path(file)
     with contextlib.suppress(ValueError):

@@ -20,6 +20,7 @@ from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
 
 __all__ = [
+    "IN_WORDS",
     "BitDifference",
     "CountedRow",
     "Difference",
@@ -29,6 +30,9 @@ __all__ = [
     "SummaryRow",
     "SweepRow",
 ]
+
+
+IN_WORDS = {"loss": "loss", "grad": "gradient"}  # quantities, as people call them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from losscheck.core.effect import EffectFinding, Truth
+from losscheck.core.results import IN_WORDS
 from losscheck.gating.measured import Measured
 from losscheck.gating.properties import Breach
 
 __all__ = ["broken_effects", "refused_effect"]
 
-_QUANTITIES = {"loss": "loss", "grad": "gradient"}
 _BLAME = {Truth.ROUNDING: "by rounding", Truth.DEVIATION: "by what the formula itself is"}
 
 
@@ -32,7 +32,7 @@ def broken_effects(measured: Measured) -> Iterator[Breach]:
     allows, shortest = measured.case.expect.allows_effect, measured.dtype.shortest
     point = f"logit {shortest(finding.logit)}, target {shortest(finding.target)}"
     blame = f", {_BLAME[finding.truth]}" if finding.truth else ""
-    value = f"{_QUANTITIES[finding.quantity]} {finding.value:.6g} where {finding.exact:.6g} is right{blame}"
+    value = f"{IN_WORDS[finding.quantity]} {finding.value:.6g} where {finding.exact:.6g} is right{blame}"
     listed = 0 if measured.sweeps else sum(row.effect is not None and not allows(row.effect.effect) for row in measured.rows)
     allowed = f"the case allows no more than `{measured.case.expect.worst_effect.value}`"
     yield Breach(f"`{finding.effect.value}` at {point}: {value}; {finding.effect.words}; {allowed}", listed)

@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.exact import Exact, Kind
-from losscheck.core.results import PointRow, Row
+from losscheck.core.results import IN_WORDS, PointRow, Row
 
 __all__ = [
     "counted",
@@ -103,7 +103,7 @@ def end_text(logit: float, dtype: str) -> str:
 
 
 def quantity_name(row: Row) -> str:
-    return "gradient" if row.quantity == "grad" else "loss"
+    return IN_WORDS.get(row.quantity, "loss")
 
 
 def params_text(params: Mapping[str, float], dtype: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from losscheck.core.outcome import Outcome
 from losscheck.renderers.flat import number
-from losscheck.tracing.facts import near, place_facts
+from losscheck.tracing.facts import from_here, place_facts
 from losscheck.tracing.shadow import BatchOp
 
 __all__ = ["Batch"]
@@ -45,7 +45,7 @@ class Batch:
         """Flat, plain values; ``ops`` are those that are off anywhere, or all."""
         counts = self.counts or {}
         return {
-            "files": [near(file) for file in self.files],
+            "files": [from_here(file) for file in self.files],
             "shape": list(self.shape),
             "elements": self.elements,
             "index": list(self.index),

@@ -14,7 +14,7 @@ from losscheck.tracing.errors import LIMIT
 from losscheck.tracing.places import Place
 from losscheck.tracing.report import Op, Quantity, Trace
 
-__all__ = ["facts_of", "near", "place_facts"]
+__all__ = ["facts_of", "from_here", "place_facts"]
 
 
 def facts_of(
@@ -68,7 +68,7 @@ def facts_of(
     }
 
 
-def near(file: str) -> str:
+def from_here(file: str) -> str:
     """The path from here when it lies below."""
     try:
         return Path(file).relative_to(Path.cwd()).as_posix()
@@ -125,7 +125,7 @@ def _op(op: Op) -> dict[str, Any]:
 
 def place_facts(place: Place) -> dict[str, Any]:
     """Of a place, what a reader needs."""
-    return {"file": near(place.file), "line": place.line, "text": place.text, "function": place.function}
+    return {"file": from_here(place.file), "line": place.line, "text": place.text, "function": place.function}
 
 
 def _op_place(traced: Trace, index: int | None) -> dict[str, Any] | None:
@@ -146,7 +146,7 @@ def _remedy(remedy: Remedy | None) -> dict[str, Any] | None:
         "expressions": [
             {"place": place_facts(rewritten.place), "before": rewritten.before, "after": rewritten.after} for rewritten in remedy.rewritten
         ],
-        "diff": "".join(patch.diff(near(patch.file).lstrip("/")) for patch in remedy.patches),
+        "diff": "".join(patch.diff(from_here(patch.file).lstrip("/")) for patch in remedy.patches),
         "takes_logits": [name for patch in remedy.patches for name in patch.takes_logits],
         "loss_ulp": {"before": number(loss[0]), "after": number(loss[1])},
         "gradient_ulp": {"before": number(gradient[0]), "after": number(gradient[1])},

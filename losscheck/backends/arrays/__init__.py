@@ -14,6 +14,7 @@ __all__ = ["Arrays", "arrays_named", "arrays_of", "dtype_name", "size"]
 
 class Arrays(Protocol):
     """The arrays of one framework. An array has ``shape`` and ``dtype``, and can be sliced and compared; the rest is here.
+    What most frameworks do alike is done here, and overridden where one does not.
 
     Attributes:
         backend: the backend of the same framework.
@@ -42,7 +43,7 @@ class Arrays(Protocol):
 
     def as_array(self, value: Any) -> Any:
         """Such a value as one that can be reshaped."""
-        ...
+        return value
 
     def copy(self, x: Any) -> Any:
         """Another one with the same numbers; the same one where none can be changed."""
@@ -62,7 +63,7 @@ class Arrays(Protocol):
 
     def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
         """Along a new axis."""
-        ...
+        return self.module().stack(list(parts), axis=axis)
 
     def singles(self, x: Any) -> list[Any]:
         """Each element of a flat array as an array of one."""
@@ -70,7 +71,7 @@ class Arrays(Protocol):
 
     def vmap(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any] | None:
         """The function mapped over the first axis of both; None where the framework has no such thing."""
-        ...
+        return None
 
     def numbers(self, x: Any) -> Any:
         """The same numbers in a flat float64 array of numpy."""
@@ -82,7 +83,7 @@ class Arrays(Protocol):
 
     def placed(self, built: Any, x: Any) -> Any:
         """An object of a class, for arrays such as this: a module in its dtype and on its device."""
-        ...
+        return built
 
 
 # The name of the module that functions get as ``xp`` -> where its arrays are.

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from losscheck.backends.arrays import Arrays
 from losscheck.backends.jax import load, using
 from losscheck.backends.numpy import array_dtype
 from losscheck.core.dtypes import Format
@@ -13,7 +14,7 @@ from losscheck.core.dtypes import Format
 __all__ = ["ARRAYS"]
 
 
-class JaxArrays:
+class JaxArrays(Arrays):
     backend = "jax"
     one, many = "an array of JAX", "JAX arrays"
 
@@ -31,9 +32,6 @@ class JaxArrays:
     def is_array(self, value: Any) -> bool:
         return isinstance(value, load().Array)
 
-    def as_array(self, value: Any) -> Any:
-        return value
-
     def copy(self, x: Any) -> Any:
         return x
 
@@ -45,9 +43,6 @@ class JaxArrays:
 
     def sigmoid(self, x: Any) -> Any:
         return load().nn.sigmoid(x)
-
-    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
-        return self.module().stack(list(parts), axis=axis)
 
     def singles(self, x: Any) -> list[Any]:
         return list(self.module().split(x, x.shape[0]))
@@ -65,9 +60,6 @@ class JaxArrays:
         grad = load().grad(lambda logits: function(logits).sum())(x)
         # What is not reached is a gradient of zeros here.
         return grad if bool((grad != 0).any()) else None
-
-    def placed(self, built: Any, x: Any) -> Any:
-        return built
 
 
 ARRAYS = JaxArrays()

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from losscheck.backends.arrays import Arrays
 from losscheck.backends.numpy import array_dtype
 from losscheck.core.dtypes import Format
 from losscheck.core.functional import sigmoid
@@ -13,7 +14,7 @@ from losscheck.core.functional import sigmoid
 __all__ = ["ARRAYS"]
 
 
-class NumpyArrays:
+class NumpyArrays(Arrays):
     backend = "numpy"
     one, many = "an array", "numpy arrays"
 
@@ -48,23 +49,14 @@ class NumpyArrays:
     def sigmoid(self, x: Any) -> Any:
         return sigmoid(self.module(), x)
 
-    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
-        return self.module().stack(list(parts), axis=axis)
-
     def singles(self, x: Any) -> list[Any]:
         return [x[n : n + 1] for n in range(len(x))]
-
-    def vmap(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any] | None:
-        return None
 
     def numbers(self, x: Any) -> Any:
         return x.astype("float64").reshape(-1)
 
     def gradient(self, function: Callable[[Any], Any], x: Any) -> Any:
         return None
-
-    def placed(self, built: Any, x: Any) -> Any:
-        return built
 
 
 ARRAYS = NumpyArrays()

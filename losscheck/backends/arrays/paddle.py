@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from losscheck.backends.arrays import Arrays
 from losscheck.backends.numpy import array_dtype
 from losscheck.backends.paddle import load, tensor
 from losscheck.core.dtypes import Format
@@ -13,7 +14,7 @@ from losscheck.core.dtypes import Format
 __all__ = ["ARRAYS"]
 
 
-class PaddleArrays:
+class PaddleArrays(Arrays):
     backend = "paddle"
     one, many = "a tensor of paddle", "paddle tensors"
 
@@ -32,9 +33,6 @@ class PaddleArrays:
     def is_array(self, value: Any) -> bool:
         return isinstance(value, load().Tensor)
 
-    def as_array(self, value: Any) -> Any:
-        return value
-
     def copy(self, x: Any) -> Any:
         return x.clone()
 
@@ -47,14 +45,8 @@ class PaddleArrays:
     def sigmoid(self, x: Any) -> Any:
         return load().nn.functional.sigmoid(x)
 
-    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
-        return load().stack(list(parts), axis=axis)
-
     def singles(self, x: Any) -> list[Any]:
         return list(load().split(x, x.shape[0]))
-
-    def vmap(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any] | None:
-        return None
 
     def numbers(self, x: Any) -> Any:
         return x.detach().astype("float64").numpy().reshape(-1)

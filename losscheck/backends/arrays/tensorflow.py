@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from losscheck.backends.arrays import Arrays
 from losscheck.backends.numpy import array_dtype
 from losscheck.backends.tensorflow import load, using
 from losscheck.core.dtypes import Format
@@ -13,7 +14,7 @@ from losscheck.core.dtypes import Format
 __all__ = ["ARRAYS"]
 
 
-class TensorflowArrays:
+class TensorflowArrays(Arrays):
     backend = "tensorflow"
     one, many = "a tensor of TensorFlow", "TensorFlow tensors"
 
@@ -32,9 +33,6 @@ class TensorflowArrays:
         tf = load()
         return bool(tf.is_tensor(value)) and hasattr(value, "shape") and isinstance(value, tf.Tensor)
 
-    def as_array(self, value: Any) -> Any:
-        return value
-
     def copy(self, x: Any) -> Any:
         return x
 
@@ -47,14 +45,8 @@ class TensorflowArrays:
     def sigmoid(self, x: Any) -> Any:
         return load().sigmoid(x)
 
-    def stack(self, parts: Sequence[Any], axis: int = 0) -> Any:
-        return load().stack(list(parts), axis=axis)
-
     def singles(self, x: Any) -> list[Any]:
         return list(load().split(x, x.shape[0]))
-
-    def vmap(self, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any] | None:
-        return None
 
     def numbers(self, x: Any) -> Any:
         import numpy as np
@@ -66,9 +58,6 @@ class TensorflowArrays:
             tape.watch(x)
             loss = function(x)
         return tape.gradient(loss, x)
-
-    def placed(self, built: Any, x: Any) -> Any:
-        return built
 
 
 ARRAYS = TensorflowArrays()

@@ -7,12 +7,13 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from losscheck.backends.arrays import Arrays
 from losscheck.core.dtypes import Format
 
 __all__ = ["ARRAYS"]
 
 
-class TorchArrays:
+class TorchArrays(Arrays):
     backend = "torch"
     one, many = "a tensor", "torch tensors"
 
@@ -31,9 +32,6 @@ class TorchArrays:
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, self.module().Tensor)
-
-    def as_array(self, value: Any) -> Any:
-        return value
 
     def copy(self, x: Any) -> Any:
         return x.clone()

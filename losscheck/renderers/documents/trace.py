@@ -7,6 +7,7 @@ from typing import Any
 
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.report import Inventory
+from losscheck.core.results import IN_WORDS
 from losscheck.renderers.document import (
     Block,
     Cell,
@@ -156,7 +157,7 @@ def _findings(facts: Facts) -> Iterator[Sentence]:
     several = len(facts["logits"]) > 1
     for quantity in facts["quantities"]:
         if quantity["outcome"] != "ok":
-            name = {"grad": "gradient", "loss": "loss"}[quantity["quantity"]] + f" {quantity['index']}" * several
+            name = IN_WORDS[quantity["quantity"]] + f" {quantity['index']}" * several
             value, exact = plain_value(quantity["value"], quantity["dtype"]), plain_exact(quantity["exact"], quantity["dtype"])
             yield Sentence(f"{name}: {value} where {exact} is right ({quantity['outcome']})", Severity.BROKEN)
     for number, cause in enumerate(facts["causes"]):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from losscheck.core.outcome import Outcome
+from losscheck.core.results import IN_WORDS
 from losscheck.renderers.document import Block, Cell, Column, Heading, Kind, Line, Listing, Sentence, Table
 from losscheck.renderers.figures import counted, ulp_size
 from losscheck.renderers.severity import Severity, severity_of
@@ -21,7 +22,6 @@ _COLUMNS = (
     Column("worst ulp"),
     Column("at", Kind.WORD),
 )
-_QUANTITY = {"loss": "loss", "grad": "gradient"}
 
 
 def element_of(batch: Facts) -> str:
@@ -55,9 +55,9 @@ def _findings(batch: Facts) -> Iterator[Sentence]:
         told = ", ".join(f"{count} {word}" for word, count in failing.items())
         if told:
             worst = min((Outcome(word) for word in failing), key=lambda outcome: outcome.severity)
-            yield Sentence(f"{_QUANTITY[name]}: {told}", severity_of(worst))
+            yield Sentence(f"{IN_WORDS[name]}: {told}", severity_of(worst))
         if undecided := counts.get(Outcome.UNDECIDED.value, 0):
-            yield Sentence(f"{_QUANTITY[name]}: {undecided} undecided", Severity.UNKNOWN)
+            yield Sentence(f"{IN_WORDS[name]}: {undecided} undecided", Severity.UNKNOWN)
     if batch["failing"]:
         more = batch["failing"] - len(batch["first"])
         rest = f" and {more} more" if more else ""

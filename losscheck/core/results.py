@@ -11,7 +11,7 @@ Row                  what was judged: the subject, a quantity, an outcome
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from losscheck.core.absence import Absence
@@ -177,7 +177,8 @@ class SweepRow(SummaryRow):
         layout: ``body`` or ``tail`` of a vector.
         low, high: the ends of the range; points: logits evaluated; exhaustive: they are all there are.
         worst: the worst points, each with its exact value.
-        shown: points for a picture, with their exact values: ends of the severest regions, and a few over the range.
+        shown: points for a picture, with their exact values: ends of the severest regions, and a few over the range;
+            found when they are looked at, which calls the implementation once more.
         histogram: points by bucket of |ulp|, zeros left out.
         profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
             outcome (None for no point).
@@ -193,7 +194,7 @@ class SweepRow(SummaryRow):
     points: int
     exhaustive: bool
     worst: tuple[PointRow, ...] = ()
-    shown: tuple[PointRow, ...] = ()
+    shown: Sequence[PointRow] = ()
     regions: tuple[Region, ...] = ()
     histogram: Mapping[str, int] = field(default_factory=dict)
     profile: tuple[tuple[float, float, Outcome | None], ...] = ()

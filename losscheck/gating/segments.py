@@ -45,7 +45,9 @@ def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Segment]:
                 chosen = range(task.grid.first + start, min(task.grid.first + start + BLOCK, task.grid.last + 1))
             ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
             logits = decode_ordinals(measured.dtype, ordinals)
-            yield Segment(task.target, logits, call(-logits if mirrored else logits)[which], start > 0)
+            # Mirrored they are asked in rising order too: of a whole dtype those are the logits of another task.
+            values = call(-logits[::-1])[which][::-1] if mirrored else call(logits)[which]
+            yield Segment(task.target, logits, values, start > 0)
 
 
 def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Segment]:

@@ -14,6 +14,7 @@ from losscheck.measure.effect_stream import Effects
 from losscheck.measure.engine import ArrayEngine, Engine, Stream
 from losscheck.measure.reference import Reference, formula_of
 from losscheck.measure.refusals import Returned, answering
+from losscheck.measure.remembered import remembering
 from losscheck.measure.task import Task
 
 __all__ = ["References", "call_of", "caller_of", "count_nans", "device_call_of", "effects_of", "engine_of", "streams_of"]
@@ -80,13 +81,19 @@ def _shared_caller(loss: Loss, subject: Subject, params: tuple[tuple[str, float]
 
 def caller_of(task: Task) -> Caller:
     """The caller of a task's subject; tasks that differ in their targets alone share it."""
+    return _shared_caller(*_caller_key(task))
+
+
+def _caller_key(task: Task) -> tuple[Loss, Subject, tuple[tuple[str, float], ...], str, tuple[bool, int, str]]:
     more = "grad" in task.measured, task.question.digits, task.layout
-    return _shared_caller(task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more)
+    return task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more
 
 
 def call_of(task: Task) -> Callable[[Any], Returned]:
     """``call(logits)``: losses and gradients (None where none are asked) at the task's target, as arrays."""
-    return answering(caller_of(task), task.target)
+    call = answering(caller_of(task), task.target)
+    # Code of the user's may keep a state; what is published does not.
+    return call if task.subject.implementation.own else remembering(call, (_caller_key(task), task.target))
 
 
 def device_call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from losscheck.callables.loading import stdout_to_stderr
+from losscheck.core.deferred import Deferred
 from losscheck.core.effect import EFFECTS, MOST_PARTS, Effect, EffectFinding
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
@@ -66,7 +67,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
         counts={CODES[code]: n for code, n in enumerate(summary.counts) if n},
         max_ulp=max((math.inf if math.isnan(row.ulp or 0.0) else abs(row.ulp or 0.0) for row in worst), default=0.0),
         worst=worst,
-        shown=_shown(task, quantity, reference, regions),
+        shown=Deferred(lambda: _shown(task, quantity, reference, regions)),
         regions=regions,
         histogram={bucket_name(n): count for n, count in enumerate(summary.histogram) if count},
         profile=_profile(task, summary),

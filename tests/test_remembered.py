@@ -20,7 +20,8 @@ def counting():
         asked.append(len(logits))
         return Returned(np.exp(logits), None)
 
-    return SimpleNamespace(asked=asked, call=remembered.remembering(call, object()))
+    with remembered.remembered():
+        yield SimpleNamespace(asked=asked, call=remembered.remembering(call, object()))
 
 
 def test_the_same_logits_are_asked_once(counting):
@@ -40,7 +41,19 @@ def test_calls_of_two_keys_are_kept_apart():
     logits = np.arange(4, dtype=np.float32)
     first, second = (remembered.remembering(lambda x, sign=sign: Returned(sign * x, None), ("key", sign)) for sign in (1, -1))
 
-    assert (first(logits).loss == -second(logits).loss).all()
+    with remembered.remembered():
+        assert (first(logits).loss == -second(logits).loss).all()
+
+
+def test_nothing_is_remembered_from_one_run_to_the_next(counting):
+    """Nor where nobody said that it should be."""
+    logits = np.zeros(4, np.float32)
+    counting.call(logits)
+    with remembered.remembered():
+        counting.call(logits)
+        counting.call(logits)
+
+    assert counting.asked == [4, 4]
 
 
 def test_an_answer_cannot_be_overwritten(counting):

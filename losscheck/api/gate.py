@@ -57,6 +57,7 @@ def gate(
     from losscheck.gating.load import case_files, load
     from losscheck.gating.required import check_required, not_judged
     from losscheck.inventory.environment import describe
+    from losscheck.measure.remembered import remembered
 
     if allow_worse and not update_baseline:
         raise UserError("--allow-worse belongs to --update-baseline", "add it, or leave --allow-worse out")
@@ -73,7 +74,7 @@ def gate(
     check_required(many(require))
     session = Session(Path(baseline) if baseline else None, update_baseline, allow_worse)
     rows: list[CaseRow] = []
-    with listener.progress(len(chosen)) as advance:
+    with remembered(), listener.progress(len(chosen)) as advance:
         for judged in chosen:
             rows += judge_case(judged, session)
             advance(1)

@@ -1,52 +1,75 @@
-"""What published implementations returned, remembered: a property of the gate, or its next case, asks about the same floats again."""
+"""What implementations returned, remembered for one run of the gate: its properties and its next cases ask about the same floats again."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from losscheck.measure.refusals import Returned
 
-__all__ = ["remembering"]
+__all__ = ["remembered", "remembering"]
 
 LARGEST = 2**16  # floats of a call that is remembered: every float of a 16-bit dtype
 MOST = 2**26  # bytes of results that are kept
 
-_known: OrderedDict[Hashable, Returned] = OrderedDict()
-_bytes = 0
+
+class _Answers:
+    """Answers by what was asked; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Hashable, Returned] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, key: Hashable, call: Callable[[], Returned]) -> Returned:
+        if key in self._known:
+            self._known.move_to_end(key)
+            return self._known[key]
+        returned = call()
+        for values in _arrays(returned):
+            values.flags.writeable = False
+        self._known[key] = returned
+        self._bytes += _size(returned)
+        while self._bytes > MOST and len(self._known) > 1:
+            self._bytes -= _size(self._known.popitem(last=False)[1])
+        return returned
+
+
+_answers: ContextVar[_Answers | None] = ContextVar("answers", default=None)
+
+
+@contextlib.contextmanager
+def remembered() -> Iterator[None]:
+    """Within it, calls made by :func:`remembering` are asked once for the same logits."""
+    token = _answers.set(_Answers())
+    try:
+        yield
+    finally:
+        _answers.reset(token)
 
 
 def remembering(call: Callable[[Any], Returned], key: Hashable) -> Callable[[Any], Returned]:
-    """``call(logits)``, asked once for the same logits; ``key`` is everything else that its answer depends on.
+    """``call(logits)``, asked once for the same logits within :func:`remembered`; ``key`` is everything else its answer depends on.
 
     Elements are computed alone (whole vectors of them, see call.py), so that an answer does not depend on its neighbours.
     """
 
     def asked_once(logits: Any) -> Returned:
-        if len(logits) > LARGEST:
+        answers = _answers.get()
+        if answers is None or len(logits) > LARGEST:
             return call(logits)
-        whole_key = key, logits.dtype.str, hashlib.blake2b(logits.tobytes(), digest_size=16).digest()
-        if whole_key in _known:
-            _known.move_to_end(whole_key)
-        else:
-            _keep(whole_key, call(logits))
-        return _known[whole_key]
+        digest = hashlib.blake2b(logits.tobytes(), digest_size=16).digest()
+        return answers.of((key, logits.dtype.str, digest), lambda: call(logits))
 
     return asked_once
 
 
-def _keep(key: Hashable, returned: Returned) -> None:
-    global _bytes
-    for values in (returned.loss, returned.grad):
-        if values is not None:
-            values.flags.writeable = False
-    _known[key] = returned
-    _bytes += _size(returned)
-    while _bytes > MOST and len(_known) > 1:
-        _bytes -= _size(_known.popitem(last=False)[1])
+def _arrays(returned: Returned) -> list[Any]:
+    return [values for values in (returned.loss, returned.grad) if values is not None]
 
 
 def _size(returned: Returned) -> int:
-    return sum(values.nbytes for values in (returned.loss, returned.grad) if values is not None)
+    return sum(values.nbytes for values in _arrays(returned))

@@ -35,7 +35,6 @@ def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Segment]:
 
     from losscheck.points.grid import decode_ordinals
 
-    which = 0 if measured.quantity == "loss" else 1
     for task in measured.tasks:
         call = call_of(replace(task, target=measured.dtype.round(1 - task.target)) if mirrored else task)
         for start in range(0, task.grid.points, BLOCK):
@@ -46,8 +45,9 @@ def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Segment]:
             ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
             logits = decode_ordinals(measured.dtype, ordinals)
             # Mirrored they are asked in rising order too: of a whole dtype those are the logits of another task.
-            values = call(-logits[::-1])[which][::-1] if mirrored else call(logits)[which]
-            yield Segment(task.target, logits, values, start > 0)
+            returned = call(-logits[::-1] if mirrored else logits)
+            values = returned.loss if measured.quantity == "loss" else returned.grad
+            yield Segment(task.target, logits, values[::-1] if mirrored else values, start > 0)
 
 
 def _of_rows(measured: Measured, mirrored: bool) -> Iterator[Segment]:

@@ -99,6 +99,7 @@ def _quantity(quantity: Quantity) -> dict[str, Any]:
         "index": quantity.index,
         "value": number(quantity.value),
         "exact": _decimal(quantity.exact),
+        "judged_by": _decimal(quantity.judged_by),
         "ulp": number(quantity.ulp),
         "outcome": quantity.outcome.value,
         "dtype": quantity.dtype,

@@ -130,7 +130,7 @@ def _quantities(run: ExactRun) -> tuple[list[Quantity], list[tuple[int, Exact]]]
         truth = _truth(exact, written, dtype)
         ulp = ulp_error(value, truth, dtype)
         outcome = classify(value, truth, ulp, dtype, LIMIT)
-        quantities.append(Quantity(name, position, value, exact, written, ulp, outcome, dtype.name))
+        quantities.append(Quantity(name, position, value, exact, written, truth, ulp, outcome, dtype.name))
         truths.append((element, truth))
     return quantities, truths
 

@@ -19,6 +19,8 @@ CLAMPS = frozenset({"clamp", "clamp_min", "clamp_max", "clip", "hardtanh", "maxi
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
 LOGARITHMS = frozenset({"log", "log2", "log10", "log1p", "xlogy", "special_xlog1py", "special_entr", "logit"})
 DIFFERENCES = frozenset({"add", "sub", "rsub", "sum", "mean", "lerp"})
+# Slopes by what came out, which take it from 1 in the kernel.
+COMPLEMENTS = frozenset({"sigmoid_backward", "tanh_backward"})
 # What makes small numbers of numbers that are not: where they underflow the op is to blame, not the one that needed the result.
 SHRINKS = frozenset({"mul", "prod", "pow", "exp", "square", "cumprod", "special_entr"})
 SUMS = frozenset({"sum", "mean", "cumsum", "dot", "mm", "bmm", "mv", "addmm", "linalg_vector_norm", "norm"})
@@ -51,12 +53,20 @@ def _own_fault(run: ExactRun, pair: Pair) -> CauseKind | None:
         if math.isinf(exact.rounded) or (math.isinf(computed) and _all_finite(run, lost)):
             half = lost.name in SUMS and recorded.formats[element].bits == 16  # type: ignore[union-attr]
             return CauseKind.HALF_SUM_OVERFLOW if half else CauseKind.OVERFLOW
-        underflows = exact.rounded == 0 and exact.middle[0] != 0 and computed == 0
-        if underflows and (lost.name in SHRINKS or pair.needed is None):
+        if _underflows(run, element) and (lost.name in SHRINKS or pair.needed is None):
+            return CauseKind.UNDERFLOW
+        if computed == 0 and 0 < abs(exact.rounded) < recorded.formats[element].smallest_normal:  # type: ignore[union-attr]
+            # A subnormal that the kernel does not reach, such as sigmoid's, by way of an exponential that is infinite.
             return CauseKind.UNDERFLOW
     if max((error for error in _own_errors(run, pair) if error == error), default=0.0) > INNER:
         return CauseKind.INNER_CANCELLATION
     return None
+
+
+def _underflows(run: ExactRun, element: int) -> bool:
+    """Is a number too small for its format, and 0 there?"""
+    exact = run.exact(element)
+    return exact.kind is Kind.FINITE and exact.rounded == 0 and exact.middle[0] != 0 and run.recording.tape.elements.computed[element] == 0
 
 
 def _own_errors(run: ExactRun, pair: Pair) -> list[float]:
@@ -90,7 +100,10 @@ def _at(run: ExactRun, pair: Pair, needed: Operation) -> CauseKind:
         return CauseKind.ZERO_TIMES_INFINITY
     if saturated:
         return CauseKind.SATURATION
-    return CauseKind.CANCELLATION if needed.name.startswith("binary_cross_entropy") else CauseKind.SENSITIVITY
+    if any(_underflows(run, element) for element in pair.made):
+        return CauseKind.UNDERFLOW
+    subtracts = needed.name.startswith("binary_cross_entropy") or needed.name in COMPLEMENTS
+    return CauseKind.CANCELLATION if subtracts else CauseKind.SENSITIVITY
 
 
 def _is_infinite(value: Any) -> bool:

@@ -102,7 +102,8 @@ class Quantity:
         name, index: "loss" or "grad", and which element.
         exact: its truth; of a gradient the derivative of the exact forward pass.
         as_written: of a gradient, the backward ops run exactly; else the same as ``exact``.
-        ulp, outcome: of the value against the truth that its rounding is judged by.
+        judged_by: the one of the two that its rounding is judged by: a backward pass that is finite and not the derivative deviates.
+        ulp, outcome: of the value against that.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Quantity:
     value: float
     exact: Exact
     as_written: Exact
+    judged_by: Exact
     ulp: float
     outcome: Outcome
     dtype: str

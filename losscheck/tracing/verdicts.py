@@ -89,7 +89,8 @@ class _Found:
         elif isinstance(run.values[element], float):
             # The slope is finite; the backward ops, run exactly, are not: something masked has no finite slope.
             masked = _masked_at(run, element)
-            yield Cause(CauseKind.MASKED_GRADIENT, None, None, masked, quantities, infinite, undefined if masked is None else masked), None
+            kind = CauseKind.MASKED_GRADIENT if _has_mask(run) else CauseKind.ZERO_TIMES_INFINITY
+            yield Cause(kind, None, None, masked, quantities, infinite, undefined if masked is None else masked), None
         else:
             pairs = causes_of(run, element, truth)
             for pair in pairs:
@@ -133,3 +134,29 @@ def _masked_at(run: ExactRun, element: int) -> int | None:
     backward = [index for index in special if operations[index].backward]
     origins = [index for index in backward if operations[index].forward in special]
     return min(origins, key=lambda index: operations[index].forward or 0) if origins else next(iter(backward), None)
+
+
+# What leaves elements out.
+MASKS = frozenset(
+    {"where", "masked_fill", "masked_select", "index", "index_put", "gather", "index_select", "clamp", "clamp_min", "clamp_max"}
+)
+
+
+def _has_mask(run: ExactRun) -> bool:
+    """Is anything left out of the loss: by a choice, or by a factor of 0 that does not depend on the logits?"""
+    recording = run.recording
+    of_logits = set(recording.logits)
+    for op in needed_for(recording, recording.loss):
+        calls = op.plan.calls if op.plan is not None else ()
+        if op.name in MASKS:
+            return True
+        for made, taken in calls:
+            if op.name == "mul" and any(element not in of_logits and _is_zero(run, element) for element in taken):
+                return True
+            if not of_logits.isdisjoint(taken):
+                of_logits.update(made)
+    return False
+
+
+def _is_zero(run: ExactRun, element: int) -> bool:
+    return bool(run.recording.tape.elements.computed[element] == 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -41,6 +43,7 @@ _COLUMNS = (
     Column("event", Kind.WORD),
     Column("inputs", optional=True),
 )
+LIMIT = 8.0  # ulp, as the trace judges
 _SHOWN = 3  # logits and inputs that are listed
 
 
@@ -126,13 +129,32 @@ def _where(place: Facts | None) -> str:
 def _cure(facts: Facts) -> str:
     cure, meaning = facts["cure"], facts["meaning_cure"]
     if cure:
-        return f"{_figures(cure)}{_to_write(cure)}"
+        return f"{_here(facts)}{_figures(cure)}{_to_write(cure)}"
     if meaning:
         return f"by leaving a guard out: {_figures(meaning)}{_to_write(meaning)}"
     if not facts["quantities"]:
         return "none, as nothing came out that could be judged"
     failing = any(quantity["outcome"] != "ok" for quantity in facts["quantities"])
     return "none was found that measures better" if failing else "none is needed"
+
+
+def _here(facts: Facts) -> str:
+    """What the patched function leaves at this very point, where that is not cured: its terms are, and what is made of them is not."""
+    here = facts["cured_here"]
+    if here is None:
+        return ""
+    left = {name: float(here[key]) for name, key in (("loss", "loss_ulp"), ("grad", "gradient_ulp"))}
+    before = {name: max((_off(known) for known in facts["quantities"] if known["quantity"] == name), default=0.0) for name in left}
+    failing = {name for name in left if before[name] > LIMIT}
+    if not any(left[name] > LIMIT for name in failing):
+        return ""
+    better = [name for name in failing if left[name] < before[name] / 2]
+    return "a part of it: " if better else "none for this point; for others: "
+
+
+def _off(quantity: Facts) -> float:
+    ulp = float(quantity["ulp"])
+    return abs(ulp) if ulp == ulp else math.inf if quantity["outcome"] != "ok" else 0.0
 
 
 def _figures(remedy: Facts) -> str:
@@ -158,8 +180,12 @@ def _findings(facts: Facts) -> Iterator[Sentence]:
     for quantity in facts["quantities"]:
         if quantity["outcome"] != "ok":
             name = IN_WORDS[quantity["quantity"]] + f" {quantity['index']}" * several
-            value, exact = plain_value(quantity["value"], quantity["dtype"]), plain_exact(quantity["exact"], quantity["dtype"])
-            yield Sentence(f"{name}: {value} where {exact} is right ({quantity['outcome']})", Severity.BROKEN)
+            value, exact, right = (
+                plain_value(quantity["value"], quantity["dtype"]),
+                *(plain_exact(quantity[key], quantity["dtype"]) for key in ("exact", "judged_by")),
+            )
+            written = "" if right == exact else f" by its backward pass as it is written; the derivative is {exact}"
+            yield Sentence(f"{name}: {value} where {right} is right{written} ({quantity['outcome']})", Severity.BROKEN)
     for number, cause in enumerate(facts["causes"]):
         place = f": {_pair(cause)}" if number else ""
         yield Sentence(f"{'further cause, ' if number else ''}{cause['means']}{place}", Severity.WRONG)
@@ -168,10 +194,15 @@ def _findings(facts: Facts) -> Iterator[Sentence]:
 
 
 def _notes(facts: Facts) -> Iterator[Sentence]:
-    for note in facts["notes"]:
-        place = f": {_where(note['place'])}" if note["place"]["file"] else ""
-        detail = f" ({note['detail']})" if note["detail"] else ""
-        yield Sentence(f"{note['means']}{detail}{place}", Severity.UNKNOWN)
+    """What a loop meets again and again is said once."""
+    for text, times in Counter(map(_note, facts["notes"])).items():
+        yield Sentence(f"{text}{f' ({times} times)' * (times > 1)}", Severity.UNKNOWN)
+
+
+def _note(note: Facts) -> str:
+    place = f": {_where(note['place'])}" if note["place"]["file"] else ""
+    detail = f" ({note['detail']})" if note["detail"] else ""
+    return f"{note['means']}{detail}{place}"
 
 
 # The ops ------------------------------------------------------------------------------------------------------------

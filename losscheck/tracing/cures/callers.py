@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from losscheck.tracing.cures.rebinding import unused
 from losscheck.tracing.cures.sources import Range, Source, range_of_node
 from losscheck.tracing.cures.terms import LOGIT, Term, subterms
 
@@ -48,7 +49,7 @@ def handed(source: Source, function: ast.AST, terms: Mapping[Range, Term], names
         place = range_of_node(computed, source.lines)
         logits = names.get(place, {}).get(LOGIT)
         if logits and all(part.args or part.op in LEAVES for part in subterms(terms[place])):
-            return Handed(argument, terms[place], logits, parameter, _unused(function, parameter.arg), first)
+            return Handed(argument, terms[place], logits, parameter, unused(function, parameter.arg), first)
     return None
 
 
@@ -94,11 +95,3 @@ def _first_statement(function: ast.FunctionDef) -> ast.stmt | None:
     documented = ast.get_docstring(function, clean=False) is not None
     body = function.body[1:] if documented else function.body
     return body[0] if body and body[0].lineno > function.lineno else None
-
-
-def _unused(function: ast.FunctionDef, parameter: str) -> str:
-    """A name for the logits that the helper has no other use for."""
-    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)} | {
-        node.arg for node in ast.walk(function) if isinstance(node, ast.arg)
-    }
-    return next(name for name in ("logits", f"{parameter}_logits", f"logits_of_{parameter}_") if name not in used)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from losscheck.core.dtypes import FORMATS
 from losscheck.core.loss import Formula
 from losscheck.tracing.cures.terms import LEAVES, Term, subterms
 
-__all__ = ["UnknownTermError", "evaluated", "formula_of", "supported"]
+__all__ = ["UnknownTermError", "evaluated", "formula_of", "is_whole", "supported"]
 
 
 # A longer term is nobody's elementwise formula, and its search would take minutes.
@@ -61,6 +62,7 @@ EXACT: dict[str, Callable[..., Any]] = {
     "clamp_max": lambda m, a, high: m.minimum(a, high),
     "binary_cross_entropy_with_logits": lambda m, x, z: z * m.softplus(-x) + (1 - z) * m.softplus(x),
     "binary_cross_entropy": lambda m, p, z: -(z * m.log(p) + (1 - z) * m.log(1 - p)),
+    "xlogy": lambda m, a, b: m.number(0) if a == m.number(0) else a * m.log(b),
     "eq": lambda m, a, b: a == b,
     "ne": lambda m, a, b: (a == b) is False,
     "lt": lambda m, a, b: a < b,
@@ -111,7 +113,8 @@ def _exact(m: Any, part: Term, value: Callable[[Term], Any], logit: Any, target:
         return value(a) if value(condition) else value(b)
     if part.op in ("cast", "detach"):
         inner = value(part.args[0])
-        return m.number(float(inner)) if isinstance(inner, bool) else inner
+        inner = m.number(float(inner)) if isinstance(inner, bool) else inner
+        return inner if part.op == "detach" or part.value in FORMATS else _whole(m, inner, part.value)
     if part.op not in EXACT:
         raise UnknownTermError(part.op)
     if part.op == "mul":
@@ -120,6 +123,23 @@ def _exact(m: Any, part: Term, value: Callable[[Term], Any], logit: Any, target:
         factors = [m.number(float(factor)) if isinstance(factor, bool) else factor for factor in factors]
         return factors[0] * factors[1]
     return EXACT[part.op](m, *(value(argument) for argument in part.args))
+
+
+def _whole(m: Any, inner: Any, name: str) -> Any:
+    """A cast to integers or truth values, of targets 0 and 1 and of what is compared: they are that already.
+
+    Raises:
+        UnknownTermError: of any other number.
+    """
+    for number in (0.0, 1.0):
+        if inner == m.number(number):
+            return inner
+    raise UnknownTermError(f"cast to {name}")
+
+
+def is_whole(part: Term) -> bool:
+    """A cast to integers: what it makes of 0 and 1 it makes of nothing in between."""
+    return part.op == "cast" and part.value not in FORMATS
 
 
 def evaluated(root: Term, logits: Any, targets: Any) -> Any:
@@ -157,7 +177,7 @@ def _kernels(torch: Any) -> dict[str, Callable[..., Any]]:
     functional = torch.nn.functional
     same = ("exp", "expm1", "log", "log1p", "sqrt", "tanh", "atanh", "cosh", "abs", "relu", "sigmoid", "reciprocal", "square", "neg")
     return {
-        **{name: getattr(torch, name) for name in (*same, "maximum", "minimum", "clamp")},
+        **{name: getattr(torch, name) for name in (*same, "maximum", "minimum", "clamp", "xlogy")},
         **{name: getattr(operator, name) for name in ("add", "sub", "mul", "pow", "eq", "ne", "lt", "le", "gt", "ge")},
         "rsub": lambda a, b: b - a,
         "div": operator.truediv,

@@ -10,7 +10,7 @@ from typing import Any
 
 from losscheck.tracing import ops as exact_ops
 from losscheck.tracing.cures.sources import Source, operands, source_of
-from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, constant, subterms, term
+from losscheck.tracing.cures.terms import COMPUTED, LOGIT, TARGET, Term, constant, is_computed, subterms, term
 from losscheck.tracing.memory import TensorRef
 from losscheck.tracing.ops import Layout
 from losscheck.tracing.places import Place
@@ -21,6 +21,7 @@ from losscheck.tracing.tape import Kind, Operation
 __all__ = ["Extracted", "Root", "extracted"]
 
 SUMMED = ("sum", "mean")
+REDUCTIONS = {1: "mean", 2: "sum"}  # as aten numbers them
 FUSED = ("binary_cross_entropy_with_logits", "binary_cross_entropy")
 COMMUTATIVE = ("add", "mul")
 
@@ -39,11 +40,13 @@ class Extracted:
 
     Attributes:
         places: the term of each sub-expression that an elementwise op computed.
+        reduced: of each sub-expression that is a fused loss and its reduction, the term before it and the reduction's name.
         names: for each sub-expression, the names that its operands have there.
         roots: what is returned or summed up, each once.
     """
 
     places: dict[Place, Term] = field(default_factory=dict)
+    reduced: dict[Place, tuple[Term, str]] = field(default_factory=dict)
     names: dict[Place, dict[Term, str]] = field(default_factory=dict)
     roots: list[Root] = field(default_factory=list)
 
@@ -75,13 +78,16 @@ class _Extraction:
         if op.func is None:
             self._made(op, [(out, term("detach", self._of(taken[0]))) for (out,), taken in _calls(op)])
         elif op.name in ("_to_copy", "copy") and op.plan is not None:
-            name = op.format.name if op.format else ""
+            whole = "" if op.name == "copy" else str(op.kwargs.get("dtype") or "").removeprefix("torch.")
+            name = op.format.name if op.format else whole
             self._made(op, [(out, self._cast(self._of(taken[0]), name)) for (out,), taken in _calls(op)])
         elif op.name in FUSED and op.plan is not None:
             self._fused(op)
         elif definition is not None and definition.layout is Layout.POINTWISE and op.plan is not None:
             self._pointwise(op, definition)
         elif op.kind == Kind.EXACT and op.name in SUMMED and op.plan is not None:
+            # F.kl_div(a, b, reduction="sum") is one expression of several ops: what it takes can be rewritten, its elements cannot.
+            self.result.places.pop(op.place, None)
             for _, taken in op.plan.calls:
                 self._root(list(taken), op.place)
 
@@ -115,6 +121,8 @@ class _Extraction:
             terms = [term(op.name, self._of(a), self._of(b)) for a, b in zip(taken[:half], taken[half:], strict=True)]
             if (unified := self._unified(terms)) is not None:
                 self.result.roots.append(Root(unified, op.place))
+                self.result.reduced[op.place] = unified, REDUCTIONS[arguments["reduction"]]
+                self.result.names[op.place] = self._named(op, unified)
             return
         self._made(op, [(out, term(op.name, *(self._of(element) for element in taken[:2]))) for (out,), taken in _calls(op)])
 
@@ -128,7 +136,8 @@ class _Extraction:
         if element not in self.terms:
             value = self.elements.computed[element]
             known = isinstance(value, int | float) and not isinstance(value, bool)
-            self.terms[element] = constant(value) if known else term("given", value=value)
+            source = "" if element in self.elements.constants else f"{COMPUTED}{self.elements.producer[element]}"
+            self.terms[element] = constant(value, source) if known else term("given", value=value)
         return self.terms[element]
 
     def _operand(self, element: int, text: str) -> Term:
@@ -146,9 +155,13 @@ class _Extraction:
         aligned = self._aligned(op, source, node, given, taken)
         for position, element in enumerate(taken[: len(given)]):
             operand = aligned.get(position)
-            if element in self.elements.constants and operand is not None and not _is_number(operand):
-                text = source.text(operand)
-                texts[position] = text
+            if element not in self.elements.constants:
+                continue
+            if operand is not None and not _is_number(operand):
+                texts[position] = source.text(operand)
+            elif operand is None and isinstance(node, ast.BinOp):
+                # One of two names, and nobody knows which.
+                texts[position] = f"{COMPUTED}{op.index}"
         return texts
 
     def _aligned(self, op: Operation, source: Source, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
@@ -204,7 +217,9 @@ class _Extraction:
         return {
             whole.args[position]: source.text(operand)
             for position, operand in aligned.items()
-            if position < len(whole.args) and isinstance(operand, ast.Name | ast.Attribute) and whole.args[position].op != "constant"
+            if position < len(whole.args)
+            and isinstance(operand, ast.Name | ast.Attribute)
+            and (whole.args[position].op != "constant" or is_computed(whole.args[position]))
         }
 
     def _written(self, place: Place) -> tuple[Source | None, ast.expr | None]:

@@ -140,8 +140,13 @@ def _truth(exacts: Sequence[Exact], dtype: Format) -> Truth:
         rest_mantissa, rest_exponent = _less(mantissa, exponent, first)
         high.append(first)
         low.append(FORMATS["float64"].round_dyadic(rest_mantissa, rest_exponent))
-        unit.append(math.ldexp(1.0, dtype.ulp_exponent(exact.magnitude)))
+        unit.append(_power_of_two(dtype.ulp_exponent(exact.magnitude)))
     return Truth(np.array([exact.rounded for exact in exacts]), np.array(high), np.array(low), np.array(unit))
+
+
+def _power_of_two(exponent: int) -> float:
+    """As a float64; of a value beyond all floats the ulp may be too."""
+    return math.ldexp(1.0, exponent) if exponent <= FORMATS["float64"].emax else math.inf
 
 
 def _less(mantissa: int, exponent: int, value: float) -> tuple[int, int]:
@@ -180,8 +185,10 @@ def prove_equal(a: Term, b: Term, targets: Sequence[float], logits: Sequence[flo
         for logit in logits:
             values = []
             for formula in formulas:
-                exact = _exact(formula, logit, target, FORMATS["float64"], False)
-                values.append(exact)
+                try:
+                    values.append(_exact(formula, logit, target, FORMATS["float64"], False))
+                except UnknownTermError:
+                    return False
             first, second = values
             if first.kind is Kind.UNDECIDED:
                 continue  # the original is undefined there: nothing to be equal to

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from losscheck.tracing.cures.callers import Handed, handed
 from losscheck.tracing.cures.extract import Extracted
-from losscheck.tracing.cures.printing import Names, NoNameError, written
+from losscheck.tracing.cures.printing import CALLED, Names, NoNameError, written
+from losscheck.tracing.cures.rebinding import Rebound, rebound
 from losscheck.tracing.cures.search import Step, apply
 from losscheck.tracing.cures.sources import Range, Source, range_of_node, range_of_place, source_of
-from losscheck.tracing.cures.terms import LOGIT, Term
+from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, subterms
 
 __all__ = ["Patch", "patches"]
 
@@ -72,6 +73,7 @@ class _Editor:
     def __init__(self, source: Source, extracted: Extracted, steps: Sequence[Step]) -> None:
         self.source, self.steps = source, steps
         self.terms = {range_of_place(place): term for place, term in extracted.places.items() if place.file == source.file}
+        self.reduced = {range_of_place(place): known for place, known in extracted.reduced.items() if place.file == source.file}
         self.local = {range_of_place(place): names for place, names in extracted.names.items() if place.file == source.file}
         self.takes_logits: list[str] = []
 
@@ -88,6 +90,9 @@ class _Editor:
                 try:
                     edits += list(self._function(function, {}))
                 except NoNameError:
+                    if (lost := rebound(self.source, function, self.local)) is not None:
+                        edits += self._kept(function, lost)
+                        continue
                     helper = handed(self.source, function, self.terms, self.local)
                     if helper is None:
                         raise
@@ -96,6 +101,12 @@ class _Editor:
                     handed_over += self._handed_over(helper)
         # What a caller no longer computes needs no cure there.
         return [*(edit for edit in edits if not any(_inside(edit.place, other.place) for other in handed_over)), *handed_over]
+
+    def _kept(self, function: ast.AST, lost: Rebound) -> Iterator[_Edit]:
+        """The logits get a name before their variable is given another value."""
+        yield from self._function(function, {}, lost)
+        line, start, _, _ = range_of_node(lost.statement, self.source.lines)
+        yield _Edit((line, start, line, start), f"{lost.name} = {lost.old}\n{' ' * start}")
 
     def _handed_over(self, helper: Handed) -> list[_Edit]:
         """The call hands over the logits, and the helper's first statement computes what it was given before."""
@@ -109,19 +120,24 @@ class _Editor:
             _Edit((first_line, first_start, first_line, first_start), f"{statement}\n{' ' * first_start}"),
         ]
 
-    def _function(self, function: ast.AST, names: dict[Term, str]) -> Iterator[_Edit]:
-        """``names``: of terms, at first; then each that a name stands for once the statements before are rewritten."""
+    def _function(self, function: ast.AST, names: dict[Term, str], lost: Rebound | None = None) -> Iterator[_Edit]:
+        """``names``: of terms, at first; then each that a name stands for once the statements before are rewritten. From the statement
+        on that takes the logits their name, ``lost``, they have another one."""
         for statement in _statements(function):
+            if lost is not None and statement is lost.statement:
+                names = {**names, LOGIT: lost.name}
             value = getattr(statement, "value", None)
             if not isinstance(value, ast.expr):
                 continue
             texts = self._standing(value, names)
             for node in self._computed(value):
-                old = self.terms[range_of_node(node, self.source.lines)]
+                place = range_of_node(node, self.source.lines)
+                old, reduction = (self.terms[place], "") if place in self.terms else self.reduced[place]
                 new = apply(self.steps, old)
                 if new is not old:
-                    text = written(new, Names(names, self.source.torch, self.source.functional, texts))
-                    yield _Edit(range_of_node(node, self.source.lines), self._placed(text, node, value))
+                    known = Names(names, self.source.torch, self.source.functional, texts)
+                    text = f"{written(new, known, CALLED)}.{reduction}()" if reduction else written(new, known)
+                    yield _Edit(place, self._placed(text, node, value))
             stored = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
             names = {term: name for term, name in names.items() if name not in stored}
             held = self.terms.get(range_of_node(value, self.source.lines))
@@ -142,10 +158,12 @@ class _Editor:
         return texts
 
     def _computed(self, node: ast.AST) -> Iterator[ast.expr]:
-        """The largest sub-expressions that an elementwise op computed."""
-        if isinstance(node, ast.expr) and range_of_node(node, self.source.lines) in self.terms:
-            yield node
-            return
+        """The largest sub-expressions that an elementwise op computed, of terms over the logit or the target."""
+        if isinstance(node, ast.expr):
+            place = range_of_node(node, self.source.lines)
+            if place in self.reduced or (place in self.terms and _of_element(self.terms[place])):
+                yield node
+                return
         for child in ast.iter_child_nodes(node):
             yield from self._computed(child)
 
@@ -172,6 +190,11 @@ def _statements(function: ast.AST) -> Iterator[ast.stmt]:
             found.append(node)
         todo += ast.iter_child_nodes(node)
     yield from sorted(found, key=lambda statement: (statement.lineno, statement.col_offset))
+
+
+def _of_element(whole: Term) -> bool:
+    """What is computed of sums alone has nothing to rewrite; what was summed may stand inside it."""
+    return any(part in (LOGIT, TARGET) for part in subterms(whole))
 
 
 def _inside(inner: Range, outer: Range) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from losscheck.tracing.cures.terms import Term, term
+from losscheck.tracing.cures.terms import Term, is_computed, term
 
-__all__ = ["Names", "NoNameError", "written"]
+__all__ = ["CALLED", "Names", "NoNameError", "written"]
 
 SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 COMPARED, SUMMED, MULTIPLIED, NEGATED, RAISED, CALLED = range(6)
@@ -61,7 +61,7 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
         return _as_written(names.texts[root], binding)
     if (opposite := term("neg", root)) in names.terms:
         return _parenthesised(f"-{names.terms[opposite]}", NEGATED, binding)
-    if root.op in ("x", "z", "given"):
+    if root.op in ("x", "z", "given") or is_computed(root):
         raise NoNameError("the logits" if root.op == "x" else "the targets" if root.op == "z" else "a value from outside")
     if root.op == "constant":
         return _as_written(root.source, binding) if root.source else number(root.value)

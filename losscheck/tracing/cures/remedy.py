@@ -14,7 +14,7 @@ from losscheck.tracing.cures.patch import Patch, patches
 from losscheck.tracing.cures.printing import Names, NoNameError, written
 from losscheck.tracing.cures.search import Cure, Step, apply, find_cure, without_guards
 from losscheck.tracing.cures.terms import LOGIT, TARGET, Term
-from losscheck.tracing.cures.trial import CannotTryError, patched
+from losscheck.tracing.cures.trial import CannotTryError, alike, patched, results_of
 from losscheck.tracing.places import Place
 from losscheck.tracing.recording import as_tensor, record
 
@@ -132,7 +132,7 @@ class _Search:
         made = tuple(patches(self.extracted, steps))
         return Remedy(
             rewritten=tuple(self._rewritten(root, steps) for root in self.roots if apply(steps, root.term) is not root.term),
-            patches=made if made and self._holds(made, truths, worst) else (),
+            patches=made if made and self._holds(made, truths, worst, meaning) else (),
             before=_worst(before),
             after=worst,
             points=len(self.grid.logits),
@@ -149,12 +149,14 @@ class _Search:
         measured = [measure(self.grid, whole, truth) for whole, truth in zip(terms, truths, strict=True)]
         return [errors for errors in measured if errors is not None] if None not in measured else None
 
-    def _holds(self, made: Sequence[Patch], truths: Sequence[tuple[Truth, Truth]], promised: tuple[float, float]) -> bool:
-        """Does the patched source run, and measure as promised?"""
+    def _holds(self, made: Sequence[Patch], truths: Sequence[tuple[Truth, Truth]], promised: tuple[float, float], meaning: bool) -> bool:
+        """Does the patched source run, and measure as promised? Whatever the shape of the logits is, it returns what it did."""
         try:
             with patched(made):
-                now = self._extracted()
+                now, results = self._extracted(), list(results_of(self.function))
         except CannotTryError:
+            return False
+        if not all(alike(*pair, values=not meaning) for pair in zip(results_of(self.function), results, strict=True)):
             return False
         if now is None or len(now.roots) != len(truths):
             return False

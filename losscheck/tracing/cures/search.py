@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from losscheck.tracing.cures import rules
-from losscheck.tracing.cures.evaluate import supported
+from losscheck.tracing.cures.evaluate import is_whole, supported
 from losscheck.tracing.cures.measured import Grid, Measured, Truth, grid_logits, measure, prove_equal, truth_on
 from losscheck.tracing.cures.rewriting import normalised, rewritten
 from losscheck.tracing.cures.rules import Rule
@@ -52,8 +52,11 @@ class Cure:
 
     @property
     def worthwhile(self) -> bool:
-        """Does it lose at most a quarter of the bits that were lost before? Less is not worth anybody's change."""
-        return self.measured_after.score <= WORTHWHILE * self.measured_before.score
+        """Does it lose at most a quarter of the bits that were lost before, or settle the loss or the gradient for good at no cost to
+        the other? Less is not worth anybody's change."""
+        worst = list(zip(self.measured_before.worst(), self.measured_after.worst(), strict=True))
+        settled = all(after <= before for before, after in worst) and any(after <= GOOD < before / GOOD for before, after in worst)
+        return settled or self.measured_after.score <= WORTHWHILE * self.measured_before.score
 
 
 def apply(steps: Sequence[Step], root: Term) -> Term:
@@ -86,7 +89,8 @@ def find_cure(root: Term, dtype: str, targets: Sequence[float], *, soft: bool) -
     assert after is not None
     if after.score >= before.score:
         return None  # shorter, and no better
-    return Cure(root, best, steps, before, after, hard=any(rule in rules.HARD for step in steps for rule in step))
+    whole = not soft and any(map(is_whole, subterms(root)))
+    return Cure(root, best, steps, before, after, hard=whole or any(rule in rules.HARD for step in steps for rule in step))
 
 
 def _searched(

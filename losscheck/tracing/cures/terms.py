@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LEAVES", "LOGIT", "TARGET", "Term", "constant", "is_constant", "subterms", "term"]
+__all__ = ["COMPUTED", "LEAVES", "LOGIT", "TARGET", "Term", "constant", "is_computed", "is_constant", "subterms", "term"]
 
+COMPUTED = "#"
 LEAVES = ("x", "z", "constant", "given")
 
 
@@ -22,7 +23,8 @@ class Term:
 
     Attributes:
         value: of a constant its number, of a cast the dtype's name.
-        source: of a constant the expression that the user wrote for it, such as ``self.gamma``; "" for a literal.
+        source: of a constant the expression that the user wrote for it, such as ``self.gamma``; "" for a literal; COMPUTED and the op
+            that made it for a number that is one in this call alone, such as a mean over the batch.
     """
 
     op: str
@@ -58,8 +60,14 @@ def constant(value: float, source: str = "") -> Term:
 
 
 def is_constant(candidate: Term, value: float) -> bool:
-    """Is it this very number?"""
-    return candidate.op == "constant" and not isinstance(candidate.value, bool) and float(candidate.value) == value
+    """Is it this very number, as a literal? What has a name, such as ``self.epsilon``, may be another one tomorrow."""
+    number = candidate.op == "constant" and not candidate.source and not isinstance(candidate.value, bool)
+    return number and float(candidate.value) == value
+
+
+def is_computed(candidate: Term) -> bool:
+    """Is it a number of this call alone? It can be written by the name of a variable, and in no other way."""
+    return candidate.op == "constant" and candidate.source.startswith(COMPUTED)
 
 
 def subterms(root: Term) -> Iterator[Term]:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import gc
 import linecache
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType, FunctionType
+from typing import Any
 
 from losscheck.tracing.cures.patch import Patch
 
-__all__ = ["CannotTryError", "patched"]
+__all__ = ["CannotTryError", "alike", "patched", "results_of"]
+
+# Four logits of both classes, at which nothing is lost, in every shape that a loss is likely to flatten, sum over or broadcast.
+LOGITS, TARGETS = (2.0, -3.0, 0.5, 1.0), (1.0, 0.0, 0.0, 1.0)
+SHAPES = ((4,), (4, 1), (2, 2), (1, 1, 2, 2))
+CLOSE = 1e-4
 
 
 class CannotTryError(RuntimeError):
@@ -48,6 +54,31 @@ def patched(patches: Sequence[Patch]) -> Iterator[None]:
             linecache.cache.pop(file, None)
             if entry is not None:
                 linecache.cache[file] = entry
+
+
+def results_of(function: Callable[[Any, Any], Any]) -> Iterator[Any]:
+    """What a callable returns for the same four logits in each shape; None where it takes none such."""
+    import torch
+
+    for shape in SHAPES:
+        logits, targets = (torch.tensor(values).reshape(shape) for values in (LOGITS, TARGETS))
+        try:
+            result = function(logits.requires_grad_().clone(), targets)
+        except Exception:  # whatever a callable of somebody's raises for logits of another shape
+            result = None
+        yield result.detach().double() if isinstance(result, torch.Tensor) else None
+
+
+def alike(before: Any, after: Any, *, values: bool) -> bool:
+    """Is a result of the shape it had, and of its values too, where these are numbers? Where there was none, nothing is asked."""
+    import torch
+
+    if before is None or after is None:
+        return before is None
+    if before.shape != after.shape:
+        return False
+    known = torch.isfinite(before)
+    return not values or torch.allclose(before[known], after[known], rtol=CLOSE, atol=CLOSE)
 
 
 def _changes(patch: Patch) -> Iterator[tuple[CodeType, CodeType]]:

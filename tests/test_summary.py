@@ -18,7 +18,7 @@ from losscheck.core.error import classify, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import FAILURES, Outcome
-from losscheck.filter import kernels
+from losscheck.filter import block_kernels
 from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, Limits, bucket_name, buckets, decide, decide_arrays
 from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop
 from losscheck.measure import summary
@@ -404,7 +404,7 @@ def test_ordinals_are_decoded_to_their_floats(dtype):
     assert [value.hex() for value in decoded] == [dtype.from_ordinal(n).hex() for n in ordinals]
     if dtype is FLOAT32:
         block = np.empty(64, np.float32)
-        kernels.decode(-32, block)
+        block_kernels.decode(-32, block)
         assert [float(x).hex() for x in block] == [dtype.from_ordinal(n).hex() for n in range(-32, 32)]
 
 

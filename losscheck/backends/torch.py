@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from losscheck.backends import LANES, Call, Invocation, Output, came_out
-from losscheck.backends.torch_modes import moded, region, why_not_compiled
+from losscheck.backends.torch_modes import moded, why_not_compiled, within
 from losscheck.core.dtypes import Format
 from losscheck.core.reductions import REDUCTIONS
 
 TensorCall = Callable[[Any, Any], tuple[Any, Any]]
+
+REMEMBERED = 2**20  # no array longer than that is kept alive for its tensor
 
 
 class TorchBackend:
@@ -80,15 +82,16 @@ def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> 
             constants[key] = torch.full_like(like, value, requires_grad=False)
         return constants[key]
 
+    gradient, evaluate = invocation.gradient, within(function, invocation.mode, invocation.device)
+
     def call(logits: Any, targets: Any) -> tuple[Any, Any]:
-        x = logits.detach().to(dtype).requires_grad_(invocation.gradient)
+        x = logits.detach() if logits.dtype is dtype else logits.detach().to(dtype)
         one_target = isinstance(targets, float | int)
         z = constant(x, targets) if one_target else targets.to(device=x.device, dtype=dtype).reshape(x.shape)
-        with one_thread(), torch.set_grad_enabled(invocation.gradient):
-            with region(invocation.mode, invocation.device):
-                loss = function(x, z)
-            if not invocation.gradient:
-                return loss, None
+        with one_thread(), torch.set_grad_enabled(gradient):
+            if not gradient:
+                return evaluate(x, z), None
+            loss = evaluate(x.requires_grad_(), z)
             # The gradient of the sum: each element's own where the function is elementwise. Given a tensor of ones instead of the
             # sum, PyTorch imports sympy to compare two shapes: half a second.
             return loss.detach(), torch.autograd.grad(loss.sum(), x)[0]
@@ -97,23 +100,40 @@ def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> 
 
 
 def _on_arrays(invocation: Invocation, on_tensors: TensorCall, shape: tuple[int, ...] = ()) -> Call:
-    """The same on arrays and sequences of floats."""
+    """The same on arrays and sequences of floats.
+
+    What surrounds a call costs a fifth of the function on a block of a sweep: each step of PyTorch that is not needed is left out, and
+    an array that comes again and again, filled anew in between, is made a tensor once.
+    """
     import torch
 
-    def tensor(values: Any) -> Any:
+    tensors: dict[str, tuple[Any, Any]] = {}
+    formats: dict[Any, Format] = {}
+
+    def tensor(values: Any, role: str) -> Any:
+        known, made = tensors.get(role, (None, None))
+        if values is known:
+            return made
         # float64 holds every number of every format exactly, so that the conversion to the dtype does not round twice.
         if isinstance(values, list | tuple):
-            made = torch.tensor(values, dtype=torch.float64)
-        else:
-            made = torch.from_numpy(values if values.flags.writeable else values.copy())
-        return made.to(invocation.device).reshape(shape or -1)
+            return torch.tensor(values, dtype=torch.float64).to(invocation.device).reshape(shape or -1)
+        shared = values.flags.writeable
+        made = torch.from_numpy(values if shared else values.copy()).reshape(shape or -1)
+        if shared and invocation.device == "cpu" and len(values) <= REMEMBERED:
+            tensors[role] = values, made
+        return made.to(invocation.device)
 
     def result(values: Any) -> tuple[Any, Format]:
-        dtype = came_out(str(values.dtype).removeprefix("torch."), invocation.implementation, invocation.dtype)
-        return values.to(torch.float64 if dtype.bits == 64 else torch.float32).cpu().numpy().reshape(-1), dtype
+        if (kind := values.dtype) not in formats:
+            formats[kind] = came_out(str(kind).removeprefix("torch."), invocation.implementation, invocation.dtype)
+        dtype = formats[kind]
+        wide = torch.float64 if dtype.bits == 64 else torch.float32
+        array = (values if kind is wide and values.is_cpu else values.to(wide).cpu()).numpy()
+        return array if array.ndim == 1 else array.reshape(-1), dtype
 
     def call(logits: Any, targets: Any) -> Output:
-        loss, grad = on_tensors(tensor(logits), targets if isinstance(targets, float | int) else tensor(targets))
+        one_target = isinstance(targets, float | int)
+        loss, grad = on_tensors(tensor(logits, "logit"), targets if one_target else tensor(targets, "target"))
         (losses, loss_dtype), (grads, grad_dtype) = result(loss), (None, invocation.dtype) if grad is None else result(grad)
         return Output(losses, grads, loss_dtype, grad_dtype)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["moded", "region", "why_not_compiled"]
+__all__ = ["moded", "why_not_compiled", "within"]
 
 
 def moded(function: Callable[..., Any], mode: str, params: Mapping[str, float]) -> Callable[[Any, Any], Any]:
-    """``call(logits, targets)`` of ``function(torch, logits, targets, **params)`` in a mode; see also :func:`region`."""
+    """``call(logits, targets)`` of ``function(torch, logits, targets, **params)`` in a mode; see also :func:`within`."""
     import torch
 
     def call(x: Any, z: Any) -> Any:
@@ -32,17 +31,18 @@ def moded(function: Callable[..., Any], mode: str, params: Mapping[str, float]) 
     return call
 
 
-def region(mode: str, device: str) -> contextlib.AbstractContextManager[Any]:
-    """The context the forward pass runs in: torch.autocast, or nothing."""
+def within(function: Callable[[Any, Any], Any], mode: str, device: str) -> Callable[[Any, Any], Any]:
+    """The forward pass in the context of its mode: torch.autocast, or nothing."""
     kind, _, dtype = mode.partition(":")
     if kind != "autocast":
-        return contextlib.nullcontext()
+        return function
     import torch
 
-    # A cast kept from one call to the next would tie their graphs together.
-    cast: contextlib.AbstractContextManager[Any] = torch.autocast(
-        device.partition(":")[0], dtype=getattr(torch, dtype), cache_enabled=False
-    )
+    def cast(x: Any, z: Any) -> Any:
+        # A cast kept from one call to the next would tie their graphs together.
+        with torch.autocast(device.partition(":")[0], dtype=getattr(torch, dtype), cache_enabled=False):
+            return function(x, z)
+
     return cast
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["SCOPE", "aligned", "compiled", "decode", "histogram_of", "runs_of"]
+__all__ = ["SCOPE", "aligned", "compiled"]
 
 
 @intrinsic
@@ -134,53 +134,3 @@ def aligned(count: int, dtype: Any) -> Any:
     whole = np.empty(count * size + 64, np.uint8)
     begin = -whole.ctypes.data % 64
     return whole[begin : begin + count * size].view(dtype)
-
-
-@njit(nogil=True)
-def histogram_of(size, by_exponent):
-    """Count sizes by the exponent of float32; four rows in turn: one would wait for its own last store."""
-    whole = size.size & ~3
-    for i in range(0, whole, 4):
-        by_exponent[0, (size[i] >> 23) & 255] += 1
-        by_exponent[1, (size[i + 1] >> 23) & 255] += 1
-        by_exponent[2, (size[i + 2] >> 23) & 255] += 1
-        by_exponent[3, (size[i + 3] >> 23) & 255] += 1
-    for i in range(whole, size.size):
-        by_exponent[0, (size[i] >> 23) & 255] += 1
-
-
-@njit(nogil=True)
-def runs_of(code, start, counts, kept, segments, count):
-    """Count codes, and write where the runs of the kept ones are as rows: code, first and last ordinal, floats; the rows then."""
-    before, began = code[0], 0
-    for begin in range(0, code.size, 64):
-        part = code[begin : begin + 64]
-        changes, same = np.int8(0), np.int8(before)
-        for i in range(part.size):
-            changes |= part[i] ^ same
-        if changes != 0:
-            for i in range(part.size):
-                c = part[i]
-                if c != before:
-                    at = begin + i
-                    counts[before] += at - began
-                    if kept[before]:
-                        row = segments[count]
-                        row[0], row[1], row[2], row[3] = before, start + began, start + at - 1, at - began
-                        count += 1
-                    before, began = c, at
-    counts[before] += code.size - began
-    if kept[before]:
-        row = segments[count]
-        row[0], row[1], row[2], row[3] = before, start + began, start + code.size - 1, code.size - began
-        count += 1
-    return count
-
-
-@njit(nogil=True)
-def decode(ordinal, x):
-    """The float32 numbers from an ordinal on."""
-    bits = x.view(np.int32)
-    for i in range(bits.size):
-        o = ordinal + i
-        bits[i] = np.int32(o) if o >= 0 else np.int32((-1 - o) | -2147483648)

@@ -6,37 +6,16 @@ Nothing here depends on a formula: what it knows of one are the rows of a table 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import llvmlite.ir as ir
 import numpy as np
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-__all__ = ["above", "above_of", "crossing", "exact_at", "fill", "in_units", "judge", "mark_failed", "outcomes", "profiled"]
+from losscheck.filter.block_kernels import HALF, INFINITY, MANTISSA, ROUNDED, counted, edge_margin, histogram_of
+from losscheck.filter.compiling import bits_of_float32, float32_of_bits, kept
+
+__all__ = ["crossing", "exact_at", "judge"]
 
 TILE = 2048  # floats that are sound together or looked at one by one; their sizes stay in the first-level cache
-ROUNDED = 2.0**-23  # a size is the float32 nearest to a float64
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Kept on disk where a folder can be written; products and sums may be rounded as one, which the bounds cover."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for it
-        return njit(**options)(function)
-
-
-@intrinsic
-def bits_of_float32(typing_context: Any, value: Any) -> Any:
-    return types.int32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(32))
-
-
-@intrinsic
-def float32_of_bits(typing_context: Any, bits: Any) -> Any:
-    return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], ir.FloatType())
 
 
 @njit(inline="always")
@@ -59,7 +38,7 @@ def bits_of_distance(value, exact):
     return bits_of_float32(np.float32(abs(value - exact)))
 
 
-@compiled
+@kept
 def distances(values, size, c, degree, inverse, s, step):
     """The bits of |value - exact| in ulp as float32; returns the greatest."""
     top = np.int32(0)
@@ -78,145 +57,152 @@ def distances(values, size, c, degree, inverse, s, step):
     return top
 
 
-@compiled
-def count_between(size, low, high, low_next, high_next):
-    """How many sizes reach each of four numbers."""
-    a = b = c = d = np.int32(0)
-    for i in range(size.size):
-        bits = size[i]
-        a += np.int32(bits >= low)
-        b += np.int32(bits >= high)
-        c += np.int32(bits >= low_next)
-        d += np.int32(bits >= high_next)
-    return a, b, c, d
-
-
-@compiled
-def counted(size, top, slack, bucket_of):
-    """Add the sizes of a tile to a histogram; False, and nothing added, where one lies too near to an edge to be told."""
-    n = size.size
-    reach = top * (1 + ROUNDED) + slack
-    edge, bucket, above = 0.5, 1, n
-    counts = np.zeros(bucket_of.size + 2, np.int32)
-    while edge <= reach:
-        if bucket + 2 >= bucket_of.size:
-            return False
-        lows = bits_of_float32(np.float32(edge * (1 - ROUNDED) - slack)), bits_of_float32(np.float32(2 * edge * (1 - ROUNDED) - slack))
-        highs = bits_of_float32(np.float32(edge * (1 + ROUNDED) + slack)), bits_of_float32(np.float32(2 * edge * (1 + ROUNDED) + slack))
-        a, b, c, d = count_between(size, lows[0], highs[0], lows[1], highs[1])
-        if a != b or c != d:
-            return False
-        counts[bucket - 1] += above - a
-        counts[bucket] += a - c
-        above, edge, bucket = c, 4 * edge, bucket + 2
-    counts[bucket - 1] += above
-    for k in range(bucket):
-        bucket_of[k] += counts[k]
-    return True
-
-
-@compiled
-def judge(values, size, offset, first, table, histogram, tiles, found, cells, tops, errors, whole):
-    """Distances of values from the polynomials of one stretch, and which tiles need a second look.
+@kept
+def outcomes(values, size, code, zero, sign, bounds, of):
+    """The outcomes of a tile whose exact values are normal, or subnormal, and of one sign: what lies nearer to one than 0 does is of
+    its sign, ``ok`` or ``inaccurate``. 0 is lost, or flushed. What lies near the edge of a bucket or of a limit, or beyond 0, is -1.
 
     Args:
-        values, size: of the floats from ``offset`` in the stretch on, whose ordinals begin at ``first``; what comes out in size is
-            |ulp| as the bits of float32.
-        table: of the stretch, see :class:`losscheck.filter.stretches.Table`; histogram: of what is sound.
-        tiles: [begin, end] rows, filled; found: the greatest |ulp| of what is sound, the greatest error and the exact range, updated.
-        cells: the first ordinal of each cell of the profile; tops, errors: by cell, updated.
-        whole: False where errors alone are asked for.
-    Returns: how many rows of tiles.
+        zero: the outcome of a 0; sign: of the exact values.
+        bounds: sizes from which on 0 is as near; below which is ok; above which is inaccurate; and the :func:`edge_margin`.
+        of: the codes of ok, inaccurate, inf and nan.
+    Returns: the least and the greatest outcome.
     """
-    n, seen = values.size, 0
+    nearest, below, beyond, margin = bounds
+    ok, inaccurate, infinite, nan = np.int32(of[0]), np.int32(of[1]), np.int32(of[2]), np.int32(of[3])
+    unknown, zero, nothing, beyond_all = np.int32(-1), np.int32(zero), np.float32(0.0), np.float32(math.inf)
+    floor, width, infinity = np.int32(HALF - 1 - margin), np.int32(2 * margin), np.int32(INFINITY)
+    least, greatest = np.int32(127), np.int32(-1)
+    for i in range(size.size):
+        bits, value = size[i], values[i] * sign
+        told = inaccurate if bits > beyond else (ok if bits < below else unknown)
+        told = told if bits < nearest else unknown
+        told = zero if value == nothing else told
+        told = unknown if np.int32(np.int32(max(bits, floor) + margin) & np.int32(MANTISSA)) < width else told
+        told = infinite if value == beyond_all else told
+        told = nan if value != value else told
+        size[i] = min(bits, infinity)
+        code[i] = np.int8(told)
+        least, greatest = min(least, told), max(greatest, told)
+    return least, greatest
+
+
+@kept
+def plain_outcomes(size, code, bounds, of):
+    """The same where the greatest size is below ``nearest``: nothing is 0, infinite or NaN."""
+    _, below, beyond, margin = bounds
+    ok, inaccurate, unknown = np.int32(of[0]), np.int32(of[1]), np.int32(-1)
+    floor, width = np.int32(HALF - 1 - margin), np.int32(2 * margin)
+    least, greatest = np.int32(127), np.int32(-1)
+    for i in range(size.size):
+        bits = size[i]
+        told = inaccurate if bits > beyond else (ok if bits < below else unknown)
+        told = unknown if np.int32(np.int32(max(bits, floor) + margin) & np.int32(MANTISSA)) < width else told
+        code[i] = np.int8(told)
+        least, greatest = min(least, told), max(greatest, told)
+    return least, greatest
+
+
+@kept
+def looked(values, size, code, top, row, table, of, max_ulp):
+    """The outcomes of a tile as far as its piece tells without a second thought; the least, -1 where some stay open, and the greatest."""
+    slack = table.slacks[row]
+    margin = edge_margin(slack)
+    if table.zeros[row] < 0 or margin < 0:
+        for i in range(code.size):
+            code[i] = np.int8(-1)
+        return np.int32(-1), np.int32(-1)
+    zero_away = min(abs(table.lowest[row]), abs(table.highest[row])) * table.inverses[row] - slack
+    nearest = bits_of_float32(np.float32(zero_away * (1 - 2 * ROUNDED)))
+    below = bits_of_float32(np.float32((max_ulp - slack) * (1 - 2 * ROUNDED)))
+    beyond = bits_of_float32(np.float32((max_ulp + slack) * (1 + 2 * ROUNDED)))
+    bounds = nearest, below, beyond, margin
+    if top < nearest:
+        return plain_outcomes(size, code, bounds, of)
+    return outcomes(values, size, code, table.zeros[row], np.float32(1.0 if table.lowest[row] > 0.0 else -1.0), bounds, of)
+
+
+@kept
+def listed(code, at, positions, count):
+    """The positions, counted from ``at``, of what is open in a tile; how many there are now."""
+    for i in range(code.size):
+        if code[i] < 0:
+            positions[count] = at + i
+            count += 1
+    return count
+
+
+@kept
+def add_range(ranges, count, begin, end):
+    """Add to the rows of [begin, end), as one with the last where they touch; how many there are now."""
+    if count and ranges[count - 1, 1] == begin:
+        ranges[count - 1, 1] = end
+        return count
+    ranges[count, 0], ranges[count, 1] = begin, end
+    return count + 1
+
+
+@kept
+def judge(values, size, code, offset, first, table, by_exponent, ranges, open_ranges, positions, found, profile, of, max_ulp, whole):
+    """Distances of values from the polynomials of one stretch, and the outcomes of those that are not sound tile by tile.
+
+    Args:
+        values: of the floats from ``offset`` in the stretch on, whose ordinals begin at ``first``.
+        size, code: |ulp| as the bits of float32, filled; the outcomes of what is not plainly ok, filled.
+        table: of the stretch, see :class:`losscheck.filter.stretches.Table`.
+        by_exponent: the histogram of all but the open ranges, updated.
+        ranges: [begin, end) rows of what has codes; open_ranges: of the tiles among them in which some are still open; positions: of
+            these.
+        found: the greatest |ulp|, the greatest error and the exact range, and the least and the greatest code; updated.
+        profile: the first ordinal of each cell; by cell the greatest |ulp|, the greatest error, and the least code; updated.
+        of: the codes of ok, inaccurate, inf and nan.
+        whole: False where errors alone are asked for.
+    Returns: how many rows of ranges and of open ranges, and how many positions.
+    """
+    cells, tops, errors, codes = profile
+    n, ranged, opened, count = values.size, 0, 0, 0
     row = np.searchsorted(table.starts, offset, "right") - 1
     cell = np.searchsorted(cells, first, "right") - 1
     while row < table.degrees.size and table.starts[row] < offset + n:
         begin, last = max(table.starts[row] - offset, 0), min(table.starts[row + 1] - offset, n)
         found[2], found[3] = min(found[2], table.lowest[row]), max(found[3], table.highest[row])
+        spread, slack, limit, inverse = table.spreads[row], table.slacks[row], table.limits[row], table.inverses[row]
         while begin < last:
             while cells[cell + 1] <= first + begin:
                 cell += 1
             end = min(begin + TILE, last, cells[cell + 1] - first)
             s = (2.0 * (offset + begin) + 1.0) * table.step * 0.5 - 1.0
             part = size[begin:end]
-            bits = distances(values[begin:end], part, table.coefficients[row], table.degrees[row], table.inverses[row], s, table.step)
-            top, spread, slack = float(float32_of_bits(bits)), table.spreads[row], table.slacks[row]
-            error = top / table.inverses[row]
+            bits = distances(values[begin:end], part, table.coefficients[row], table.degrees[row], inverse, s, table.step)
+            top = float(float32_of_bits(bits))
+            error = top / inverse
             error = error if error == error else math.inf
-            if table.limits[row] >= 0.0:
+            if limit >= 0.0:
                 found[1], errors[cell] = max(found[1], error), max(errors[cell], error)
             else:  # beyond the range of the dtype an infinity is right, and no error: nothing is known of all these at once
                 found[1] = math.inf
             if whole:
                 most = top * (1 + ROUNDED) * spread + slack
-                sound = most < table.limits[row] and (spread == 1.0 or most < 0.5)
-                if sound and counted(part, top, slack, histogram):
+                sound = most < limit and (spread == 1.0 or most < 0.5)
+                if sound and counted(part, bits, slack, by_exponent):
                     found[0], tops[cell] = max(found[0], top), max(tops[cell], top)
-                elif seen and tiles[seen - 1, 1] == begin:
-                    tiles[seen - 1, 1] = end
                 else:
-                    tiles[seen, 0], tiles[seen, 1] = begin, end
-                    seen += 1
+                    ranged = add_range(ranges, ranged, begin, end)
+                    least, greatest = looked(values[begin:end], part, code[begin:end], bits, row, table, of, max_ulp)
+                    if least < 0:
+                        count = listed(code[begin:end], begin, positions, count)
+                        opened = add_range(open_ranges, opened, begin, end)
+                    else:
+                        histogram_of(part, by_exponent)
+                        top = float(float32_of_bits(min(bits, np.int32(INFINITY))))
+                        found[0], tops[cell] = max(found[0], top), max(tops[cell], top)
+                        found[4], found[5], codes[cell] = min(found[4], least), max(found[5], greatest), min(codes[cell], least)
             begin = end
         row += 1
-    return seen
+    return ranged, opened, count
 
 
-@compiled
-def outcomes(values, size, code, offset, table, outcome_of, max_ulp, open_at):
-    """The outcomes of floats of a stretch that are not sound together, as far as its pieces tell without a second thought.
-
-    In a piece whose exact values are normal, or subnormal, and of one sign, what lies nearer to one than 0 does is of its sign:
-    ``ok`` or ``inaccurate``. 0 is lost, or flushed. What lies near the edge of a bucket or of a limit, or beyond 0, stays open.
-
-    Args:
-        outcome_of: the codes of ok, inaccurate, inf and nan.
-        open_at: the positions of what stays open, filled; returns how many.
-    """
-    # Narrow integers throughout: as many more fit a vector.
-    ok, inaccurate, unknown = np.int8(outcome_of[0]), np.int8(outcome_of[1]), np.int8(-1)
-    infinite, nan, beyond_all = np.int8(outcome_of[2]), np.int8(outcome_of[3]), np.float32(math.inf)
-    row = np.searchsorted(table.starts, offset, "right") - 1
-    begin, n, count = 0, values.size, 0
-    infinity = np.int32(0x7F800000)
-    while begin < n:
-        end = min(table.starts[row + 1] - offset, n)
-        part, of, out = size[begin:end], values[begin:end], code[begin:end]
-        slack, sign = table.slacks[row], np.float32(1.0) if table.lowest[row] > 0.0 else np.float32(-1.0)
-        zero_away = min(abs(table.lowest[row]), abs(table.highest[row])) * table.inverses[row] - slack
-        nearest = bits_of_float32(np.float32(zero_away * (1 - 2 * ROUNDED)))
-        below = bits_of_float32(np.float32((max_ulp - slack) * (1 - 2 * ROUNDED)))
-        beyond = bits_of_float32(np.float32((max_ulp + slack) * (1 + 2 * ROUNDED)))
-        margin = np.int32(2 + math.ceil((ROUNDED + 2 * slack) / ROUNDED)) if slack < 2.0**-12 else np.int32(0)
-        if table.zeros[row] < 0 or margin == 0:
-            for i in range(part.size):
-                open_at[count] = begin + i
-                count += 1
-        else:
-            zero, some_open, nothing = np.int8(table.zeros[row]), np.int8(0), np.float32(0.0)
-            mantissa, width = np.int32(0x7FFFFF), np.int32(2 * margin)
-            for i in range(part.size):
-                bits, value = part[i], of[i] * sign
-                told = inaccurate if bits > beyond else (ok if bits < below else unknown)
-                told = told if bits < nearest else unknown
-                told = zero if value == nothing else told
-                told = unknown if np.int32(np.int32(bits + margin) & mantissa) < width else told
-                told = infinite if value == beyond_all else told
-                told = nan if value != value else told
-                part[i] = bits if bits < infinity else infinity
-                out[i] = told
-                some_open |= told
-            if some_open < 0:
-                for i in range(part.size):
-                    if out[i] < 0:
-                        open_at[count] = begin + i
-                        count += 1
-        begin, row = end, row + 1
-    return count
-
-
-@compiled
+@kept
 def exact_at(positions, offset, table, exact, bound):
     """The polynomials' values at some floats, counted from ``offset`` in a stretch on and rising, and relative bounds.
 
@@ -236,7 +222,7 @@ def exact_at(positions, offset, table, exact, bound):
         exact[k] = math.copysign(max(size, least) / table.inverses[row], q)
 
 
-@compiled
+@kept
 def crossing(c, length, rising, threshold, margin):
     """Of the floats of a stretch on which a polynomial is monotone: where it comes within ``margin`` of a threshold, and leaves."""
     sign = 1.0 if rising else -1.0
@@ -253,87 +239,3 @@ def crossing(c, length, rising, threshold, margin):
                 low = middle + 1
         ends[side] = low
     return ends[0], ends[1]
-
-
-@compiled
-def above(size, floor, positions):
-    """The positions of sizes greater than ``floor``; one more than there is room for where there are too many."""
-    count = 0
-    for begin in range(0, size.size, 512):
-        part = size[begin : begin + 512]
-        top = np.int32(-1)
-        for i in range(part.size):
-            top = max(top, part[i])
-        if top > floor:
-            for i in range(part.size):
-                if part[i] > floor:
-                    if count == positions.size:
-                        return count + 1
-                    positions[count] = begin + i
-                    count += 1
-    return count
-
-
-@compiled
-def above_of(code, least, size, floor, positions):
-    """The same of those with one code alone."""
-    count = 0
-    for i in range(size.size):
-        if size[i] > floor and code[i] == least:
-            if count == positions.size:
-                return count + 1
-            positions[count] = i
-            count += 1
-    return count
-
-
-@compiled
-def in_units(size, offset, table, factor, out):
-    """Raise ``out`` (bits of float32) to the sizes as errors, times a factor."""
-    row = np.searchsorted(table.starts, offset, "right") - 1
-    begin, n = 0, size.size
-    while begin < n:
-        end = min(table.starts[row + 1] - offset, n)
-        scale = factor / table.inverses[row]
-        part, of = size[begin:end], out[begin:end]
-        for i in range(part.size):
-            of[i] = max(of[i], bits_of_float32(np.float32(float32_of_bits(part[i]) * scale)))
-        begin, row = end, row + 1
-
-
-@compiled
-def profiled(first, code, size, cells, tops, codes):
-    """Raise the profile, by cell, by the codes and sizes of the floats from an ordinal on; the greatest and the least of them."""
-    least, greatest, highest = np.int8(127), np.int8(-1), np.int32(-1)
-    cell = np.searchsorted(cells, first, "right") - 1
-    begin, n = 0, code.size
-    while begin < n:
-        end = min(cells[cell + 1] - first, n)
-        low, high, top = np.int8(127), np.int8(-1), np.int32(-1)
-        part, of = code[begin:end], size[begin:end]
-        for i in range(part.size):
-            low = part[i] if part[i] < low else low
-            high = part[i] if part[i] > high else high
-        for i in range(of.size):
-            top = of[i] if of[i] > top else top
-        if part.size:
-            codes[cell] = min(codes[cell], low)
-        if of.size:
-            tops[cell] = max(tops[cell], float(float32_of_bits(top)))
-        least, greatest, highest = min(least, low), max(greatest, high), max(highest, top)
-        begin, cell = end, cell + 1
-    return least, greatest, highest
-
-
-@compiled
-def fill(out, code):
-    for i in range(out.size):
-        out[i] = code
-
-
-@compiled
-def mark_failed(code, undecided, if_failed, out):
-    """Set what has an outcome that failed."""
-    limit, marked = np.int8(undecided), np.int8(if_failed)
-    for i in range(out.size):
-        out[i] = marked if code[i] < limit else out[i]

@@ -109,11 +109,10 @@ class Stretches:
                 if len(self._known) > REMEMBERED:
                     self._known.clear()
                 self._known[key] = self._made(*key)
+                if level == MOST and self._known[key] is None and self._is_hopeless(*key):
+                    first = key[2] << MOST
+                    self._known[key] = Stretch(-first - (1 << MOST) if negative else first, 1 << MOST)
             if (stretch := self._known[key]) is not None:
-                return stretch
-            if level == MOST and self._is_hopeless(*key):
-                first = key[2] << MOST
-                stretch = self._known[key] = Stretch(-first - (1 << MOST) if negative else first, 1 << MOST)
                 return stretch
         raise AssertionError("the least stretch is never refused")
 

@@ -14,7 +14,7 @@ from losscheck.filter.ranges import RANGES, Beside, Range
 from losscheck.filter.stretches import Stretch
 from losscheck.measure.effect_stream import EFFECT, SOUND, Effects
 from losscheck.measure.engine import Stream
-from losscheck.measure.judge import Judge, found_nothing
+from losscheck.measure.judge import OUTCOMES, Judge, found_nothing
 from losscheck.measure.loops import FEW, bits_of
 from losscheck.measure.reference import OK, Judged
 from losscheck.measure.summary import Summary
@@ -36,17 +36,17 @@ class BlockEffects:
     def __init__(self, effects: Effects, streams: Mapping[str, Stream], judges: Mapping[str, Judge], cells: Any, block: int) -> None:
         import numpy as np
 
+        from losscheck.filter import block_kernels, polynomial_kernels
         from losscheck.filter.kernels import aligned
 
         self.effects, self.streams, self.judges, self.cells, self.block = effects, streams, judges, cells, block
-        self.kernels = next(iter(judges.values())).kernels
+        self.kernels, self.polynomials = block_kernels, polynomial_kernels
         self.code, self.size = aligned(block, np.int8), aligned(block, np.int32)
         self.by_claim = {name: effects.definition(name) == stream.claim for name, stream in streams.items()}
         self.sizes = {name: judge.size if self.by_claim[name] else aligned(block, np.int32) for name, judge in judges.items()}
         self.exact, self.bound, self.every = np.empty(block), np.empty(block), np.arange(block)
         self.error_of = {name: np.empty(block, np.float32) for name in streams}
         self.units = {"loss": effects.scale.loss_at_zero, "grad": effects.scale.steepest}
-        self.nothing = np.zeros(0, np.int64), np.empty((0, 2), np.int64)
         self._asked: list[float] = []
         self._answers = Range(0.0, 1.0), Range(0.0, 1.0)
 
@@ -142,17 +142,19 @@ class BlockEffects:
         """The largest error of a quantity in a block and the exact range of its definition, as :func:`found_nothing` has them."""
         if self.by_claim[name]:
             return self.judges[name].found
-        found, (histogram, tiles) = found_nothing(), self.nothing
+        judge, found, errors = self.judges[name], found_nothing(), self.errors[name]
+        profile = self.cells, errors, errors, judge.totals.codes
         for begin, end, stretch in parts:
-            size, where = self.sizes[name][begin:end], (first + begin - stretch.first, first + begin, stretch.table)
-            errors = self.errors[name]
-            self.kernels.judge(values[begin:end], size, *where, histogram, tiles, found, self.cells, errors, errors, False)
+            where = first + begin - stretch.first, first + begin, stretch.table
+            outputs = judge.totals.by_exponent, *judge.rows, judge.positions, found, profile
+            sizes = self.sizes[name][begin:end]
+            self.polynomials.judge(values[begin:end], sizes, judge.code[begin:end], *where, *outputs, OUTCOMES, 0.0, False)
         return found
 
     def _answer(self, found: Mapping[str, Any]) -> tuple[Range, Range]:
         """The effects of all floats of a block where no outcome failed, and where one did: the rules asked of ranges, widened to
         powers of two so that few are ever asked."""
-        numbers = [number for f in found.values() for number in f.tolist()[1:]]
+        numbers = [number for f in found.values() for number in f.tolist()[1:4]]
         # The error, the low and the high end of each quantity; most blocks lie within what was asked of the block before.
         within = (self._asked[n] <= x if n % 3 == 1 else x <= self._asked[n] for n, x in enumerate(numbers))
         if not (self._asked and all(within)):
@@ -182,7 +184,7 @@ class BlockEffects:
         for name, judge in self.judges.items():
             for at, last, stretch in covered[name]:
                 where = first + at - stretch.first, stretch.table
-                self.kernels.exact_at(self.every[: last - at], *where, self.exact[at:last], self.bound[at:last])
+                self.polynomials.exact_at(self.every[: last - at], *where, self.exact[at:last], self.bound[at:last])
             known = self.exact[begin:end].copy(), self.bound[begin:end].copy()
             right[name] = judge.stream.reference.values(np, self.effects.definition(name), xs, self._target, known)
             judged[name] = judge.codes[begin:end] if judge.codes is not None else np.full(end - begin, OK, np.int8)
@@ -229,10 +231,10 @@ class BlockEffects:
             totals.looked(first + begin, self.code[begin:end], self.size[begin:end])
         rest = _without(_common(covered), self.taken)
         if top < bits_of_float(0.5):
-            totals.histogram[0] += sum(end - begin for begin, end in rest)
+            totals.by_exponent[0, 0] += sum(end - begin for begin, end in rest)
         else:
             for begin, end in rest:
-                totals.kernels.histogram_of(size()[begin:end], totals.seen)
+                totals.kernels.histogram_of(size()[begin:end], totals.by_exponent)
 
     @property
     def _target(self) -> float:

@@ -38,9 +38,9 @@ class CompiledEngine(Engine):
         super().__init__(call, streams, grid, effects)
         import numpy as np
 
-        from losscheck.filter import kernels, polynomial_kernels
+        from losscheck.filter import block_kernels, kernels
 
-        self.kernels, self.polynomial_kernels, self.block = kernels, polynomial_kernels, BLOCK
+        self.kernels, self.block = block_kernels, BLOCK
         self.formulas = FormulaLoop(streams, effects)
         self.logits = kernels.aligned(BLOCK, np.float32)
         self.cell_starts = np.array(self.cells, np.int64)
@@ -100,6 +100,7 @@ class CompiledEngine(Engine):
         results = {name: values[begin:end] for name, values in results.items()}
         for judge in self.judges.values():
             judge.ranges.append((begin, end))
+            judge.uncounted.append((begin, end))
         if self.guided > FEW and not refused:
             views = [view for judge in self.judges.values() for view in (judge.code[begin:end], judge.size[begin:end].view(np.float32))]
             self.formulas.call(logits, *results.values(), *views, *(self.of_effects.outputs(begin, end) if self.of_effects else []))

@@ -12,16 +12,22 @@ from losscheck.filter.stretches import Stretch
 from losscheck.measure.engine import Stream
 from losscheck.measure.loops import Decider, bits_of
 from losscheck.measure.reference import OK
-from losscheck.measure.totals import Totals, merged
+from losscheck.measure.totals import Totals, bits_of_float, merged
 from losscheck.points.grid import CELLS
 
-__all__ = ["Judge", "found_nothing"]
+__all__ = ["OUTCOMES", "Judge", "found_nothing"]
 
 OUTCOMES = tuple(CODE[outcome] for outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.INF, Outcome.NAN))
 
 
 class Judge:
-    """Judges one quantity, block by block."""
+    """Judges one quantity, block by block.
+
+    Attributes:
+        code, size: of the floats of the block: outcomes where ``ranges`` say, and |ulp| as the bits of float32.
+        codes: the outcomes of the whole block, None where all are OK.
+        found: what :func:`found_nothing` names.
+    """
 
     def __init__(self, name: str, stream: Stream, cells: Any, block: int) -> None:
         import numpy as np
@@ -31,9 +37,9 @@ class Judge:
 
         self.name, self.stream, self.cells, self.block, self.kernels = name, stream, cells, block, polynomial_kernels
         self.code, self.size = aligned(block, np.int8), aligned(block, np.int32)
-        self.codes: Any = None  # of the block, None where all are OK
-        self.exact, self.bound = np.empty(block), np.empty(block)
-        self.tiles, self.positions = np.empty((block // 2 + 2, 2), np.int64), np.empty(block, np.int64)
+        self.codes: Any = None
+        self.exact, self.bound, self.positions = np.empty(block), np.empty(block), np.empty(block, np.int64)
+        self.rows = np.empty((block // 2 + 2, 2), np.int64), np.empty((block // 2 + 2, 2), np.int64)
         self.decider = Decider(stream.reference.limits)
 
     def begin(self) -> None:
@@ -42,47 +48,47 @@ class Judge:
 
         self.totals = Totals(self.name, self.stream, self.cells, self.block)
         self.errors = np.full(CELLS, -1.0)
+        self.profile = self.cells, self.totals.tops, self.errors, self.totals.codes
         self.decider.done = 0
 
     def judge(self, first: int, logits: Any, values: Any, covered: list[tuple[int, int, Stretch]]) -> None:
         """Codes and sizes of what polynomials cover; ``ranges`` are what has codes, all else is OK."""
-        totals = self.totals
+        totals, max_ulp = self.totals, self.stream.reference.max_ulp
         self.found = found_nothing()
         self.ranges: list[tuple[int, int]] = []
-        again: list[tuple[int, int, Stretch]] = []
+        self.uncounted: list[tuple[int, int]] = []  # parts of them
         for begin, end, stretch in covered:
-            seen = self.kernels.judge(
+            offset = first + begin - stretch.first
+            ranged, opened, count = self.kernels.judge(
                 values[begin:end],
                 self.size[begin:end],
-                first + begin - stretch.first,
+                self.code[begin:end],
+                offset,
                 first + begin,
                 stretch.table,
-                totals.histogram,
-                self.tiles,
+                totals.by_exponent,
+                *self.rows,
+                self.positions,
                 self.found,
-                self.cells,
-                totals.tops,
-                self.errors,
+                self.profile,
+                OUTCOMES,
+                max_ulp,
                 True,
             )
-            again += [(begin + a, begin + b, stretch) for a, b in self.tiles[:seen].tolist()]
-        for begin, end, stretch in again:
-            self._one_by_one(logits, values, begin, end, first + begin - stretch.first, stretch)
-            self.ranges.append((begin, end))
+            ranges, open_ranges = self.rows
+            self.ranges += [(begin + a, begin + b) for a, b in ranges[:ranged].tolist()]
+            self.uncounted += [(begin + a, begin + b) for a, b in open_ranges[:opened].tolist()]
+            if count:
+                self._decide(logits[begin:end], values[begin:end], begin, end, self.positions[:count], offset, stretch)
 
-    def _one_by_one(self, logits: Any, values: Any, begin: int, end: int, offset: int, stretch: Stretch) -> None:
-        """Outcomes of a part of a block: what its pieces do not tell is decided from the polynomial's value, or by the oracle."""
+    def _decide(self, logits: Any, values: Any, begin: int, end: int, at: Any, offset: int, stretch: Stretch) -> None:
+        """The outcomes that the pieces of a part of a block do not tell: from the polynomial's value, or by the oracle."""
         code, size = self.code[begin:end], self.size[begin:end]
-        where = offset, stretch.table
-        max_ulp = self.stream.reference.max_ulp
-        count = self.kernels.outcomes(values[begin:end], size, code, *where, OUTCOMES, max_ulp, self.positions)
-        if not count:
-            return
-        at, exact, bound = self.positions[:count], self.exact[:count], self.bound[:count]
-        self.kernels.exact_at(at, *where, exact, bound)
-        codes, sizes, wanted = code[at], size[at], values[begin:end][at]
+        exact, bound = self.exact[: len(at)], self.bound[: len(at)]
+        self.kernels.exact_at(at, offset, stretch.table, exact, bound)
+        codes, sizes, wanted = code[at], size[at], values[at]
         self.decider(wanted, exact, bound, codes, sizes)
-        self.settle(logits[begin:end][at], wanted, codes, sizes)
+        self.settle(logits[at], wanted, codes, sizes)
         code[at], size[at] = codes, sizes
 
     def settle(self, logits: Any, values: Any, code: Any, size: Any) -> Any:
@@ -101,12 +107,10 @@ class Judge:
 
     def add(self, first: int, logits: Any, results: Mapping[str, Any], chosen: slice) -> None:
         """Count a judged block; ``chosen`` belong to the stratified sample."""
-        import numpy as np
-
         n, totals = len(logits), self.totals
         code, size = self.code[:n], self.size[:n]
-        least, greatest, top = OK, OK, int(np.float32(self.found[0]).view(np.int32))
-        for begin, end in self.ranges:
+        least, greatest, top = min(OK, int(self.found[4])), max(OK, int(self.found[5])), bits_of_float(self.found[0])
+        for begin, end in self.uncounted:
             low, high, most = totals.looked(first + begin, code[begin:end], size[begin:end])
             least, greatest, top = min(least, low), max(greatest, high), max(top, most)
         self.codes = None
@@ -122,7 +126,7 @@ class Judge:
 
 
 def found_nothing() -> Any:
-    """What the kernels update: the greatest |ulp| of what is sound, the greatest error, the exact range."""
+    """What the kernels update: the greatest |ulp|, the greatest error, the exact range, the least and the greatest code."""
     import numpy as np
 
-    return np.array([0.0, 0.0, math.inf, -math.inf])
+    return np.array([0.0, 0.0, math.inf, -math.inf, 127.0, -1.0])

@@ -27,19 +27,19 @@ class Totals:
 
     Attributes:
         best: the code of what is as it should be; kept: those whose segments are.
-        histogram, tops: filled by the kernels; codes: the profile's.
+        by_exponent: the histogram by the exponents of float32, in four parts; tops, codes: the profile's. The kernels fill them.
     """
 
     def __init__(self, name: str, stream: Stream | None, cells: Any, block: int) -> None:
         import numpy as np
 
-        from losscheck.filter import kernels, polynomial_kernels
+        from losscheck.filter import block_kernels
 
-        self.kernels, self.polynomial_kernels = kernels, polynomial_kernels
+        self.kernels = block_kernels
         self.name, self.stream, self.cells = name, stream, cells
         self.best, self.kept = (SOUND, EFFECT_KEPT) if name == EFFECT else (OK, SEGMENTED)
         self.counts = np.zeros(len(CODES), np.int64)
-        self.histogram, self.seen = np.zeros(BUCKETS, np.int64), np.zeros((4, 256), np.int64)
+        self.by_exponent = np.zeros((4, 256), np.int64)
         self.tops, self.codes = np.full(CELLS, -1.0), np.full(CELLS, len(CODES))
         self.is_kept = np.array([code in self.kept for code in range(len(CODES))])
         self.segments, self.rows = np.empty((block + ROOM, 4), np.int64), 0
@@ -49,8 +49,8 @@ class Totals:
 
     def looked(self, start: int, code: Any, size: Any) -> tuple[int, int, int]:
         """Count the sizes of what was judged float by float; the least and the greatest code, and the bits of the greatest size."""
-        self.kernels.histogram_of(size, self.seen)
-        least, greatest, top = self.polynomial_kernels.profiled(start, code, size, self.cells, self.tops, self.codes)
+        self.kernels.histogram_of(size, self.by_exponent)
+        least, greatest, top = self.kernels.profiled(start, code, size, self.cells, self.tops, self.codes)
         return least, greatest, top
 
     def add(self, start: int, size: Any, code: Any, top: int, least: int, results: Mapping[str, Any]) -> None:
@@ -85,8 +85,9 @@ class Totals:
         total = self.total
         total.counts = self.counts.tolist()
         total.points = sum(total.counts)
-        np.add.at(self.histogram, _BUCKET_OF, self.seen.sum(axis=0).tolist())
-        total.histogram = self.histogram.tolist()
+        histogram = np.zeros(BUCKETS, np.int64)
+        np.add.at(histogram, _BUCKET_OF, self.by_exponent.sum(axis=0))
+        total.histogram = histogram.tolist()
         total.top = max(0.0, float(self.tops.max()))
         total.profile_ulp = self.tops.tolist()
         # A cell where nothing was looked at float by float has the best code everywhere.
@@ -131,10 +132,10 @@ class Totals:
         import numpy as np
 
         if not self.total.by_severity or code is None:
-            count = self.polynomial_kernels.above(size, floor, self.positions)
+            count = self.kernels.above(size, floor, self.positions)
             return self.positions[:count] if count <= CANDIDATES else largest(np, size, WORST)
         if floor >= 0:
-            count = self.polynomial_kernels.above_of(code, least, size, floor, self.positions)
+            count = self.kernels.above_of(code, least, size, floor, self.positions)
             if count <= CANDIDATES:
                 return self.positions[:count]
         mine = np.flatnonzero(code == least)

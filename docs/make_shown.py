@@ -5,12 +5,15 @@ A block of a page that begins with ``$ losscheck ...`` shows a command and all t
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
+
+from losscheck.cli import main
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(?<=```\n)\$ losscheck ([^\n]*)\n.*?(?=```)", re.DOTALL)
@@ -22,20 +25,27 @@ def shown(page: str) -> str:
 
 
 def printed(command: str) -> str:
-    """What a command prints on a screen without colour, 80 columns wide, started in the repository.
+    """What a command prints, in the surroundings of this process.
 
     Raises:
         RuntimeError: for a command that could not judge.
     """
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("LOSSCHECK_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "losscheck", *shlex.split(command)],
-        capture_output=True, text=True, check=False, cwd=ROOT, env={**surroundings, "COLUMNS": "80"},
-    )  # fmt: skip
-    if done.returncode > 1:
-        raise RuntimeError(f"losscheck {command}: {done.stderr}")
-    return done.stdout
+    out, told = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+    sys.argv = ["losscheck", *shlex.split(command)]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+    if code not in (0, 1):
+        raise RuntimeError(f"losscheck {command}: {told.getvalue()}")
+    out.seek(0)
+    return out.read()
 
 
 if __name__ == "__main__":
+    for name in [name for name in os.environ if name.startswith("LOSSCHECK_")]:
+        del os.environ[name]
+    os.environ["COLUMNS"] = "80"
+    os.chdir(ROOT)
     sys.stdout.write(shown(Path(sys.argv[1]).read_text(encoding="utf-8")))

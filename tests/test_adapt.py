@@ -66,8 +66,9 @@ def file(plain_surroundings):
 
 
 def run(*words):
-    """The command line in a process of its own, as the wrapper will be run."""
-    return subprocess.run([sys.executable, "-m", "losscheck", *words], capture_output=True, text=True, timeout=120, check=False)
+    """The command line in a process of its own, as the wrapper will be run: (exit code, standard output, standard error)."""
+    done = subprocess.run([sys.executable, "-m", "losscheck", *words], capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 def code_of(path):
@@ -76,7 +77,7 @@ def code_of(path):
 
 
 @pytest.mark.parametrize(
-    ("home", "name", "call"),
+    ("home", "name", "written"),
     [
         ("theirs.py", "OneHot", "torch.stack([torch.zeros_like(logits), logits], -1), torch.stack([1 - targets, targets], -1)"),
         ("theirs.py", "assigned", "pred=logits, gt=targets, anchors=torch.ones_like(logits)"),
@@ -85,17 +86,21 @@ def code_of(path):
         ("theirs.py", "in_numpy", "in_numpy(logits, 2 * targets - 1)"),
     ],
 )
-def test_the_wrapper_has_the_call_and_can_be_judged(home, name, call):
-    """Adapted, then judged, each by the command that is printed; without the wrapper it could not be, or not for what it is."""
-    done = run("adapt", f"{home}:{name}")
+def test_the_wrapper_has_the_call_and_can_be_judged(call, home, name, written):
+    """Adapted, then judged, each by the command that is printed; without the wrapper it could not be, or not for what it is.
+
+    That of a file in another folder is judged by a process that knows nothing of the file but the wrapper.
+    """
+    code, out, err = call("adapt", f"{home}:{name}")
     wrapper = Path(f"{name}_adapted.py")
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"losscheck check {wrapper}:loss" in done.stdout
-    assert call in code_of(wrapper)[-1]
-    checked = run("check", f"{wrapper}:loss", "--dtype", "float32")
-    assert checked.returncode in (0, 1), checked.stderr
-    assert "bce" in checked.stdout
+    assert (code, err) == (0, "")
+    assert f"losscheck check {wrapper}:loss" in out
+    assert written in code_of(wrapper)[-1]
+    command = run if "/" in home else call
+    code, out, err = command("check", f"{wrapper}:loss", "--dtype", "float32")
+    assert code in (0, 1), err
+    assert "bce" in out
 
 
 def test_what_was_tried_stands_in_the_wrapper():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from gallery import checked
 
 import losscheck
 from losscheck.core.effect import Effect
@@ -54,7 +55,7 @@ def first_dtype(report):
 def test_a_loss_as_people_write_it_is_recognised_and_judged(spec):
     """Without a flag: which loss it is, what it does, and a cure that measured better, with no NaN left."""
     loss, effect = PEOPLE_WRITE[spec]
-    (row,) = losscheck.check(f"{GALLERY}/{spec}", dtype="float32").ranking
+    (row,) = checked(f"docs/gallery/{spec}").ranking
 
     assert (row.loss, row.effect.effect) == (loss, effect)
     assert row.recognised.startswith(loss)
@@ -100,8 +101,7 @@ def test_what_is_harmless_exits_0(call):
     assert "sound" in out
 
 
-@pytest.mark.parametrize("color", [False, True], ids=["plain", "colour"])
-@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize(("width", "color"), [(40, False), (80, True), (120, False)], ids=["40", "80 in colour", "120"])
 def test_the_first_lines_about_my_file_are_the_answer(call, monkeypatch, width, color):
     """Which loss it is, what it does, why and what to write, in this order; commands and code in lines of their own."""
     monkeypatch.setenv("COLUMNS", str(width))
@@ -116,9 +116,9 @@ def test_the_first_lines_about_my_file_are_the_answer(call, monkeypatch, width, 
 
     assert code == 1 and ("\x1b[" in out) is color
     assert sorted(starts, key=told_in_one.index) == starts
-    (row,) = losscheck.check("textbook_bce.py:bce", dtype="float32").ranking
+    (row,) = checked("docs/gallery/textbook_bce.py:bce").ranking
     assert all(line in told for line in row.advice.write)
-    assert all(any(line.endswith(command) for line in told) for _, command in row.commands)
+    assert all(any(line.endswith(command.replace("docs/gallery/", "")) for line in told) for _, command in row.commands)
     assert all(len(line) <= width for line in lines if not line.lstrip().startswith(("losscheck ", "return ")))
 
 

@@ -63,7 +63,7 @@ def at(*pairs):
     return [word for x, z in pairs for word in ("--logit", str(x), "--target", str(z))]
 
 
-# The main paths, as real processes --------------------------------------------------------------------------------
+# The main paths; the first and the last as real processes --------------------------------------------------------------------------------
 
 
 def test_compare_at_1_5_shows_0_2014_in_every_sound_bce_row():
@@ -77,21 +77,21 @@ def test_compare_at_1_5_shows_0_2014_in_every_sound_bce_row():
     assert all(" 0.2014" in line for line in block)
 
 
-def test_the_reproducible_sentence_of_the_readme_is_lost():
+def test_the_reproducible_sentence_of_the_readme_is_lost(call):
     """`compare --loss bce --logit -15 --target 0 -v` calls PyTorch's loss `lost` and its effect `tails`, in the table and in words."""
-    done = process("compare", "--loss", "bce", "--logit", "-15", "--target", "0", "-v")
-    row = next(line for line in done.stdout.splitlines() if line.startswith("  torch-bce-with"))
+    code, out, _ = call("compare", "--loss", "bce", "--logit", "-15", "--target", "0", "-v")
+    row = next(line for line in out.splitlines() if line.startswith("  torch-bce-with"))
 
-    assert done.returncode == 0
+    assert code == 0
     assert row.split()[-3:] == ["lost", "~", "tails"]
     assert row.split()[1] == "0"
-    assert "silently lost" in " ".join(done.stdout.split())
+    assert "silently lost" in " ".join(out.split())
 
 
-def test_json_of_saturated_logits_is_valid_and_complete():
+def test_json_of_saturated_logits_is_valid_and_complete(call):
     """Two logits, two targets, all losses: every implementation on every backend there is, both quantities, both points."""
-    done = process("compare", *at((-100, 0), (100, 1)), "--format", "json")
-    report = strict_json(done.stdout)
+    code, out, _ = call("compare", *at((-100, 0), (100, 1)), "--format", "json")
+    report = strict_json(out)
     found = {(r["loss"], r["implementation"], r["backend"], r["quantity"], r["logit"], r["target"]) for r in report["rows"]}
     wanted = {
         (implementation.loss, implementation.name, backend, quantity, logit, target)
@@ -102,7 +102,7 @@ def test_json_of_saturated_logits_is_valid_and_complete():
         for logit, target in ((-100.0, 0.0), (100.0, 1.0))
     }
 
-    assert done.returncode == 0
+    assert code == 0
     assert found == wanted
     assert len(report["rows"]) == len(wanted)
 

@@ -1,6 +1,5 @@
 """examples/: every command of its README is run, and what the README says it prints is compared."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -20,15 +19,13 @@ SHOWN = [
 
 
 @pytest.mark.parametrize(("command", "output"), SHOWN, ids=[command.split()[2] for command, _ in SHOWN])
-def test_a_command_of_the_readme_prints_what_it_says(command, output):
+def test_a_command_of_the_readme_prints_what_it_says(command, output, plain_surroundings, call, monkeypatch):
     """Names, outcomes, sentences and their order; last bits are the processor's business."""
-    done = subprocess.run(
-        [sys.executable, "-m", "losscheck", *shlex.split(command)],
-        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT, env={**os.environ, "COLUMNS": "80"},
-    )  # fmt: skip
+    monkeypatch.chdir(ROOT)
+    code, out, err = call(*shlex.split(command))
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert claims(done.stdout) == claims(output)
+    assert (code, err) == (0, "")
+    assert claims(out) == claims(output)
 
 
 def test_every_example_is_in_the_readme():

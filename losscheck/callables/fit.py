@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from losscheck.callables.conventions import AS_IT_IS, GUARDS, Convention, Definition
 from losscheck.callables.plain import NO_GUARD
-from losscheck.callables.samples import Sample, Samples
+from losscheck.callables.samples import FAR_FROM, Sample, Samples
 from losscheck.core.loss import Formula
 
 __all__ = ["Fit"]
@@ -50,10 +50,10 @@ class Fit:
         return explains >= LEAST
 
     def _explains(self, convention: Convention, point: Sample) -> bool:
-        """A guard shows in the rounded probabilities that it guards: where 1 - p is 0, or has lost its digits."""
+        """A guard shows in the rounded probabilities that it guards: where 1 - p is 0, or has lost its digits, and so only far out."""
         if self.samples.close(point, self.of(convention, point)):
             return True
-        return convention.guard != NO_GUARD and self._close_to_naive(convention, point)
+        return convention.guard != NO_GUARD and abs(point.logit) >= FAR_FROM and self._close_to_naive(convention, point)
 
     def _close_to_naive(self, convention: Convention, point: Sample) -> bool:
         return math.isclose(point.value, self.of(convention, point, naive=True), rel_tol=self.samples.precision.ordinary)

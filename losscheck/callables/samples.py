@@ -14,7 +14,7 @@ from losscheck.callables.loading import silence
 from losscheck.core.dtypes import FLOAT32, FLOAT64, Format
 from losscheck.core.loss import EVERY_LOSS, Implementation
 
-__all__ = ["Precision", "Sample", "Samples", "sample", "sample_in"]
+__all__ = ["FAR_FROM", "Precision", "Sample", "Samples", "sample", "sample_in"]
 
 # Well-conditioned logits, some of them also probabilities; and logits where guards show.
 ORDINARY = (-4.0, -2.5, -1.25, -0.5, 0.125, 0.375, 0.75, 1.5, 3.0, 5.0)

@@ -88,7 +88,7 @@ class Format:
 
     def round(self, value: float) -> float:
         """A float64 rounded to this format; signed zero, infinities and NaN pass through."""
-        if value == 0 or not math.isfinite(value):
+        if self.bits == 64 or value == 0 or not math.isfinite(value):
             return value
         mantissa, denominator = value.as_integer_ratio()
         return self.round_dyadic(mantissa, 1 - denominator.bit_length())

@@ -6,6 +6,8 @@ with exact constants, and the functions below. Everything it returns encloses th
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from losscheck.core.dtypes import Format
@@ -58,8 +60,13 @@ def arithmetic(oracle: str, bits: int, dtype: Format) -> Arithmetic:
         return MpmathArithmetic(bits, dtype)
     if oracle != "flint":
         raise UserError(f"unknown oracle {oracle!r}", nearest(oracle, ORACLES))
+    return _flint()(bits, dtype)
+
+
+@functools.cache
+def _flint() -> Callable[[int, Format], Arithmetic]:
     try:
         from losscheck.oracle.flint import FlintArithmetic
     except ImportError as error:
         raise UserError(f"the flint oracle cannot be loaded ({error})", "pip install python-flint, or use --oracle mpmath") from None
-    return FlintArithmetic(bits, dtype)
+    return FlintArithmetic

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from losscheck.core.dtypes import Format
 from losscheck.core.exact import Dyadic, Exact, Kind
 from losscheck.core.loss import Formula
 from losscheck.oracle import Arithmetic, arithmetic
+from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
@@ -25,8 +25,7 @@ PINNED = 20  # the ulp distance is known to 2^-20
 BESIDE = 5000  # bits below its last one at which a number beside a tie is placed
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """One weighted element of an exact sum: weight * formula(logit, target)."""
 
     logit: float
@@ -51,22 +50,21 @@ def exact_value(
     Raises:
         UserError: when the oracle is unknown or not installed.
     """
-    if any(math.isnan(term.logit) for term in terms):
-        return Exact(Kind.NAN, math.nan)
-    total = _evaluator(formula, terms, params, differentiate)
+    for term in terms:
+        if term.logit != term.logit:
+            return Exact(Kind.NAN, math.nan)
     bits = FIRST
     fallback = None
     while bits <= CAP:
         m = arithmetic(oracle, bits, dtype)
         try:
-            value = total(m)
+            value = _total(m, formula, terms, params, differentiate)
         except IndeterminateLimitError:
             break
         if isinstance(value, Infinity):
             return Exact(Kind.INFINITE, value.sign * math.inf, bits=bits)
         ends = m.enclosure(value)
-        exact = decide(ends, dtype, bits)
-        sided = exact is not None and _in_one_binade(ends, dtype)
+        exact, sided = _decided(ends, dtype, bits)
         if exact is not None:
             if sided and (not printable or _narrow(exact)):
                 return exact
@@ -77,8 +75,31 @@ def exact_value(
             beside = _beside_a_tie(m, bits, formula, terms, params, differentiate)
             if beside is not None:
                 return beside
-        bits *= 2
+        bits = _next(bits, ends, terms)
     return fallback or Exact(Kind.UNDECIDED, math.nan, bits=CAP)
+
+
+def _next(bits: int, ends: tuple[Dyadic, Dyadic] | None, terms: list[Term]) -> int:
+    """The precision of the next try: twice as much; beside a tie, which only what is as small as exp(-|logit|) or as a small logit
+    decides, enough to see that."""
+    if bits > FIRST or ends is None or not _known_well(ends):
+        return 2 * bits
+    sizes = [abs(term.logit) for term in terms]
+    needed = max(max(size / math.log(2), -math.log2(size)) if 0 < size < math.inf else 0.0 for size in sizes)
+    most = ASYMPTOTIC if max(sizes) >= LARGE else CAP
+    while bits < min(needed, most):
+        bits *= 2
+    return max(bits, 2 * FIRST)
+
+
+def _known_well(ends: tuple[Dyadic, Dyadic]) -> bool:
+    """To half the bits of the first try: then more of them change nothing about what it is beside."""
+    (m0, e0), (m1, e1) = ends
+    if not _comparable(e0, e1):
+        return False
+    low = min(e0, e1)
+    m0, m1 = m0 << (e0 - low), m1 << (e1 - low)
+    return (m1 - m0).bit_length() + FIRST // 2 < min(m0.bit_length(), m1.bit_length())
 
 
 def _beside_a_tie(
@@ -86,8 +107,6 @@ def _beside_a_tie(
 ) -> Exact | None:
     """The exact value at large logits where it differs from a tie by less than any precision shows."""
     total, signs = Fraction(0), set()
-    from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansionError
-
     weighing = [term for term in terms if term.weight]
     for term in weighing:
         if not LARGE <= abs(term.logit) < math.inf:
@@ -128,7 +147,7 @@ def at_precision(
     if any(math.isnan(term.logit) for term in terms):
         return math.nan
     m = arithmetic(oracle, bits, dtype)
-    value = _evaluator(formula, terms, params, differentiate)(m)
+    value = _total(m, formula, terms, params, differentiate)
     if isinstance(value, Infinity):
         return value.sign * math.inf
     ends = m.enclosure(value)
@@ -139,62 +158,54 @@ def at_precision(
     return dtype.round_dyadic(*middle)
 
 
-def _evaluator(formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Callable[[Arithmetic], Any]:
-    def element(m: Arithmetic, term: Term) -> Any:
-        if math.isinf(term.logit):
-            return _element(LimitArithmetic(m), formula, Infinity(1 if term.logit > 0 else -1), term, params, differentiate)
-        return _element(m, formula, m.number(term.logit), term, params, differentiate)
+def _total(m: Arithmetic, formula: Formula, terms: list[Term], params: Mapping[str, float], differentiate: bool) -> Any:
+    if len(terms) == 1 and terms[0].weight == 1:
+        return _term(m, formula, terms[0], params, differentiate)
+    value = m.number(0)
+    for term in terms:
+        if term.weight:
+            share = _term(m, formula, term, params, differentiate) * m.number(term.weight.numerator) / m.number(term.weight.denominator)
+            value = value + share
+    return value
 
-    def total(m: Arithmetic) -> Any:
-        if len(terms) == 1 and terms[0].weight == 1:
-            return element(m, terms[0])
-        value = m.number(0)
-        for term in terms:
-            if term.weight:
-                share = element(m, term) * m.number(term.weight.numerator) / m.number(term.weight.denominator)
-                value = value + share
-        return value
 
-    return total
+def _term(m: Arithmetic, formula: Formula, term: Term, params: Mapping[str, float], differentiate: bool) -> Any:
+    if math.isinf(term.logit):
+        return _element(LimitArithmetic(m), formula, Infinity(1 if term.logit > 0 else -1), term, params, differentiate)
+    return _element(m, formula, m.number(term.logit), term, params, differentiate)
 
 
 def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
     """The exact value, if the enclosure allows one rounding only and pins the ulp distance; else None."""
+    return _decided(enclosure, dtype, bits)[0]
+
+
+def _decided(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> tuple[Exact | None, bool]:
+    """The same; and is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes."""
     if enclosure is None:
-        return None
+        return None, False
     (m0, e0), (m1, e1) = enclosure
+    least = dtype.least_exponent
+    top0, top1 = m0.bit_length() + e0, m1.bit_length() + e1
+    ulp0 = dtype.ulp_exponent(top0 - 1) if m0 else least
+    ulp1 = dtype.ulp_exponent(top1 - 1) if m1 else least
+    sided = ulp0 == ulp1
     rounded = dtype.round_dyadic(m0, e0)
-    if rounded != dtype.round_dyadic(m1, e1):
-        return None
     if (m0, e0) == (m1, e1):
-        return Exact(Kind.FINITE, rounded, (m0, e0), (0, 0), bits)
+        return Exact(Kind.FINITE, rounded, (m0, e0), (0, 0), bits), sided
+    if rounded != dtype.round_dyadic(m1, e1):
+        return None, False
     if rounded == 0:
-        top = max(m0.bit_length() + e0 if m0 else e1, m1.bit_length() + e1 if m1 else e0)
-        if top < dtype.least_exponent - PINNED - 2:
+        top = max(top0 if m0 else e1, top1 if m1 else e0)
+        if top < least - PINNED - 2:
             # Far below half the least subnormal: its ulp distance is 0 to 2^-20.
-            return _ball(m0, e0, m1, e1, rounded, bits) if _comparable(e0, e1) else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits)
+            near = _comparable(e0, e1)
+            return _ball(m0, e0, m1, e1, rounded, bits) if near else Exact(Kind.FINITE, rounded, (0, 0), (1, top), bits), sided
     if not _comparable(e0, e1):
-        return None
+        return None, False
     exact = _ball(m0, e0, m1, e1, rounded, bits)
     width = exact.radius[0].bit_length() + exact.radius[1] + 1
-    return exact if width <= min(_ulp_exponents(enclosure, dtype)) - PINNED else None
-
-
-def _ulp_exponents(ends: tuple[Dyadic, Dyadic], dtype: Format) -> tuple[int, int]:
-    (m0, e0), (m1, e1) = ends
-    least = dtype.least_exponent
-    return (
-        dtype.ulp_exponent(m0.bit_length() - 1 + e0) if m0 else least,
-        dtype.ulp_exponent(m1.bit_length() - 1 + e1) if m1 else least,
-    )
-
-
-def _in_one_binade(ends: tuple[Dyadic, Dyadic] | None, dtype: Format) -> bool:
-    """Is it known whose ulp counts? That of 1 - e^-x is the one below 1, however near it comes."""
-    if ends is None:
-        return False
-    low, high = _ulp_exponents(ends, dtype)
-    return low == high
+    return (exact, sided) if width <= min(ulp0, ulp1) - PINNED else (None, False)
 
 
 def _comparable(e0: int, e1: int) -> bool:

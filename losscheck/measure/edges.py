@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
@@ -17,7 +15,7 @@ from losscheck.points.grid import decode_ordinals
 __all__ = ["SampleEngine"]
 
 CHECKED = 128  # points of a sample that are checked against the exact oracle, evenly spread over it
-STEPS = 3  # halvings between two calls: a call costs more than the seven points that three of them may meet
+STEPS = 4  # halvings between two calls: a call costs more than the fifteen points that four of them may meet
 
 
 class SampleEngine(Engine):
@@ -32,7 +30,6 @@ class SampleEngine(Engine):
         ordinals = np.array(sample, np.int64)
         logits, results, returned = self.values(ordinals)
         self.begin()
-        edges = []
         checked = np.unique(np.linspace(0, len(sample) - 1, CHECKED).astype(np.int64))
         found = judge_all(np, self.streams, self.effects, logits, results, returned.refused)
         for quantity, judged in found.items():
@@ -41,11 +38,10 @@ class SampleEngine(Engine):
             if quantity in self.streams:
                 some = Judged(judged.codes[checked], judged.ulps[checked])
                 check(summary, self.streams[quantity], logits[checked], results[quantity][checked], some)
-            edges += _edges(quantity, judged.codes, sample)
-        _bisect(edges, self.codes)
+        ends = _Ends({quantity: judged.codes for quantity, judged in found.items()}, ordinals)
+        ends.bisect(self.codes)
         for quantity, summary in self.totals.items():
-            mine = [edge for edge in edges if edge.quantity == quantity]
-            summary.segments = _segments(found[quantity].codes, sample, mine, EFFECT_KEPT if quantity == EFFECT else SEGMENTED)
+            summary.segments = ends.segments(quantity, EFFECT_KEPT if quantity == EFFECT else SEGMENTED)
         return self.end()
 
     def values(self, ordinals: Any) -> tuple[Any, dict[str, Any], Returned]:
@@ -56,78 +52,77 @@ class SampleEngine(Engine):
         returned = Returned(*self.call(logits))
         return logits.astype(np.float64), self.results(returned), returned
 
-    def codes(self, quantities: Collection[str], ordinals: list[int]) -> dict[str, list[int]]:
+    def codes(self, quantities: Collection[str], ordinals: Any) -> dict[str, Any]:
         """The codes of some quantities, or of the effects, at some ordinals; the implementation is called once for all."""
         import numpy as np
 
-        logits, results, returned = self.values(np.array(ordinals, np.int64))
+        logits, results, returned = self.values(ordinals)
         effects = self.effects if EFFECT in quantities else None
         streams = {name: stream for name, stream in self.streams.items() if effects or name in quantities}
         asked = {name: values for name, values in results.items() if name in streams}
         judged = judge_all(np, streams, effects, logits, asked, returned.refused)
-        return {quantity: judged[quantity].codes.tolist() for quantity in quantities}
+        return {quantity: judged[quantity].codes for quantity in quantities}
 
 
-@dataclass
-class _Edge:
-    """Where a code ends: a float inside it, one outside of it, and between them what is not known yet."""
+class _Ends:
+    """Where the codes of streams end, as arrays: a float inside the code, one outside of it, and between them what is not known
+    yet. Between unlike neighbours of the sample lie two ends: of the first code, and of the second."""
 
-    quantity: str
-    code: int
-    inside: int
-    outside: int
+    def __init__(self, codes: Mapping[str, Any], sample: Any) -> None:
+        """``codes`` are those at the sample, by stream."""
+        import numpy as np
 
-    @property
-    def open(self) -> bool:
-        return abs(self.outside - self.inside) > 1
+        self.sampled, self.sample = codes, sample
+        before = {name: np.flatnonzero(of_stream[1:] != of_stream[:-1]) for name, of_stream in codes.items()}
+        pairs = {name: np.stack([places, places + 1], axis=1) for name, places in before.items()}
+        self.stream = np.repeat(np.arange(len(pairs)), [2 * len(of_stream) for of_stream in pairs.values()])
+        self.code = np.concatenate([codes[name][of_stream].reshape(-1) for name, of_stream in pairs.items()])
+        both = np.concatenate([*pairs.values()])
+        self.inside, self.outside = sample[both].reshape(-1), sample[both[:, ::-1]].reshape(-1)
 
-    def narrow(self, code_at: Mapping[int, int]) -> None:
-        """Halve as often as the codes that are known allow."""
-        while self.open and (middle := (self.inside + self.outside) // 2) in code_at:
-            if code_at[middle] == self.code:
-                self.inside = middle
-            else:
-                self.outside = middle
+    def bisect(self, codes_at: Callable[[Collection[str], Any], dict[str, Any]]) -> None:
+        """Move each end to the float where its code ends, all of them together and STEPS halvings at a time."""
+        import numpy as np
+
+        names = [*self.sampled]
+        while len(open_ := self._open()):
+            ordinals = self._middles(open_)
+            codes = codes_at({names[stream] for stream in np.unique(self.stream[open_])}, ordinals)
+            nothing = np.full(len(ordinals), -1)
+            table = np.stack([codes.get(name, nothing) for name in names])
+            for _ in range(STEPS):
+                open_ = self._open()
+                middle = _middle(self.inside[open_], self.outside[open_])
+                within = table[self.stream[open_], np.searchsorted(ordinals, middle)] == self.code[open_]
+                self.inside[open_[within]], self.outside[open_[~within]] = middle[within], middle[~within]
+
+    def segments(self, name: str, kept: Collection[int]) -> dict[int, Any]:
+        """The runs of one code in a stream, from end to end."""
+        import numpy as np
+
+        mine = self.stream == [*self.sampled].index(name)
+        inside, code_of = self.inside[mine], np.append(self.sampled[name][:1], self.code[mine][1::2])
+        firsts, lasts = np.append(self.sample[:1], inside[1::2]), np.append(inside[::2], self.sample[-1:])
+        return {int(code): segments_of(firsts[code_of == code], lasts[code_of == code]) for code in np.unique(code_of) if code in kept}
+
+    def _open(self) -> Any:
+        import numpy as np
+
+        return np.flatnonzero(abs(self.outside - self.inside) > 1)
+
+    def _middles(self, which: Any) -> Any:
+        """Every float that STEPS halvings of some stretches may ask about, in order."""
+        import numpy as np
+
+        ends = np.stack([self.inside[which], self.outside[which]], axis=1)
+        for _ in range(STEPS):
+            finer = np.empty((len(ends), 2 * ends.shape[1] - 1), np.int64)
+            finer[:, ::2], finer[:, 1::2] = ends, _middle(ends[:, :-1], ends[:, 1:])
+            ends = finer
+        inner = ends[:, 1:-1]
+        return np.unique(inner[(inner != ends[:, :1]) & (inner != ends[:, -1:])])
 
 
-def _edges(quantity: str, codes: Any, sample: tuple[int, ...]) -> list[_Edge]:
-    """Between unlike neighbours of the sample two edges: where the first code ends and where the second begins."""
-    edges = []
-    for n in range(1, len(sample)):
-        if codes[n] != codes[n - 1]:
-            edges.append(_Edge(quantity, int(codes[n - 1]), sample[n - 1], sample[n]))
-            edges.append(_Edge(quantity, int(codes[n]), sample[n], sample[n - 1]))
-    return edges
-
-
-def _bisect(edges: Sequence[_Edge], codes_at: Callable[[Collection[str], list[int]], dict[str, list[int]]]) -> None:
-    """Move each edge to the float where its code ends, all of them together and STEPS halvings at a time."""
-    while unfinished := [edge for edge in edges if edge.open]:
-        ordinals = sorted({middle for edge in unfinished for middle in _middles(edge.inside, edge.outside, STEPS)})
-        codes = codes_at({edge.quantity for edge in unfinished}, ordinals)
-        code_at = {quantity: dict(zip(ordinals, of_quantity, strict=True)) for quantity, of_quantity in codes.items()}
-        for edge in unfinished:
-            edge.narrow(code_at[edge.quantity])
-
-
-def _middles(one_end: int, other_end: int, steps: int) -> list[int]:
-    """Every float that so many halvings of a stretch may ask about."""
-    ends, middles = [one_end, other_end], []
-    for _ in range(steps):
-        between = [(a + b) // 2 for a, b in itertools.pairwise(ends) if abs(a - b) > 1]
-        if not between:
-            break
-        middles += between
-        ends = sorted([*ends, *between])
-    return middles
-
-
-def _segments(codes: Any, sample: tuple[int, ...], edges: list[_Edge], kept: Collection[int]) -> dict[int, Any]:
-    """Runs of the sample as segments, their ends moved to where bisection found them."""
-    import numpy as np
-
-    starts = [0, *(n for n in range(1, len(sample)) if codes[n] != codes[n - 1])]
-    code_of = codes[starts]
-    firsts = np.array([sample[0], *(edge.inside for edge in edges[1::2])])
-    lasts = np.array([*(edge.inside for edge in edges[0::2]), sample[-1]])
-    return {int(code): segments_of(firsts[code_of == code], lasts[code_of == code]) for code in np.unique(code_of) if code in kept}
+def _middle(a: Any, b: Any) -> Any:
+    """floor((a + b) / 2) of integers whose sum may not fit."""
+    return (a & b) + ((a ^ b) >> 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ __all__ = ["ENOUGH", "MOST_ASKED", "UNASKED", "Budget", "Claim", "Judged", "Refe
 MOST_ASKED = 2**15
 ENOUGH = 2.0**-30  # the bound with which a value serves for an effect: its thresholds are conventions
 KEPT = 200_000  # exact values remembered
+# Logits at which implementations of one claim share the filter's values, which nobody writes to: as many as a sample or a 16-bit
+# dtype has. At fewer they are found anew as fast.
+SHARED = range(2**9, 2**16 + 1)
+MOST_SHARED = 32  # such values kept: 32 MiB
 UNASKED = len(CODES)  # the code of an undecided element that the oracle was not asked about
 OK, INACCURATE, MISSED_INF = (CODE[outcome] for outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.MISSED_INF))
 
@@ -86,6 +91,7 @@ class Reference:
     def __init__(self, params: Mapping[str, float], dtype: Format, oracle: str, max_ulp: float) -> None:
         self.params, self.dtype, self.oracle, self.max_ulp = params, dtype, oracle, max_ulp
         self.limits = Limits.of(dtype, max_ulp)
+        self._shared: dict[tuple[Claim, float, bytes], tuple[Any, Any]] = {}
         self._known: dict[tuple[Claim, tuple[object, ...]], tuple[Exact, bool]] = {}
 
     # One value ----------------------------------------------------------------------------------------------------
@@ -127,13 +133,23 @@ class Reference:
 
         Float64 values have no wider arithmetic to be filtered with.
         """
-        if self.dtype.bits < 64:
-            try:
-                with quiet(xp):
-                    return filter_arrays(xp, claim.formula, logits, target, self.params, self.dtype, claim.differentiate)
-            except NoFilterError:
-                pass
-        return xp.full_like(logits, math.nan), xp.full_like(logits, math.inf)
+        if self.dtype.bits == 64:
+            return xp.full_like(logits, math.nan), xp.full_like(logits, math.inf)
+        if xp.__name__ == "torch" or len(logits) not in SHARED:
+            return self._filtered(xp, claim, logits, target)
+        key = claim, target, hashlib.blake2b(logits.tobytes(), digest_size=16).digest()
+        if key not in self._shared:
+            if len(self._shared) >= MOST_SHARED:
+                del self._shared[next(iter(self._shared))]
+            self._shared[key] = self._filtered(xp, claim, logits, target)
+        return self._shared[key]
+
+    def _filtered(self, xp: Any, claim: Claim, logits: Any, target: float) -> tuple[Any, Any]:
+        try:
+            with quiet(xp):
+                return filter_arrays(xp, claim.formula, logits, target, self.params, self.dtype, claim.differentiate)
+        except NoFilterError:
+            return xp.full_like(logits, math.nan), xp.full_like(logits, math.inf)
 
     def values(self, xp: Any, claim: Claim, logits: Any, targets: Any, filtered: tuple[Any, Any]) -> Any:
         """Exact values to about 2^-30 of themselves as float64: the filter's, and the oracle's where it does not know so much."""

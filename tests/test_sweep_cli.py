@@ -18,7 +18,7 @@ from losscheck.filter.running_error import RunningErrorArithmetic
 FIELDS = [
     "loss", "implementation", "backend", "device", "dtype", "quantity", "layout", "params", "low", "high", "target", "target_hex", "points",
     "exhaustive", "counts", "max_ulp", "max_ulp_logit_hex", "worst", "regions", "ulp_histogram", "checked_sample", "nan", "refusal",
-    "reason", "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity", "effect_first", "effect_last", "effect_share",
+    "onsets", "reason", "mode", "logit_dtype", "effect", "effect_truth", "effect_quantity", "effect_first", "effect_last", "effect_share",
     "effect_loss_error", "effect_grad_error",
 ]  # fmt: skip
 ONE = ("--loss", "bce", "--impl", "torch-bce-with-logits", "--target", "0")

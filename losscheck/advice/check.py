@@ -11,8 +11,9 @@ from losscheck.advice.next_steps import next_steps
 from losscheck.advice.ranking import ranked
 from losscheck.callables.calling import call_alone
 from losscheck.callables.implementation import accepted
-from losscheck.callables.loading import is_spec, load
+from losscheck.callables.loading import is_spec, load, stdout_to_stderr
 from losscheck.callables.recognise import Confidence, Recognition, recognise
+from losscheck.callables.refusal import reason_of
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import EffectFinding
@@ -24,6 +25,8 @@ from losscheck.core.request import Listed, Range
 from losscheck.core.results import SweepRow
 from losscheck.measure.ask import Asked, ask, parameters
 from losscheck.measure.compare import compare
+from losscheck.measure.engines import References
+from losscheck.measure.onset import search_harm
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of
 from losscheck.measure.task import Finding, Task
@@ -85,7 +88,7 @@ def check(
         tasks = _tasks(request, every_float=bool(dtype))
         first, *others = dict.fromkeys(near(task.subject.implementation.name) for task in tasks)
         say(f"judging {first}{f' and {len(others)} more' if others else ''}")
-        found = ranked(_swept(tasks))
+        found = ranked(_swept(tasks, searched=bool(what)))
         rows += [_told(_nearest_to_zero(row, request), recognition) for row in found]
     if what:
         say("looking for what to write instead")
@@ -149,10 +152,24 @@ def _sample(task: Task) -> Grid:
     return sampled_grid(task.grid.dtype, task.grid.low, task.grid.high, SAMPLE, "both", marks)
 
 
-def _swept(tasks: Sequence[Task]) -> list[SweepRow]:
+def _swept(tasks: Sequence[Task], *, searched: bool = False) -> list[SweepRow]:
+    """Their rows; ``searched``: what harms is looked for before the floats where it was found to begin."""
     findings = [Finding() for _ in tasks]
     run_tasks(tasks, findings)
+    if searched:
+        references = References()
+        for task, finding in zip(tasks, findings, strict=True):
+            if finding.summaries:
+                _search(task, finding, references)
     return rows_of(tasks, findings)
+
+
+def _search(task: Task, finding: Finding, references: References) -> None:
+    try:
+        with stdout_to_stderr():
+            search_harm(task, finding.summaries, references)
+    except Exception as error:
+        reason_of(error, task.subject.implementation)  # a bug of ours goes on; code of the reader's that takes no such batch stays bisected
 
 
 def _nearest_to_zero(row: RankedRow, asked: Asked) -> RankedRow:

@@ -15,7 +15,7 @@ from losscheck.api.arguments import SILENT, Implementations, Listener, Some, com
 from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import rules_of
-from losscheck.core.request import Range, exact_text
+from losscheck.core.request import BISECTED, Range, exact_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -44,6 +44,7 @@ def sweep(
     spacing: str = "both",
     exhaustive: bool = False,
     layout: str = "body",
+    ends: str = BISECTED,
     oracle: str = "flint",
     digits: int = 50,
     max_ulp: float | None = None,
@@ -67,6 +68,8 @@ def sweep(
         range: the ends, both included.
         target: several at once; by default the loss's own, such as 0, 0.5 and 1.
         points, spacing: of a sample; ``exhaustive`` takes every float, and 16-bit dtypes always do.
+        ends: how the first failing float on each side of 0 is found in a sample: ``"bisected"`` between two floats of it, ``"searched"``
+            (the floats before it are judged until 2^20 of them hold) or ``"proved"`` (all floats before it are judged).
         jobs: processes. resume: a file for checkpoints, from which an interrupted sweep goes on.
         cluster: the address of a dask scheduler, such as ``"tcp://scheduler:8786"``, whose workers do the work.
         executor: any :class:`concurrent.futures.Executor` (of processes, MPI, Ray ...) that does it; it is not shut down.
@@ -96,7 +99,7 @@ def sweep(
         "params": params, "oracle": oracle, "digits": digits, "max_ulp": max_ulp,
     }  # fmt: skip
     low, high = range
-    grid = Range(exact_text(low), exact_text(high), many(target), points, spacing, exhaustive, layout)
+    grid = Range(exact_text(low), exact_text(high), many(target), points, spacing, exhaustive, layout, ends)
     path = Path(resume) if resume else None
     with _crew(jobs, cluster, executor, listener) as crew:
         asked = ask(grid, **common(options, calling))

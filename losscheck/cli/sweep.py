@@ -10,7 +10,7 @@ from losscheck.cli import options
 from losscheck.cli.command import Command, option
 from losscheck.cli.output import chosen_format, finish
 from losscheck.cli.request import arguments, listener
-from losscheck.core.request import LAYOUTS, SPACINGS
+from losscheck.core.request import BISECTED, ENDS, LAYOUTS, SPACINGS
 
 _POINTS, _WORK = "Points", "The work"
 
@@ -22,6 +22,7 @@ _POINTS, _WORK = "Points", "The work"
 @option("--spacing", group=_POINTS, type=click.Choice(SPACINGS), default="both", help="Even in value, in floats, or half each.")
 @option("--exhaustive", group=_POINTS, is_flag=True, help="Every float in the range; 16-bit dtypes always are.")
 @option("--layout", group=_POINTS, type=click.Choice(LAYOUTS), default="body", help="Long tensors, tensors of 3, or both compared.")
+@option("--ends", group=_POINTS, type=click.Choice(ENDS), default=BISECTED, help="Floats judged before a first failing one.")
 @options.selection(backends="numpy and torch")
 @options.own
 @option("--jobs", group=_WORK, type=int, default=1, metavar="N", help="Processes. Default: 1.")
@@ -52,6 +53,7 @@ def COMMAND(**given: Any) -> int:
         "spacing",
         "exhaustive",
         "layout",
+        "ends",
         "jobs",
         "cluster",
         "shard",

@@ -20,6 +20,7 @@ __all__ = [
     "MOST_PARTS",
     "Effect",
     "EffectFinding",
+    "Onset",
     "Scale",
     "Truth",
     "blamed",
@@ -122,6 +123,21 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Onset:
+    """Where failing begins on one side of 0: of the floats known to fail, or to have an effect, the nearest to 0.
+
+    Attributes:
+        logit: that float.
+        held_from: every float from here up to it was judged, and none fails; None where only a sample of them was.
+        proved: is that every float of the range from 0 on, so that it is the first failing one?
+    """
+
+    logit: float
+    held_from: float | None = None
+    proved: bool = False
+
+
+@dataclass(frozen=True)
 class EffectFinding:
     """The effect of a point, or of the worst point of a row, with the facts that a sentence about it is made of.
 
@@ -133,6 +149,7 @@ class EffectFinding:
         first, last: the lowest and the highest logit of a range that have the effect; share: the part of the range, in
             logits, that the regions of the effect cover; None for single points, batches and infinite ranges.
         parts: the ends of these regions where they are at most MOST_PARTS; index: of the element of a batch.
+        onsets: where the effect begins below and above 0.
         loss_error, grad_error: the largest |value - definition| of each quantity; None where it was not asked for.
     """
 
@@ -150,6 +167,7 @@ class EffectFinding:
     share: float | None = None
     parts: tuple[tuple[float, float], ...] = ()
     index: tuple[int, ...] = ()
+    onsets: tuple[Onset, ...] = ()
 
 
 class Namespace(Protocol):

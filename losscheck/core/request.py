@@ -16,9 +16,13 @@ from losscheck.core.loss import Implementation
 from losscheck.core.reductions import REDUCTIONS
 
 __all__ = [
+    "BISECTED",
     "DEFAULT_MAX_ULP",
+    "ENDS",
     "LAYOUTS",
+    "PROVED",
     "REDUCTION_NAMES",
+    "SEARCHED",
     "SPACINGS",
     "Dumped",
     "Listed",
@@ -38,6 +42,7 @@ DEFAULT_MAX_ULP = 8.0
 REDUCTION_NAMES = ("none", *REDUCTIONS, "published")
 SPACINGS = ("linear", "ulp", "both")
 LAYOUTS = ("body", "tail", "both")
+ENDS = BISECTED, SEARCHED, PROVED = "bisected", "searched", "proved"
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Range:
         targets: as written; empty for each loss's own.
         points, spacing: of a sample; every float with ``exhaustive``, and always of the 16-bit dtypes.
         layout: body (long tensors), tail (tensors of three elements) or both.
+        ends: how the first failing float on each side of 0 is found in a sample: bisected between two floats of it, searched (the floats
+            before it are judged until 2^20 of them hold) or proved (all floats before it are).
     """
 
     low: str
@@ -85,6 +92,7 @@ class Range:
     spacing: str = "both"
     exhaustive: bool = False
     layout: str = "body"
+    ends: str = BISECTED
     reduction = "none"
     shape = ()
 
@@ -92,7 +100,7 @@ class Range:
         """The command and its options that name these points."""
         yield from ("sweep", "--range", self.low, self.high)
         yield from _repeated("--target", self.targets)
-        for name in ("points", "spacing", "layout"):
+        for name in ("points", "spacing", "layout", "ends"):
             if getattr(self, name) != getattr(Range, name) or name in always:
                 yield from (f"--{name}", str(getattr(self, name)))
         if self.exhaustive:
@@ -125,6 +133,7 @@ class Dumped:
             yield from ("--reduction", self.reduction)
 
 
+_CHOICES = {"spacing": SPACINGS, "layout": LAYOUTS, "ends": ENDS}
 Points: TypeAlias = Listed | Range | Dumped
 _KINDS: dict[str, type[Listed] | type[Range] | type[Dumped]] = {"listed": Listed, "range": Range, "dumped": Dumped}
 
@@ -197,6 +206,8 @@ class Request:
         given = {name: _tuples(value) for name, value in data.items()}
         points = {name: _tuples(value) for name, value in data["points"].items()}
         kind = _KINDS[points.pop("kind")]
+        if kind is Range:
+            points.setdefault("ends", BISECTED)  # a file written before there was a choice
         _check_types(kind, points)
         given |= {
             "points": kind(**points),
@@ -205,8 +216,8 @@ class Request:
             "call_spec": CallSpec.from_json(data["call_spec"]),
         }
         _check_types(cls, given)
-        if kind is Range and (points["spacing"] not in SPACINGS or points["layout"] not in LAYOUTS):
-            raise ValueError("it names a spacing or a layout that there is not")
+        if kind is Range and not all(points[name] in words for name, words in _CHOICES.items()):
+            raise ValueError("it names a spacing, a layout or ends that there are not")
         if not {*given["quantities"]} <= {"loss", "grad"}:
             raise ValueError("it names a quantity that there is not")
         return cls(**given)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from losscheck.core.absence import Absence
-from losscheck.core.effect import Effect, EffectFinding
+from losscheck.core.effect import Effect, EffectFinding, Onset
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
 
@@ -183,6 +183,7 @@ class SweepRow(SummaryRow):
         profile: for each cell of the range the logit at its middle, the largest |ulp| (-1 for no point) and the severest
             outcome (None for no point).
         effects: for each of these cells the severest effect (None for no point); empty where effects were not judged.
+        onsets: where failing begins below and above 0, from low to high logits.
         refusal: what it raised at the first of the logits that it refused; those are regions of the outcome `unavailable`.
         nan_points, nan_wrong: NaN logits, and how many of them came out as a number.
     """
@@ -202,6 +203,7 @@ class SweepRow(SummaryRow):
     nan_points: int = 0
     nan_wrong: int = 0
     refusal: str = ""
+    onsets: tuple[Onset, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ __all__ = ["SampleEngine"]
 
 CHECKED = 128  # points of a sample that are checked against the exact oracle, evenly spread over it
 STEPS = 4  # halvings between two calls: a call costs more than the fifteen points that four of them may meet
+ROUNDS = 3  # of bisection: other codes may lie between two floats of the sample, one after another, or noise
 
 
 class SampleEngine(Engine):
@@ -81,20 +82,60 @@ class _Ends:
         self.inside, self.outside = sample[both].reshape(-1), sample[both[:, ::-1]].reshape(-1)
 
     def bisect(self, codes_at: Callable[[Collection[str], Any], dict[str, Any]]) -> None:
+        """Move each end to an exact float. Where two ends then do not meet, what lies between them is looked at, ROUNDS times at most."""
+        for turn in range(ROUNDS):
+            self._halve(codes_at)
+            if turn + 1 == ROUNDS or not self._look_between(codes_at):
+                return
+
+    def _halve(self, codes_at: Callable[[Collection[str], Any], dict[str, Any]]) -> None:
         """Move each end to the float where its code ends, all of them together and STEPS halvings at a time."""
         import numpy as np
 
-        names = [*self.sampled]
         while len(open_ := self._open()):
             ordinals = self._middles(open_)
-            codes = codes_at({names[stream] for stream in np.unique(self.stream[open_])}, ordinals)
-            nothing = np.full(len(ordinals), -1)
-            table = np.stack([codes.get(name, nothing) for name in names])
+            table = self._table(codes_at, self.stream[open_], ordinals)
             for _ in range(STEPS):
                 open_ = self._open()
                 middle = _middle(self.inside[open_], self.outside[open_])
                 within = table[self.stream[open_], np.searchsorted(ordinals, middle)] == self.code[open_]
                 self.inside[open_[within]], self.outside[open_[~within]] = middle[within], middle[~within]
+
+    def _look_between(self, codes_at: Callable[[Collection[str], Any], dict[str, Any]]) -> bool:
+        """Ends of what begins and ends strictly between two others; none where all of them meet."""
+        import numpy as np
+
+        stream, codes, inside = self.stream[::2], self.code.reshape(-1, 2), self.inside.reshape(-1, 2)
+        apart = np.flatnonzero(inside[:, 1] - inside[:, 0] > 1)
+        if not len(apart):
+            return False
+        beside = inside[apart] + np.array([1, -1])
+        ordinals = np.unique(beside)
+        table = self._table(codes_at, stream[apart], ordinals)
+        between = table[stream[apart][:, np.newaxis], np.searchsorted(ordinals, beside)]
+        unlike = between[:, 0] != between[:, 1]
+        # In place of two ends that do not meet: those of the first code and the next, of what differs within, of the last two.
+        places = np.concatenate([np.delete(np.arange(len(stream)), apart), apart, apart[unlike], apart])
+        order = np.argsort(places, kind="stable")
+
+        def instead(of_ends: Any, of_between: Any) -> Any:
+            first = np.stack([of_ends[apart, 0], of_between[:, 0]], axis=1)
+            last = np.stack([of_between[:, 1], of_ends[apart, 1]], axis=1)
+            return np.concatenate([np.delete(of_ends, apart, axis=0), first, of_between[unlike], last])[order]
+
+        codes, inside = instead(codes, between), instead(inside, beside)
+        self.stream, self.code, self.inside = np.repeat(stream[places[order]], 2), codes.reshape(-1), inside.reshape(-1)
+        self.outside = inside[:, ::-1].reshape(-1)
+        return True
+
+    def _table(self, codes_at: Callable[[Collection[str], Any], dict[str, Any]], streams: Any, ordinals: Any) -> Any:
+        """The codes at some ordinals, a row a stream; -1 of streams that are not asked about."""
+        import numpy as np
+
+        names = [*self.sampled]
+        codes = codes_at({names[stream] for stream in np.unique(streams)}, ordinals)
+        nothing = np.full(len(ordinals), -1)
+        return np.stack([codes.get(name, nothing) for name in names])
 
     def segments(self, name: str, kept: Collection[int]) -> dict[int, Any]:
         """The runs of one code in a stream, from end to end."""

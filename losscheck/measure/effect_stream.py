@@ -19,7 +19,7 @@ from losscheck.filter.scale import scale_of
 from losscheck.measure.reference import Claim, Judged, Reference, definition_of, formula_of, quiet
 from losscheck.measure.summary import Case
 
-__all__ = ["EFFECT", "EFFECT_KEPT", "Effects", "error_of"]
+__all__ = ["EFFECT", "EFFECT_KEPT", "TAILS", "Effects", "error_of"]
 
 EFFECT = "effect"  # the name of the stream beside loss and grad
 SOUND, TAILS = Effect.SOUND.severity, Effect.TAILS.severity

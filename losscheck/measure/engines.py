@@ -16,8 +16,9 @@ from losscheck.measure.reference import Reference, formula_of
 from losscheck.measure.refusals import Returned, answering
 from losscheck.measure.remembered import remembering
 from losscheck.measure.task import Task
+from losscheck.points.grid import Grid
 
-__all__ = ["References", "call_of", "caller_of", "count_nans", "device_call_of", "effects_of", "engine_of", "streams_of"]
+__all__ = ["References", "call_of", "caller_of", "count_nans", "dense_engine", "device_call_of", "effects_of", "engine_of", "streams_of"]
 
 
 class References:
@@ -51,15 +52,20 @@ def effects_of(task: Task, references: References) -> Effects:
 
 def engine_of(task: Task, references: References) -> Engine:
     """What scans a task. Compiled filters are worth keeping from chunk to chunk."""
-    from losscheck.filter.running_error import NoFilterError
-    from losscheck.measure.compiled import WORTHWHILE, CompiledEngine
     from losscheck.measure.edges import SampleEngine
 
+    if task.grid.sample is None:
+        return dense_engine(task, references, task.grid)
+    return SampleEngine(call_of(task), streams_of(task, references), task.grid, effects_of(task, references))
+
+
+def dense_engine(task: Task, references: References, grid: Grid) -> Engine:
+    """What scans every float of stretches of a task's range, which ``grid`` is all of."""
+    from losscheck.filter.running_error import NoFilterError
+    from losscheck.measure.compiled import WORTHWHILE, CompiledEngine
+
     streams: Mapping[str, Stream] = streams_of(task, references)
-    subject, grid = task.subject, task.grid
-    effects = effects_of(task, references)
-    if grid.sample is not None:
-        return SampleEngine(call_of(task), streams, grid, effects)
+    subject, effects = task.subject, effects_of(task, references)
     if grid.points >= WORTHWHILE and subject.device != "cpu" and (subject.backend, subject.mode) == ("torch", "eager"):
         return ArrayEngine(device_call_of(task), streams, grid, effects, device=subject.device)
     call = call_of(task)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from losscheck.callables.loading import stdout_to_stderr
 from losscheck.callables.refusal import reason_of
+from losscheck.core.request import BISECTED, PROVED, Range
 from losscheck.measure.engine import Engine
 from losscheck.measure.engines import References, count_nans, engine_of
+from losscheck.measure.onset import search_onsets
 from losscheck.measure.summary import Summary
 from losscheck.measure.task import Chunk, Task
 
@@ -42,6 +44,8 @@ class Runner:
         try:
             with stdout_to_stderr():
                 summaries = self._engine_of(task).scan(chunk.first, chunk.last)
+                if isinstance(points := task.question.points, Range) and points.ends != BISECTED:
+                    search_onsets(task, summaries, self.references, proved=points.ends == PROVED)
         except Exception as error:
             return Answer(reason=reason_of(error, task.subject.implementation))
         return Answer(summaries, "", *(count_nans(task) if chunk.with_nans else ()))

@@ -51,6 +51,8 @@ class Summary:
         loss_error, grad_error: of effects, the largest |value - definition|.
         settled: points that the exact oracle had to settle.
         refusal: what was raised at the first point that has no result.
+        held: of a sample that was searched, by the side of 0 (1 or -1) how near to it floats hold, without a gap up to the first failing
+            one, as a number of floats from 0.
         checked, wrong: points of the stratified sample, and how many of them the filter had misjudged.
     """
 
@@ -72,6 +74,7 @@ class Summary:
     checked: int = 0
     wrong: int = 0
     refusal: str = ""
+    held: dict[int, int] = field(default_factory=dict)
 
     def merge(self, after: Summary) -> Summary:
         """This stretch and the one after it. Associative."""
@@ -85,6 +88,7 @@ class Summary:
             grad_error=max(self.grad_error, after.grad_error),
             first=after.first | self.first,
             refusal=self.refusal or after.refusal,
+            held=after.held | self.held,
             by_severity=self.by_severity or after.by_severity,
             profile_ulp=list(map(max, self.profile_ulp, after.profile_ulp)),
             profile_code=list(map(min, self.profile_code, after.profile_code)),
@@ -116,6 +120,7 @@ class Summary:
             **{name: getattr(self, name) for name in _PLAIN},
             **{name: getattr(self, name).hex() for name in _FLOATS},
             **({"refusal": self.refusal} if self.refusal else {}),
+            **({"held": {str(side): distance for side, distance in self.held.items()}} if self.held else {}),
             "segments": {str(code): segments.tolist() for code, segments in self.segments.items()},
             "first": [_case_to_json(case) for case in self.first.values()],
             "worst": [_case_to_json(case) for case in self.worst],
@@ -129,6 +134,7 @@ class Summary:
         return cls(
             **plain,
             refusal=str(data.get("refusal", "")),
+            held={int(side): int(distance) for side, distance in data.get("held", {}).items()},
             segments={int(code): _segments_from_json(segments) for code, segments in data["segments"].items()},
             first={case[1]: _case_from_json(case) for case in data["first"]},
             worst=[_case_from_json(case) for case in data["worst"]],

@@ -15,6 +15,7 @@ from losscheck.core.results import BitDifference, PointRow, Region, SweepRow
 from losscheck.filter.classify import CODES, bucket_name
 from losscheck.measure.effect_stream import EFFECT
 from losscheck.measure.engines import References, call_of, effects_of
+from losscheck.measure.onset import onsets_of
 from losscheck.measure.point_rows import point_row
 from losscheck.measure.reference import Reference, definition_of, formula_of
 from losscheck.measure.refusals import REFUSED
@@ -61,10 +62,10 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
     worst = tuple(_point(task, quantity, reference, case) for case in summary.worst if case.code != REFUSED)
     if summary.counts[REFUSED] == summary.points:
         return SweepRow(**base, reason=summary.refusal or "nothing was scanned")
-    regions = _regions(task, summary)
+    regions, counts = _regions(task, summary), _counts(summary)
     return SweepRow(
-        **base,
-        counts={CODES[code]: n for code, n in enumerate(summary.counts) if n},
+        **base | {"points": sum(counts.values())},
+        counts=counts,
         max_ulp=max((math.inf if math.isnan(row.ulp or 0.0) else abs(row.ulp or 0.0) for row in worst), default=0.0),
         worst=worst,
         shown=Deferred(lambda: _shown(task, quantity, reference, regions)),
@@ -78,6 +79,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
         nan_points=finding.nan_points,
         nan_wrong=finding.nan_wrong,
         refusal=summary.refusal if summary.counts[REFUSED] else "",
+        onsets=onsets_of(task, quantity, summary),
     )
 
 
@@ -94,7 +96,20 @@ def _effect(task: Task, summary: Summary | None, references: References) -> Effe
     ends = [(value(first), value(last)) for first, last, _ in summary.segments[case.code].tolist()]
     width = task.grid.high - task.grid.low
     share = min(1.0, sum(last - first for first, last in ends) / width) if 0 < width < math.inf else None
-    return replace(found, first=ends[0][0], last=ends[-1][1], share=share, parts=tuple(ends) if len(ends) <= MOST_PARTS else ())
+    return replace(
+        found,
+        first=ends[0][0],
+        last=ends[-1][1],
+        share=share,
+        parts=tuple(ends) if len(ends) <= MOST_PARTS else (),
+        onsets=onsets_of(task, EFFECT, summary),
+    )
+
+
+def _counts(summary: Summary) -> dict[Outcome, int]:
+    """Points by outcome; a region that was met beside the sample, of an outcome that no point of it has, counts as a point."""
+    met = {code: len(segments) for code, segments in summary.segments.items()}
+    return {CODES[code]: n or met[code] for code, n in enumerate(summary.counts) if n or code in met}
 
 
 def _shown(task: Task, quantity: str, reference: Reference, regions: Sequence[Region]) -> tuple[PointRow, ...]:

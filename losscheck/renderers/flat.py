@@ -7,7 +7,7 @@ from typing import Any
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FORMATS
-from losscheck.core.effect import EffectFinding
+from losscheck.core.effect import EffectFinding, Onset
 from losscheck.core.exact import Exact
 from losscheck.core.ranking import Advice, RankedRow
 from losscheck.core.report import Report
@@ -68,6 +68,7 @@ def _finding(finding: EffectFinding) -> dict[str, Any]:
         "quantity": finding.quantity or None,
         **{name: number(getattr(finding, name)) for name in names},
         "parts": [[number(end) for end in part] for part in finding.parts] or None,
+        "onsets": [_onset(onset) for onset in finding.onsets],
     }
 
 
@@ -145,6 +146,7 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
         "refusal": row.refusal,
+        "onsets": [_onset(onset) for onset in row.onsets],
         "reason": row.reason,
         "mode": row.mode,
         "logit_dtype": row.given_dtype,
@@ -179,6 +181,17 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "worst": flat(row.worst) if row.worst else None,
         **_effect(row),
         "trace": row.trace,
+    }
+
+
+def _onset(onset: Onset) -> dict[str, Any]:
+    held = onset.held_from
+    return {
+        "logit": number(onset.logit),
+        "logit_hex": onset.logit.hex(),
+        "held_from": None if held is None else number(held),
+        "held_from_hex": "" if held is None else held.hex(),
+        "proved": onset.proved,
     }
 
 

@@ -25,6 +25,7 @@ from losscheck.renderers.document import (
 )
 from losscheck.renderers.documents.check_card import advice_blocks, card, effect_words, extent, told_elsewhere
 from losscheck.renderers.effects import effect_sentence, refused_text, rough, where_text
+from losscheck.renderers.onsets import begins_text
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["document"]
@@ -114,11 +115,12 @@ def _every_target(rows: Sequence[RankedRow]) -> Iterator[Sentence]:
     for row in rows:
         for finding in row.findings:
             words = effect_sentence(finding, row.low, row.high, row.given_dtype, row.max_ulp)
-            where = "" if finding.effect.harmful else f" ({where_text(finding, row.low, row.high, row.given_dtype)})"
+            where = "" if finding.effect.harmful else f" ({where_text(finding, row.low, row.high, row.given_dtype)})".replace(" ()", "")
             target = FORMATS[row.given_dtype].shortest(finding.target) if finding.target is not None else "?"
             share = f", {100 * finding.share:.3g} % of the logits" if finding.share else ""
+            begins = f", {begun}" if finding.effect.harmful and (begun := begins_text(finding.onsets, row.given_dtype)) else ""
             name = f"{near(row.implementation)} {'+'.join(row.backends)} {row.given_dtype} target {target}"
-            yield Sentence(f"{name}: {finding.effect.value}: {words}{where if where != ' ()' else ''}{share}", severity_of(finding.effect))
+            yield Sentence(f"{name}: {finding.effect.value}: {words}{where}{share}{begins}", severity_of(finding.effect))
 
 
 def _advised(shown: Sequence[RankedRow]) -> str:

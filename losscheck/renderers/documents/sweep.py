@@ -10,6 +10,7 @@ from itertools import groupby
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
+from losscheck.core.request import BISECTED
 from losscheck.core.results import BitDifference, SweepRow
 from losscheck.renderers.document import (
     Appendix,
@@ -30,6 +31,7 @@ from losscheck.renderers.document import (
 from losscheck.renderers.documents.which_line import which_line
 from losscheck.renderers.figures import counted, end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
 from losscheck.renderers.names import Names, label
+from losscheck.renderers.onsets import first_failing_text, kind_of
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.standings import Standing, answer, standings
 from losscheck.renderers.strips import strip_of
@@ -191,12 +193,14 @@ def _region(row: SweepRow, trend: Trend) -> str:
         count = f"{trend.points} of {count}"
     if trend.regions > 1:
         count += f" in {trend.regions} regions"
+    kind = next((kind_of(onset) for onset in row.onsets if trend.first <= onset.logit <= trend.last), "")
+    begins = f"; its first failing float is {kind}" if kind not in ("", BISECTED) and not row.exhaustive else ""
     where = f" {row.device}" if row.device != "cpu" else ""
     where += f" {row.layout}" if row.layout != "body" else ""
     where += f" {row.mode}" if row.mode != "eager" else ""
     return (
         f"{row.loss} {row.implementation} {row.backend}{where} {row.dtype} target {_target(row)}: "
-        f"{quantity_name(row)} {trend.outcome.value} from {ends}, {count}."
+        f"{quantity_name(row)} {trend.outcome.value} from {ends}, {count}{begins}."
     )
 
 
@@ -230,7 +234,11 @@ def coverage(report: Report) -> list[str]:
 
 
 def _covered(report: Report) -> Iterator[str]:
-    yield from map(_extent, report.sweeps)
+    begins = first_failing_text(onset for row in report.sweeps if not row.exhaustive for onset in row.onsets)
+    for row in report.sweeps:
+        yield _extent(row, "regions end at exact floats" if begins else "ends bisected (--ends proved)")
+    if begins:
+        yield begins
     checked, wrong = sum(row.checked for row in report.sweeps), sum(row.wrong for row in report.sweeps)
     if checked:
         yield f"{checked} points were checked against the exact oracle: {wrong} disagreements."
@@ -241,11 +249,11 @@ def _covered(report: Report) -> Iterator[str]:
         yield f"{difference.what}: {difference.differ} of {difference.points} logits differ in bits.{_most_different(difference)}"
 
 
-def _extent(row: SweepRow) -> str:
+def _extent(row: SweepRow, exact: str) -> str:
     given = row.given_dtype
     ends = " to ".join(FORMATS[given].shortest(logit) for logit in (row.low, row.high))
     if not row.exhaustive:
-        return f"{given}: {row.points} logits sampled from {ends}; regions end at exact floats."
+        return f"{given}: {row.points} logits sampled from {ends}; {exact}."
     joined = any(region.points != region.floats for region in row.regions)
     complete = "the counts are complete; of too many regions close ones were joined" if joined else "the regions are complete"
     return f"{given}: every float from {ends}, {row.points} of them, so {complete}."

@@ -55,7 +55,7 @@ def test_a_float_that_fails_alone_before_a_region_is_found(tmp_path_factory, flo
 
 
 def test_one_search_leads_to_the_next_and_all_is_tried_when_it_is_to_be_proved(tmp_path):
-    """A chain of lone floats, and one out of reach: it is only found, and only then is anything called proved, when every float is judged."""
+    """A chain of lone floats, and one out of reach: only where every float is judged is it found, and anything called proved."""
     chain = [beside(17.0, -(2**19)), beside(17.0, -(2**20))]
     spec = holed(tmp_path, *chain, 12.5)
     searched, proved, bisected = (onsets(spec, ends).onsets for ends in ("searched", "proved", "bisected"))

@@ -59,6 +59,19 @@ def test_a_clamp_that_a_dtype_rounds_away_is_told_so():
     assert "in bfloat16 and float16 1 - 0.0001 rounds to 1, and that side of the clamp is gone" in text
 
 
+def hidden(x, z):
+    """A where over logarithms of probabilities, which become 0 and 1 in every dtype at other logits."""
+    p = torch.sigmoid(x)
+    return torch.where(z == 1, -torch.log(p), -torch.log(1 - p))
+
+
+def test_where_exp_overflows_is_rounding_and_no_other_convention():
+    """The sigmoid of -90 is subnormal in float32, or 0 where its code overflows: neither says a word about targets."""
+    text = said("bce", hidden, JUDGED)
+
+    assert "targets are truncated" in text and "not so in" not in text
+
+
 def test_what_is_otherwise_in_a_dtype_is_told():
     """Code that takes another way for half-precision logits."""
 

@@ -27,6 +27,19 @@ def logistic(x, y):
     return F.softplus(-y * x)
 
 
+def asserting(scores, labels):
+    assert ((labels == 1) | (labels == -1)).all(), "labels are -1 and 1"
+    return F.softplus(-scores * labels).mean()
+
+
+def y_signed_first(y_true, scores):
+    return F.binary_cross_entropy_with_logits(scores, (1 + y_true) / 2, reduction="none")
+
+
+def any_above(x, z):
+    return bce(x, (z > 0).to(x.dtype))
+
+
 def two_classes(x, z):
     return F.cross_entropy(x, z, reduction="none")
 
@@ -118,6 +131,22 @@ def test_check_finds_the_form_by_itself(name):
     (row, *_) = losscheck.check(f"theirs.py:{name}", dtype="float32").ranking
 
     assert (row.loss, row.sure, row.effect is not None) == ("bce", True, True)
+
+
+@pytest.mark.parametrize("name", ["logistic", "asserting", "y_signed_first"])
+def test_labels_of_minus_1_and_1_are_found(name):
+    """From the values, whether it refuses 0 and 1 or takes them for something else; and the soft target that it never got is not told."""
+    (row,) = losscheck.check(f"theirs.py:{name}", dtype="float32").ranking
+
+    assert "targets as signs" in row.recognised and (row.loss, row.sure, row.harmful) == ("bce", True, False)
+    assert row.targets == (0.0, 1.0)
+
+
+def test_labels_of_0_and_1_are_not_taken_for_signs():
+    """What is right at 0 and 1 has these labels, although it agrees with -1 and 1 as well."""
+    (row,) = losscheck.check("theirs.py:any_above", dtype="float32").ranking
+
+    assert "signs" not in row.recognised and "any target above 0 counts as 1" in row.note
 
 
 def test_a_soft_target_is_no_whole_number():

@@ -225,3 +225,43 @@ def test_only_the_losses_asked_for_are_tried():
 
     assert [recognition.loss for recognition in recognise(focal, [loss])] == [loss]
     assert math.isfinite(recognise(focal, [loss])[0].distance)
+
+
+def of_one_class(x, z, pos_weight=3.0):
+    """Its weight is forgotten in a part of the term of the positives."""
+    return torch.relu(x) - x * z + torch.log1p(torch.exp(-x.abs())) * (1 + (pos_weight - 1) * z)
+
+
+def nearly(x, z):
+    """Clamped, and an epsilon once more: no guard that is known."""
+    p = torch.sigmoid(x).clamp(1e-6, 1 - 1e-6)
+    return of_probabilities(p, z, 1e-6)
+
+
+def two_class_focal(scores, classes, gamma=0.5):
+    """Nothing but its gamma tells it from a heatmap loss of hard targets."""
+    loss = F.cross_entropy(scores, classes, reduction="none")
+    return (1 - torch.exp(-loss)) ** gamma * loss
+
+
+@pytest.mark.parametrize(
+    ("function", "loss", "words"),
+    [
+        (of_one_class, "bce", "for target 0 it is the definition; at target 1 it computes something else"),
+        (nearly, "bce", "it is the definition to within "),
+    ],
+)
+def test_what_is_right_in_part_is_that_loss(function, loss, words):
+    """One class, or all but a little: said so, with the figures, and no other reading is preferred."""
+    best = recognise(function)[0]
+
+    assert (best.loss.name, best.confidence, best.call_spec.input) == (loss, DEVIATES, "logits")
+    assert best.deviation.sentence.startswith(words)
+
+
+def test_a_parameter_that_it_names_tells_two_losses_apart():
+    """Where both agree, that whose parameter it has."""
+    best = recognise(two_class_focal)[0]
+
+    assert (best.loss.name, best.confidence) == ("weighted-focal", AGREES)
+    assert best.params == {"alpha": -1.0, "gamma": 0.5}

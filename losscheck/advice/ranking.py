@@ -45,7 +45,7 @@ def _row(rows: Sequence[SweepRow]) -> RankedRow:
         absence=next((row.absence for row in rows if row.absence), None),
         effect=worst_first[0] if worst_first else None,
         backends=(first.backend,),
-        targets=tuple(dict.fromkeys(row.target for row in rows)),
+        targets=tuple(findings) or tuple(dict.fromkeys(row.target for row in rows)),
         low=first.low,
         high=first.high,
         points=first.points,

@@ -83,13 +83,15 @@ def _upper_bound(convention: Convention, dtypes: Sequence[Format]) -> list[str]:
 
 
 def _telling(adapted: Adapted, backend: str, convention: Convention, dtype: Format) -> list[Sample]:
-    """Values of a dtype where 1 - p has a digit left, or none at all: between, rounding explains anything."""
-    saturated = (dtype.precision + 1) * math.log(2)
-    return [
-        point
-        for point in sample_in(adapted, backend, dtype)
-        if (abs(point.logit) <= NEAR or abs(point.logit) > saturated) and convention.where(point.logit, point.target)
-    ]
+    """Values of a dtype where 1 - p has a digit left, or none at all: between, rounding explains anything, and so it does where p is
+    subnormal, beside which exp(-x) overflows."""
+    saturated, subnormal = (dtype.precision + 1) * math.log(2), -math.log(dtype.smallest_normal)
+    nothing = -math.log(dtype.smallest_subnormal)
+
+    def tells(logit: float) -> bool:
+        return abs(logit) <= NEAR or (abs(logit) > saturated and not subnormal <= abs(logit) <= nothing + 1)
+
+    return [point for point in sample_in(adapted, backend, dtype) if tells(point.logit) and convention.where(point.logit, point.target)]
 
 
 def _infinite(point: Sample) -> bool:

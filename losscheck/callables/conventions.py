@@ -141,7 +141,8 @@ def _of_the_logits(given: str) -> Iterator[Convention]:
             changes=2,
         )
     cures, advice = ((Cure(input="logits"),), "") if given == "probabilities" else ((), "one of them has to go")
-    yield Convention("a sigmoid is applied twice", lambda d, x, z: d(1 / (1 + math.exp(-x)), z), cures, advice, changes=2)
+    changes = 3 if given == "probabilities" else 2
+    yield Convention("a sigmoid is applied twice", lambda d, x, z: d(1 / (1 + math.exp(-x)), z), cures, advice, changes=changes)
 
 
 def weight_of(loss: Loss) -> str:

@@ -15,6 +15,7 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.confirm import cures_that_work, in_dtypes
 from losscheck.callables.conventions import AS_IT_IS, GUARDS, Convention, Cure, conventions_of
 from losscheck.callables.fit import Fit
+from losscheck.callables.partly import unexplained
 from losscheck.callables.plain import NO_GUARD
 from losscheck.callables.samples import sample
 from losscheck.callables.slopes import slope_words
@@ -71,7 +72,7 @@ def diagnose(loss: Loss, implementation: Implementation, params: Mapping[str, fl
     fit = Fit(implementation.formula or loss.formula, params, samples)
     if not fit.holds(AS_IT_IS):
         found = _explained(subject, fit, guarded=True) or _other_order(subject, fit)
-        return found or Diagnosis(_unexplained(fit))
+        return found or Diagnosis(unexplained(fit))
     diagnosis = _told(subject, fit, fit.with_guard(AS_IT_IS))
     if not diagnosis.sentence and loss.hard_targets and (words := soft_words(fit, everywhere, loss)):
         return Diagnosis(words)
@@ -134,14 +135,3 @@ def _told(subject: Subject, fit: Fit, convention: Convention) -> Diagnosis:
     sentence = "; ".join([f"it looks like {', and '.join(parts)}", *filter(None, advice)]) + "."
     restated = convention.restated if convention.guard == NO_GUARD else ()
     return Diagnosis(f"{sentence} {slopes}".strip(), restated, max(convention.changes, 1))
-
-
-def _unexplained(fit: Fit) -> str:
-    """The point furthest off, in figures."""
-    worst = max(fit.samples.ordinary, key=lambda point: abs(point.value - fit.of(AS_IT_IS, point)))
-    hard = Fit(fit.formula, fit.params, fit.samples.hard())
-    what = "it treats soft targets in a way of its own" if hard.holds(AS_IT_IS) else "it computes something else"
-    return (
-        f"{what}: {worst.value:.6g} at logit {worst.logit:g}, target {worst.target:g}, where the definition has "
-        f"{fit.of(AS_IT_IS, worst):.6g}, and no known convention explains it; --formula file.py:function states its own formula."
-    )

@@ -32,6 +32,7 @@ _FORMS = (
     ("{logits}", "{targets:bool}"),
     ("{logits:pair}", "{targets:long}"),
     ("{logits:pair}", "{targets:onehot}"),
+    ("{logits}", "{targets:signs}"),
 )
 FORMED = {
     DEFAULT_CALL: [f"{logits}, {targets}" for logits, targets in _FORMS],

@@ -21,6 +21,7 @@ from losscheck.callables.diagnose import NOTHING, Diagnosis, explained, told
 from losscheck.callables.fit import Fit
 from losscheck.callables.implementation import FORMED, accepted
 from losscheck.callables.loading import Own, load, register
+from losscheck.callables.partly import nearly_words, of_one_class, one_class_words
 from losscheck.callables.samples import Samples, sample
 from losscheck.core import registry
 from losscheck.core.call_spec import DEFAULT_CALL, GRADIENT, INPUTS, PLAIN_CALL, TARGETS_FIRST, CallSpec
@@ -33,6 +34,8 @@ __all__ = ["Confidence", "Recognition", "called_so", "recognise"]
 ORDERS = (DEFAULT_CALL, TARGETS_FIRST)
 # Two logits, and whole numbers or one-hot rows: tried where nothing agrees with plain floats.
 IN_FORMS = tuple(call for calls in FORMED.values() for call in calls if "{logits:pair}" in call)
+# Labels -1 and 1: tried where nothing agrees with 0 and 1.
+SIGNED = tuple(call for calls in FORMED.values() for call in calls if "{targets:signs}" in call)
 OF_A_DMATRIX = "{logits}, {targets:dmatrix}"  # obj(preds, dtrain)
 ENOUGH = 12  # ordinary points with a value, without which nothing is said
 
@@ -115,10 +118,9 @@ def recognise(
         recognised = [
             (way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in recognised
         ]
-    if call_spec.call == DEFAULT_CALL and all(recognition.confidence is Confidence.NONE for _, recognition in recognised):
-        formed = _candidates(own, call_spec, IN_FORMS, len(candidates))
-        others = [way for candidate in formed for loss in chosen if (way := candidate.beside(loss, params or {}))]
-        agreeing = [(way, way.agreeing()) for way in others]
+    forms = _forms_to_try(recognised) if call_spec.call == DEFAULT_CALL else ()
+    for candidate in _candidates(own, call_spec, forms, len(candidates)) if forms else ():
+        agreeing = [(way, way.agreeing()) for loss in chosen if (way := candidate.beside(loss, params or {}))]
         recognised += [(way, recognition) for way, recognition in agreeing if recognition.confidence is Confidence.AGREES]
     best: dict[str, Recognition] = {}
     for _, recognition in sorted(recognised, key=lambda pair: _rank(*pair)):
@@ -135,6 +137,14 @@ def called_so(own: Own, call_spec: CallSpec, losses: Sequence[Loss] | None = Non
     found = [(way, way.deviating() if deviating else way.agreeing()) for way in ways]
     known = [pair for pair in found if pair[1].confidence is not Confidence.NONE]
     return min(known, key=lambda pair: _rank(*pair))[1] if known else None
+
+
+def _forms_to_try(recognised: Sequence[tuple[_Way, Recognition]]) -> tuple[str, ...]:
+    """The other forms of its arguments that may explain what plain floats do not. What is right for the targets 0 and 1 has no other
+    labels."""
+    if any(recognition.confidence is Confidence.AGREES or way.agrees_on_classes() for way, recognition in recognised):
+        return ()
+    return SIGNED if any(recognition.confidence is Confidence.DEVIATES for _, recognition in recognised) else (*SIGNED, *IN_FORMS)
 
 
 @dataclass(frozen=True)
@@ -183,7 +193,7 @@ class _Way:
                 return self._with(fit, guarded)
         if diagnosis := self._explained(base, guarded=False):
             return self._recognition(base, Confidence.DEVIATES, diagnosis)
-        return self._on_classes() or self._recognition(base, Confidence.NONE)
+        return self._on_classes() or self._in_part() or self._recognition(base, Confidence.NONE)
 
     def _on_classes(self) -> Recognition | None:
         """What agrees at targets 0 and 1, and with soft ones is something else; None for a loss that has no soft targets."""
@@ -193,6 +203,18 @@ class _Way:
         fits = [Fit(self.loss.formula, fit.params, hard) for fit in self.fits]
         recognition = _Way(self.candidate, self.loss, fits).agreeing()
         return replace(recognition, confidence=Confidence.DEVIATES, deviation=HARD) if recognition.confidence is Confidence.AGREES else None
+
+    def agrees_on_classes(self) -> bool:
+        """Does it agree at the targets 0 and 1, whatever it does with others?"""
+        return self._on_classes() is not None
+
+    def _in_part(self) -> Recognition | None:
+        """What it is but for a little, or for one of the classes."""
+        if fit := next((fit for fit in self.fits if nearly_words(fit)), None):
+            return self._recognition(fit, Confidence.DEVIATES, Diagnosis(nearly_words(fit), changes=2))
+        if fit := of_one_class(self.fits):
+            return self._recognition(fit, Confidence.DEVIATES, Diagnosis(one_class_words(fit), changes=2))
+        return None
 
     def _with(self, fit: Fit, guarded: Convention = AS_IT_IS) -> Recognition:
         """With the parameters of a fit. Where it states others under the same names, that is how it deviates."""
@@ -277,10 +299,12 @@ def _parameters(loss: Loss, adapted: Adapted, given: Mapping[str, float]) -> Ite
 
 
 def _rank(way: _Way, recognition: Recognition) -> tuple[float, ...]:
-    """Sorts the likeliest first: how sure; how many parameters are not the loss's own, or how far off; how it is called."""
+    """Sorts the likeliest first: how sure; how many parameters are neither the loss's own nor its own, or how far off; how many of the
+    loss's it names; how it is called."""
     sure = list(Confidence).index(recognition.confidence)
+    stated = way.candidate.adapted.constants()
     defaults = {parameter.name: parameter.default for parameter in recognition.loss.parameters}
-    changed = sum(value != defaults[name] for name, value in recognition.params.items())
+    changed = sum(value not in (defaults[name], number_of(stated.get(name))) for name, value in recognition.params.items())
     if recognition.confidence is Confidence.AGREES:
-        return sure, changed, way.candidate.number
+        return sure, changed, -len(stated.keys() & defaults.keys()), way.candidate.number
     return sure, recognition.deviation.changes, recognition.distance, way.candidate.number

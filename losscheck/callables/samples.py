@@ -71,11 +71,15 @@ class Samples:
 
     def hard(self) -> Samples:
         """The points with the targets 0 and 1 alone."""
+        return self.at(0.0, 1.0)
 
-        def hard(points: tuple[Sample, ...]) -> tuple[Sample, ...]:
-            return tuple(point for point in points if point.target in (0.0, 1.0))
+    def at(self, *targets: float) -> Samples:
+        """The points with these targets alone."""
 
-        return Samples(hard(self.ordinary), hard(self.far), hard(self.held_ordinary), hard(self.held_far), self.precision)
+        def kept(points: tuple[Sample, ...]) -> tuple[Sample, ...]:
+            return tuple(point for point in points if point.target in targets)
+
+        return Samples(kept(self.ordinary), kept(self.far), kept(self.held_ordinary), kept(self.held_far), self.precision)
 
     def close(self, point: Sample, right: float) -> bool:
         """Is the value there what it should be, but for rounding? NaN is not."""

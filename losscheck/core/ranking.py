@@ -44,7 +44,8 @@ class RankedRow(Row):
 
     Attributes:
         backends: on which it was judged with this very result.
-        targets: all that were swept.  low, high: the range; points: logits of it that were judged; exhaustive: they are all there are.
+        targets: all that were judged; those that were swept where none was.
+        low, high: the range; points: logits of it that were judged; exhaustive: they are all there are.
         findings: the effect at each target, the worst first.
         spans: where NaN and infinities came out at the worst target, from low to high; only of what poisons.
         outcomes: which occurred, the severest first.

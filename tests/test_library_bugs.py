@@ -1,0 +1,61 @@
+"""docs/library_bugs: faults that real libraries had, each caught by one command, at the logit of the report."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from losscheck.core.effect import Effect
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "library_bugs"
+SPEC = importlib.util.spec_from_file_location("library_bugs_make", FOLDER / "make.py")
+MAKE = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(MAKE)
+FAULTS = MAKE.faults()
+CAUGHT = [fault for fault in FAULTS if fault.get("caught", True)]
+
+
+def name(fault):
+    return re.sub(r"\W+", "-", "-".join(fault["source"].split("/")[3:]))
+
+
+def effects_at(row, logit, target):
+    """The effects in the cells of the sweeps next to a logit, at a target."""
+    for sweep in row.curves:
+        cells = [(abs(middle - logit), effect) for (middle, _, _), effect in zip(sweep.profile, sweep.effects, strict=False) if effect]
+        if sweep.target == target and cells:
+            yield min(cells, key=lambda cell: cell[0])[1]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=map(name, FAULTS))
+def test_a_fault_is_caught_by_one_command(fault, monkeypatch):
+    """With its effect, and harm at the logit and target of the report; one that is not caught is told so on the page."""
+    if not MAKE.runs_here(fault):
+        pytest.skip(f"{fault['needs']} is not installed")
+    monkeypatch.chdir(ROOT)
+    row = MAKE.checked(fault)
+
+    assert row.effect is not None and row.loss and not row.reason
+    if fault in CAUGHT:
+        assert row.effect.effect.value == fault["effect"]
+        assert any(effect.harmful for effect in effects_at(row, *fault["at"]))
+    else:
+        assert not row.harmful and fault["why"]
+
+
+def test_most_are_caught():
+    """At least 25, told by the source and by nothing that was made up."""
+    assert len(CAUGHT) >= 25
+    assert all(Effect(fault["effect"]).harmful for fault in CAUGHT)
+    assert all(re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+/(issues|pull)/\d+", fault["source"]) for fault in FAULTS)
+    assert len({(fault["source"], fault["what"]) for fault in FAULTS}) == len(FAULTS)
+
+
+def test_the_page_is_written_from_what_was_measured():
+    """Nothing on it is typed in."""
+    rows = json.loads((FOLDER / "rows.json").read_text())
+
+    assert (FOLDER.parent / "library_bugs.md").read_text(encoding="utf-8") == "".join(MAKE.page(rows))

@@ -6,7 +6,7 @@ All of it is generated from the registry: losses, targets, parameters and promis
 
 import math
 import random
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import pytest
@@ -127,7 +127,21 @@ def definition(loss, quantity, xs, z, params, dtype, *, slope=False):
 
 
 def exactly(loss, quantity, x, z, params, dtype):
-    return exact_value(formula_of(loss, quantity), [Term(x, z)], params, dtype, printable=False)
+    return _exactly(loss.name, quantity, x, z, tuple(params.items()), dtype)
+
+
+@cache
+def _exactly(loss_name, quantity, x, z, params, dtype):
+    """Each backend meets the same points."""
+    return exact_value(formula_of(loss_named(loss_name), quantity), [Term(x, z)], dict(params), dtype, printable=False)
+
+
+@lru_cache(maxsize=64)
+def everywhere(loss_name, quantity, z, params, dtype):
+    """(definition, its bound, its conditions) at all logits of a dtype, for every backend."""
+    loss, xs, params = loss_named(loss_name), logits(dtype.name), dict(params)
+    right, bound = definition(loss, quantity, xs, z, params, dtype)
+    return right, bound, conditions(loss, quantity, xs, z, params, dtype, right)
 
 
 def conditions(loss, quantity, xs, z, params, dtype, values):
@@ -157,11 +171,11 @@ def worst_narrow(implementation, backend, dtype_name, z, params=None, quantities
     worst = [(0.0, 0.0, "")]
     for quantity, got in zip(QUANTITIES, values, strict=True):
         if quantity in quantities:
-            right, bound = definition(loss, quantity, xs, z, resolved, dtype)
+            right, bound, condition = everywhere(loss.name, quantity, z, tuple(resolved.items()), dtype)
             size = np.abs(right)
             with np.errstate(all="ignore"):
                 unit = np.ldexp(1.0, np.maximum(np.frexp(right)[1] - 1, dtype.emin) - (dtype.precision - 1))
-                ulps = np.abs(got - right) / unit / conditions(loss, quantity, xs, z, resolved, dtype, right)
+                ulps = np.abs(got - right) / unit / condition
             ulps = np.where(np.isnan(ulps), np.inf, ulps)
             ulps = np.where((size >= dtype.smallest_normal) & (size <= dtype.largest), ulps, 0.0)
             open_ = ~(bound <= DECIDED) & ~(size * (1 + bound) < dtype.smallest_normal) & np.isfinite(right)

@@ -1,10 +1,13 @@
-"""What tests share: reproducible hypothesis runs, the reason given where a CUDA test cannot run, the command line in this process."""
+"""What tests share: reproducible hypothesis runs, one thread, why a CUDA test cannot run, the command line in this process."""
 
 import os
 import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Each worker of pytest-xdist has a core: PyTorch's threads of one would spin on the other's, for a third of all time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("losscheck", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("losscheck")

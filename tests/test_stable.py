@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 
 import numpy as np
 import pytest
-import torch
 
 from losscheck.backends import Invocation, backend_named
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
@@ -46,15 +45,6 @@ HARD_LOGITS = tuple(
     )
     for sign in (1.0, -1.0)
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Arrays of a few 10,000 elements: with more threads than free cores PyTorch takes ten times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # Points and values -----------------------------------------------------------------------------------------------

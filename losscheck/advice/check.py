@@ -89,7 +89,7 @@ def check(
         first, *others = dict.fromkeys(near(task.subject.implementation.name) for task in tasks)
         say(f"judging {first}{f' and {len(others)} more' if others else ''}")
         found = ranked(_swept(tasks, searched=bool(what)))
-        rows += [_told(_nearest_to_zero(row, request), recognition) for row in found]
+        rows += [_told(_nearest_to_zero(row, request), recognition, request) for row in found]
     if what:
         say("looking for what to write instead")
         rows = _advised(rows, asked)
@@ -196,12 +196,17 @@ def _nearest_to_zero(row: RankedRow, asked: Asked) -> RankedRow:
     return replace(row, effect=there, findings=(there, *row.findings[1:]))
 
 
-def _told(row: RankedRow, recognition: Recognition | None) -> RankedRow:
+def _told(row: RankedRow, recognition: Recognition | None, asked: Asked) -> RankedRow:
     """With what is known of the callable beside it."""
     if recognition is None:
         return row
     sure = recognition.confidence is Confidence.AGREES
     deviation = recognition.deviation.sentence if not sure else ""
+    if deviation and recognition.deviation.changes:
+        from losscheck.callables.standing import stands
+
+        (implementation,) = asked.selection.of(recognition.loss)
+        deviation = f"{stands(recognition.loss, implementation, recognition.params)}{deviation}"
     return replace(row, recognised=recognition.words, sure=sure, note=deviation or row.note)
 
 

@@ -37,6 +37,7 @@ def notes_on(request: Request, selection: Selection) -> tuple[str, ...]:
 
 def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request: Request) -> Iterator[str]:
     from losscheck.callables.diagnose import NOTHING, diagnose
+    from losscheck.callables.standing import stands
 
     params = loss.resolve_own(request.params, FLOAT64)
     dtypes = [FORMATS[name] for name in request.dtypes]
@@ -49,7 +50,7 @@ def _notes(loss: Loss, implementation: Implementation, adapted: Adapted, request
     explained = adapted.call_spec.objective or any(probe.random for probe in probes) or (told is not None and told.explained)
     diagnosis = NOTHING if explained else diagnose(loss, implementation, params, dtypes)
     if diagnosis.sentence and not (diagnosis.restated and set(diagnosis.restated) <= set(known)):
-        yield diagnosis.sentence
+        yield f"{stands(loss, implementation, params) if diagnosis.changes else ''}{diagnosis.sentence}"
     yield from known.values()
     whole = request.reduction == "published"
     yield from dict.fromkeys(sentence for probe in probes for sentence in _odd(probe, loss, whole))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from losscheck.callables.program import OwnProgram
+from losscheck.callables.standing import shortened, where
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.tracing.own.definition import definition_tree
@@ -21,8 +21,6 @@ from losscheck.tracing.places import Place
 from losscheck.tracing.report import DeviationKind
 
 __all__ = ["ReadOff", "read_off"]
-
-LONGEST = 72  # of a sub-expression that is quoted
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,15 @@ def _guards(program: OwnProgram, loss: Loss, params: Mapping[str, float], dtype:
 
 
 def _guard(guard: Guard, programs: Mapping[float, Program], elsewhere: Mapping[str, _Found | None]) -> str:
-    where = f"{_where(guard.op.place)}: " if guard.op.place.file else ""
-    what = f"`{_shortened(guard.op.place.text)}`" if guard.op.place.text else f"its {guard.op.name}"
+    start = f"{where(guard.op.place)}: " if guard.op.place.file else ""
+    what = f"`{shortened(guard.op.place.text)}`" if guard.op.place.text else f"its {guard.op.name}"
     says = {
         DeviationKind.CLAMP: "is a bound that the loss reaches",
         DeviationKind.EPSILON: f"adds {', '.join(f'{constant:.3g}' for constant in guard.constants)}, which the loss shows",
         DeviationKind.FLOOR: "floors its logarithms at -100, and its backward pass divides by at least 1e-12",
     }[guard.kind]
     shown = _shown(guard, programs)
-    text = f"{where}{what} {says}{f': {shown}' if shown else ''}"
+    text = f"{start}{what} {says}{f': {shown}' if shown else ''}"
     for name, there in elsewhere.items():
         other = _shown(*there) if there else ""
         if other != shown:
@@ -124,8 +122,8 @@ def _reasons(program: OwnProgram, dtype: Format) -> Iterator[str]:
         by_words.setdefault(_reason(reason), []).append(target)
     for words, targets in by_words.items():
         every = len(targets) == len(dict.fromkeys(map(dtype.round, program.loss.targets)))
-        where = "" if every else f" at target {', '.join(f'{target:g}' for target in targets)}"
-        yield f"no formula of its own could be read off its program{where} ({words}): there it is judged by the definition."
+        limited = "" if every else f" at target {', '.join(f'{target:g}' for target in targets)}"
+        yield f"no formula of its own could be read off its program{limited} ({words}): there it is judged by the definition."
 
 
 def _reason(reason: NoProgramError) -> str:
@@ -133,17 +131,5 @@ def _reason(reason: NoProgramError) -> str:
         Hindrance.UNKNOWN_OP: f"{reason.detail} has no exact definition here",
         Hindrance.NO_EXPRESSION: f"{reason.detail} has no expression here",
     }.get(reason.hindrance, reason.hindrance.value)
-    place = _where(reason.place)
+    place = where(reason.place)
     return f"{words}, {place}" if place else words
-
-
-def _where(place: Place) -> str:
-    if not place.file:
-        return ""
-    path = Path(place.file)
-    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(*path.parts[-2:])
-    return f"{near}:{place.line}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -110,6 +110,7 @@ def test_a_backward_pass_by_hand_has_its_line_in_what_is_said():
     assert "`grad * (torch.sigmoid(x) - z) / 2`: its value is that of the definition, its gradient another" in remark
 
 
+@pytest.mark.usefixtures("plain_surroundings")
 def test_check_names_the_line(call):
     """Where it is asked which loss a function is."""
     Path("own.py").write_text(

@@ -85,10 +85,13 @@ def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> 
     gradient, evaluate = invocation.gradient, within(function, invocation.mode, invocation.device)
 
     def call(logits: Any, targets: Any) -> tuple[Any, Any]:
+        if torch.get_num_threads() > 1:
+            with one_thread():
+                return call(logits, targets)
         x = logits.detach() if logits.dtype is dtype else logits.detach().to(dtype)
         one_target = isinstance(targets, float | int)
         z = constant(x, targets) if one_target else targets.to(device=x.device, dtype=dtype).reshape(x.shape)
-        with one_thread(), torch.set_grad_enabled(gradient):
+        with torch.set_grad_enabled(gradient):
             if not gradient:
                 return evaluate(x, z), None
             loss = evaluate(x.requires_grad_(), z)
@@ -146,13 +149,11 @@ def one_thread() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    if threads > 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        if threads > 1:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
 
 
 def tensor_dtype(dtype: Format) -> Any:

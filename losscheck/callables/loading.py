@@ -62,11 +62,11 @@ def is_spec(text: str) -> bool:
     return ":" in text
 
 
-@contextlib.contextmanager
-def stdout_to_stderr() -> Iterator[None]:
+def stdout_to_stderr() -> contextlib.AbstractContextManager[Any]:
     """What a callable prints is chatter: it goes to standard error."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+    if sys.stdout is sys.stderr:  # as within another of these, block by block
+        return contextlib.nullcontext()
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ class BlockEffects:
         """
         found = {name: self._found(name, first, results[name], parts) for name, parts in covered.items()}
         if_sound, if_failed = self._answer(found)
-        n, top = len(logits), bits_of_float(max(found[name][1] / self.units[name] for name in found) * (1 + 2.0**-20))
+        n, top = len(logits), bits_of_float(max(float(found[name][1]) / self.units[name] for name in found) * (1 + 2.0**-50))
         failing = [judge.codes for judge in self.judges.values() if judge.codes is not None]
         code, least = None, SOUND
         if not (if_sound.certain and if_failed.certain):
@@ -121,7 +121,7 @@ class BlockEffects:
                 self.kernels.fill(self.code[begin:end], int(if_sound.low))
                 for codes in failing:
                     self.kernels.mark_failed(codes[begin:end], UNDECIDED, int(if_failed.low), self.code[begin:end])
-        size = functools.cache(functools.partial(self._sizes, first, n, covered))
+        size = Sizes(self, first, n, covered)
         self._count(first, n, code, size, top, covered)
         if code is not None:
             least, _, highest = self.kernels.profiled(first, code, self.size[:0], self.cells, self.totals.tops, self.totals.codes)
@@ -212,18 +212,6 @@ class BlockEffects:
         outputs |= {f"{name}_error": errors[name].name for name in names}
         return compile_loop(code, inputs, outputs, contract=False)
 
-    def _sizes(self, first: int, n: int, covered: Mapping[str, Parts]) -> Any:
-        """The size of each effect of a block, the bits of float32: the larger error in units of the scale."""
-        size, kept = self.size[:n], [(begin, end, self.size[begin:end].copy()) for begin, end in self.taken]
-        size[:] = 0
-        for name, parts in covered.items():
-            for begin, end, stretch in parts:
-                where = first + begin - stretch.first, stretch.table
-                self.kernels.in_units(self.sizes[name][begin:end], *where, 1.0 / self.units[name], size[begin:end])
-        for begin, end, own in kept:
-            size[begin:end] = own
-        return size
-
     def _count(self, first: int, n: int, code: Any, size: Any, top: int, covered: Mapping[str, Parts]) -> None:
         """The histogram, and the profile of what was looked at."""
         totals = self.totals
@@ -244,6 +232,31 @@ class BlockEffects:
         total = self.totals.total
         total.loss_error = max(total.loss_error, errors.get("loss", 0.0))
         total.grad_error = max(total.grad_error, errors.get("grad", 0.0))
+
+
+class Sizes:
+    """The size of each effect of a block, the bits of float32: the larger error in units of the scale; made when first asked for."""
+
+    def __init__(self, effects: BlockEffects, first: int, n: int, covered: Mapping[str, Parts]) -> None:
+        self.effects, self.first, self.n, self.covered = effects, first, n, covered
+        self.made: Any = None
+
+    def __call__(self) -> Any:
+        if self.made is None:
+            self.made = self._make()
+        return self.made
+
+    def _make(self) -> Any:
+        effects = self.effects
+        size, kept = effects.size[: self.n], [(begin, end, effects.size[begin:end].copy()) for begin, end in effects.taken]
+        size[:] = 0
+        for name, parts in self.covered.items():
+            for begin, end, stretch in parts:
+                where = self.first + begin - stretch.first, stretch.table
+                effects.kernels.in_units(effects.sizes[name][begin:end], *where, 1.0 / effects.units[name], size[begin:end])
+        for begin, end, own in kept:
+            size[begin:end] = own
+        return size
 
 
 def _outward(x: float, up: bool) -> float:

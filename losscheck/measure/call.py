@@ -151,6 +151,8 @@ class Caller:
         count = len(logits)
         size = self._size(count)
         with stdout_to_stderr():
+            if size == count:
+                return _joined([self._block(logits, targets, size)], as_arrays=not isinstance(logits, list | tuple))
             outputs = [self._block(_part(logits, n, n + size), _part(targets, n, n + size), size) for n in range(0, count, size)]
         return _joined(outputs, as_arrays=not isinstance(logits, list | tuple))
 
@@ -300,6 +302,9 @@ def _joined(outputs: Sequence[Output], *, as_arrays: bool) -> Output:
         grad = None if first.grad is None else [value for output in outputs for value in output.grad]
         return first._replace(loss=[value for output in outputs for value in output.loss], grad=grad)
     import numpy as np
+
+    if len(outputs) == 1 and isinstance(first.loss, np.ndarray) and (first.grad is None or isinstance(first.grad, np.ndarray)):
+        return first
 
     def array(parts: list[Any], dtype: Format) -> Any:
         joined = parts[0] if len(parts) == 1 else np.concatenate(parts)

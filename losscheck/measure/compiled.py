@@ -58,7 +58,7 @@ class CompiledEngine(Engine):
             self.of_effects.begin()
 
     def add(self, first: int, count: int) -> None:
-        logits = self.logits[:count]
+        logits = self.logits if count == self.block else self.logits[:count]  # one array, which a backend may know again
         self.kernels.decode(first, logits)
         returned = Returned(*self.call(logits))
         results = {name: values for name, values in zip(("loss", "grad"), returned, strict=False) if name in self.streams}

@@ -129,4 +129,4 @@ def found_nothing() -> Any:
     """What the kernels update: the greatest |ulp|, the greatest error, the exact range, the least and the greatest code."""
     import numpy as np
 
-    return np.array([0.0, 0.0, math.inf, -math.inf, 127.0, -1.0])
+    return np.array((0.0, 0.0, math.inf, -math.inf, 127.0, -1.0))

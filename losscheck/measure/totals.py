@@ -128,16 +128,19 @@ class Totals:
         total.worst = total.the_worst([*total.worst, *(self._case(start, int(n), code, size, results) for n in chosen)])
 
     def _candidates(self, code: Any, size: Any, least: int, floor: int) -> Any:
-        """The positions of what may be among the worst, all of them greater than ``floor`` where that is one."""
+        """The positions of what may be among the worst, all of them greater than ``floor`` where that is one: at most WORST where the
+        sizes alone tell."""
         import numpy as np
 
-        if not self.total.by_severity or code is None:
-            count = self.kernels.above(size, floor, self.positions)
-            return self.positions[:count] if count <= CANDIDATES else largest(np, size, WORST)
-        if floor >= 0:
-            count = self.kernels.above_of(code, least, size, floor, self.positions)
+        by_size = not self.total.by_severity or code is None
+        if by_size or floor >= 0:
+            where = (size,) if by_size else (code, least, size)
+            count = (self.kernels.above if by_size else self.kernels.above_of)(*where, floor, self.positions)
             if count <= CANDIDATES:
-                return self.positions[:count]
+                at = self.positions[:count]
+                return at[np.lexsort((at, -size[at]))[:WORST]]
+            if by_size:
+                return largest(np, size, WORST)
         mine = np.flatnonzero(code == least)
         chosen = mine[largest(np, size[mine], WORST)]
         if len(chosen) < WORST:  # a block may hold few of its worst and more of the next

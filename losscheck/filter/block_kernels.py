@@ -17,8 +17,6 @@ __all__ = [
     "INFINITY",
     "MANTISSA",
     "ROUNDED",
-    "above",
-    "above_of",
     "counted",
     "decode",
     "edge_margin",
@@ -29,6 +27,8 @@ __all__ = [
     "mark_failed",
     "profiled",
     "runs_of",
+    "tallied",
+    "worst_of",
 ]
 
 ROUNDED = 2.0**-23  # a size is the float32 nearest to a float64
@@ -116,6 +116,36 @@ def histogram_of(size, by_exponent):
 
 
 @kept
+def tallied(size, top, by_exponent):
+    """The same for sizes of a tile with a known greatest: sixteen counters of eight bits in two words count the highest exponents, so that
+    the loop vectorises; what lies below, which is rare, is counted one by one."""
+    if top >= INFINITY or top < HALF:
+        histogram_of(size, by_exponent)
+        return
+    lowest = (top >> 23) - 15
+    base, below = np.int32(8 * lowest), 0
+    for begin in range(0, size.size, 255):
+        part = size[begin : begin + 255]
+        low, high = np.uint64(0), np.uint64(0)
+        for i in range(part.size):
+            shift = np.int32(np.int32(np.int32(part[i] >> 20) & np.int32(-8)) - base)
+            low = np.uint64(low + (np.uint64(1) << np.uint64(shift & 63) if (shift >= 0) & (shift < 64) else np.uint64(0)))
+            high = np.uint64(high + (np.uint64(1) << np.uint64(shift & 63) if shift >= 64 else np.uint64(0)))
+        counted_here = 0
+        for k in range(8):
+            a, b = np.int64((low >> np.uint64(8 * k)) & np.uint64(255)), np.int64((high >> np.uint64(8 * k)) & np.uint64(255))
+            by_exponent[0, lowest + k] += a
+            by_exponent[0, lowest + 8 + k] += b
+            counted_here += a + b
+        below += part.size - counted_here
+    if below:
+        edge = np.int32(lowest << 23)
+        for i in range(size.size):
+            if size[i] < edge:
+                by_exponent[0, size[i] >> 23] += 1
+
+
+@kept
 def extremes(code):
     """The least and the greatest code."""
     low, high = np.int8(127), np.int8(-1)
@@ -131,6 +161,16 @@ def greatest(size):
     top = np.int32(-1)
     for i in range(size.size):
         top = size[i] if size[i] > top else top
+    return top
+
+
+@kept
+def greatest_of(size, code, wanted):
+    """The greatest size of those with one code; -1 of none."""
+    top, code_wanted = np.int32(-1), np.int8(wanted)
+    for i in range(size.size):
+        bits = size[i] if code[i] == code_wanted else np.int32(-1)
+        top = max(top, bits)
     return top
 
 
@@ -184,35 +224,37 @@ def runs_of(code, start, counts, kept, segments, count):
 
 
 @kept
-def above(size, floor, positions):
-    """The positions of sizes greater than ``floor``; one more than there is room for where there are too many."""
-    count = 0
-    for begin in range(0, size.size, 512):
-        part = size[begin : begin + 512]
-        if greatest(part) > floor:
-            for i in range(part.size):
-                if part[i] > floor:
-                    if count == positions.size:
-                        return count + 1
-                    positions[count] = begin + i
-                    count += 1
-    return count
+def worst_of(size, code, wanted, floor, positions):
+    """The positions of the greatest sizes above ``floor``, ties by position, as many as there is room for; how many there are.
 
+    Args:
+        wanted: the code that counts, -1 where all do.
 
-@kept
-def above_of(code, least, size, floor, positions):
-    """The same of those with one code alone."""
-    count = 0
-    for begin in range(0, size.size, 512):
-        part, of = size[begin : begin + 512], code[begin : begin + 512]
-        if greatest(part) > floor:
-            for i in range(part.size):
-                if part[i] > floor and of[i] == least:
-                    if count == positions.size:
-                        return count + 1
-                    positions[count] = begin + i
-                    count += 1
-    return count
+    Of each chunk the greatest is found first; then chunks are searched in the order of these, until what is left cannot be among them.
+    """
+    most, chunk, count = positions.size, 512, 0
+    tops = np.empty((size.size + chunk - 1) // chunk, np.int32)
+    for k in range(tops.size):
+        part = size[k * chunk : (k + 1) * chunk]
+        tops[k] = greatest(part) if wanted < 0 else greatest_of(part, code[k * chunk : (k + 1) * chunk], wanted)
+    while True:
+        best = np.argmax(tops)
+        if tops[best] <= floor or (count == most and tops[best] < size[positions[most - 1]]):
+            return count
+        begin = best * chunk
+        if count == most and tops[best] == size[positions[most - 1]] and begin > positions[most - 1]:
+            return count  # the first of equal chunks comes first
+        tops[best] = -1
+        for i in range(begin, min(begin + chunk, size.size)):
+            if size[i] > floor and (wanted < 0 or code[i] == wanted):
+                at = count
+                while at > 0 and (size[i] > size[positions[at - 1]] or (size[i] == size[positions[at - 1]] and i < positions[at - 1])):
+                    at -= 1
+                if at < most:
+                    count = min(count + 1, most)
+                    for k in range(count - 1, at, -1):
+                        positions[k] = positions[k - 1]
+                    positions[at] = i
 
 
 @kept

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from losscheck.filter.block_kernels import HALF, INFINITY, MANTISSA, ROUNDED, counted, edge_margin, histogram_of
+from losscheck.filter.block_kernels import HALF, INFINITY, MANTISSA, ROUNDED, counted, edge_margin, tallied
 from losscheck.filter.compiling import bits_of_float32, float32_of_bits, kept
 
 __all__ = ["crossing", "exact_at", "judge"]
@@ -104,22 +104,18 @@ def plain_outcomes(size, code, bounds, of):
 
 
 @kept
-def looked(values, size, code, top, row, table, of, max_ulp):
+def looked(values, size, code, top, zero, of, max_ulp, slack, zero_away, sign):
     """The outcomes of a tile as far as its piece tells without a second thought; the least, -1 where some stay open, and the greatest."""
-    slack = table.slacks[row]
     margin = edge_margin(slack)
-    if table.zeros[row] < 0 or margin < 0:
+    if zero < 0 or margin < 0:
         for i in range(code.size):
             code[i] = np.int8(-1)
         return np.int32(-1), np.int32(-1)
-    zero_away = min(abs(table.lowest[row]), abs(table.highest[row])) * table.inverses[row] - slack
-    nearest = bits_of_float32(np.float32(zero_away * (1 - 2 * ROUNDED)))
+    nearest = bits_of_float32(np.float32((zero_away - slack) * (1 - 2 * ROUNDED)))
     below = bits_of_float32(np.float32((max_ulp - slack) * (1 - 2 * ROUNDED)))
     beyond = bits_of_float32(np.float32((max_ulp + slack) * (1 + 2 * ROUNDED)))
     bounds = nearest, below, beyond, margin
-    if top < nearest:
-        return plain_outcomes(size, code, bounds, of)
-    return outcomes(values, size, code, table.zeros[row], np.float32(1.0 if table.lowest[row] > 0.0 else -1.0), bounds, of)
+    return plain_outcomes(size, code, bounds, of) if top < nearest else outcomes(values, size, code, zero, sign, bounds, of)
 
 
 @kept
@@ -188,13 +184,17 @@ def judge(values, size, code, offset, first, table, by_exponent, ranges, open_ra
                     found[0], tops[cell] = max(found[0], top), max(tops[cell], top)
                 else:
                     ranged = add_range(ranges, ranged, begin, end)
-                    least, greatest = looked(values[begin:end], part, code[begin:end], bits, row, table, of, max_ulp)
+                    zero_away = min(abs(table.lowest[row]), abs(table.highest[row])) * inverse
+                    sign = np.float32(1.0) if table.lowest[row] > 0.0 else np.float32(-1.0)
+                    where = values[begin:end], part, code[begin:end]
+                    least, greatest = looked(*where, bits, table.zeros[row], of, max_ulp, slack, zero_away, sign)
                     if least < 0:
                         count = listed(code[begin:end], begin, positions, count)
                         opened = add_range(open_ranges, opened, begin, end)
                     else:
-                        histogram_of(part, by_exponent)
-                        top = float(float32_of_bits(min(bits, np.int32(INFINITY))))
+                        bits = min(bits, np.int32(INFINITY))
+                        tallied(part, bits, by_exponent)
+                        top = float(float32_of_bits(bits))
                         found[0], tops[cell] = max(found[0], top), max(tops[cell], top)
                         found[4], found[5], codes[cell] = min(found[4], least), max(found[5], greatest), min(codes[cell], least)
             begin = end

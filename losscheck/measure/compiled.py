@@ -27,7 +27,7 @@ __all__ = ["WORTHWHILE", "CompiledEngine"]
 
 # numba takes half a second to load: as long as arrays take for this many points.
 WORTHWHILE = 2**22
-BLOCK = 2**17  # what Python does a block is then little, and what a block holds still fits the second-level cache
+BLOCK = 2**18  # what Python does a block is then little; what a block holds is more than the second-level cache, read and written in order
 
 
 class CompiledEngine(Engine):

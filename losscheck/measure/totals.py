@@ -11,7 +11,7 @@ from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, SOUND
 from losscheck.measure.engine import Stream, check
 from losscheck.measure.reference import OK, Judged
 from losscheck.measure.refusals import SEGMENTED
-from losscheck.measure.summary import MOST_SEGMENTS, WORST, Case, Summary, largest
+from losscheck.measure.summary import MOST_SEGMENTS, WORST, Case, Summary
 from losscheck.points.grid import CELLS
 
 __all__ = ["Totals", "bits_of_float", "merged"]
@@ -19,7 +19,6 @@ __all__ = ["Totals", "bits_of_float", "merged"]
 # The bucket of each exponent of a float32: 126 is that of [1/2, 1), 255 that of infinities and NaN.
 _BUCKET_OF = [min(max(exponent - 125, 0), NOT_FINITE - 1) for exponent in range(255)] + [NOT_FINITE]
 ROOM = 8 * MOST_SEGMENTS  # rows of runs that are gathered before they are joined
-CANDIDATES = 1024  # floats of one block that may become worst cases
 
 
 class Totals:
@@ -43,7 +42,7 @@ class Totals:
         self.tops, self.codes = np.full(CELLS, -1.0), np.full(CELLS, len(CODES))
         self.is_kept = np.array([code in self.kept for code in range(len(CODES))])
         self.segments, self.rows = np.empty((block + ROOM, 4), np.int64), 0
-        self.positions = np.empty(CANDIDATES, np.int64)
+        self.positions, self.no_codes = np.empty(WORST, np.int64), np.empty(0, np.int8)
         self.total = Summary(by_severity=name == EFFECT)
         self.checks: list[tuple[Any, ...]] = []
 
@@ -92,6 +91,7 @@ class Totals:
         total.profile_ulp = self.tops.tolist()
         # A cell where nothing was looked at float by float has the best code everywhere.
         total.profile_code = np.where(self.tops >= 0, np.minimum(self.codes, self.best), self.codes).tolist()
+        total.first = dict(sorted(total.first.items()))  # whatever the blocks were
         self._add_segments()
         if self.checks and self.stream:
             logits, values, codes, ulps = (np.concatenate(column) for column in zip(*self.checks, strict=True))
@@ -128,24 +128,15 @@ class Totals:
         total.worst = total.the_worst([*total.worst, *(self._case(start, int(n), code, size, results) for n in chosen)])
 
     def _candidates(self, code: Any, size: Any, least: int, floor: int) -> Any:
-        """The positions of what may be among the worst, all of them greater than ``floor`` where that is one: at most WORST where the
-        sizes alone tell."""
+        """The positions of what may be among the worst, all of them greater than ``floor`` where that is one."""
         import numpy as np
 
         by_size = not self.total.by_severity or code is None
-        if by_size or floor >= 0:
-            where = (size,) if by_size else (code, least, size)
-            count = (self.kernels.above if by_size else self.kernels.above_of)(*where, floor, self.positions)
-            if count <= CANDIDATES:
-                at = self.positions[:count]
-                return at[np.lexsort((at, -size[at]))[:WORST]]
-            if by_size:
-                return largest(np, size, WORST)
-        mine = np.flatnonzero(code == least)
-        chosen = mine[largest(np, size[mine], WORST)]
-        if len(chosen) < WORST:  # a block may hold few of its worst and more of the next
-            chosen = np.lexsort((-size.astype(np.int64), code))[:WORST]
-        return chosen
+        count = self.kernels.worst_of(size, self.no_codes if by_size else code, -1 if by_size else least, floor, self.positions)
+        if by_size or floor >= 0 or count == WORST:
+            return self.positions[:count]
+        # A block may hold few of its worst and more of the next.
+        return np.lexsort((-size.astype(np.int64), code))[:WORST]
 
     def _case(self, start: int, n: int, code: Any, size: Any, results: Mapping[str, Any]) -> Case:
         values = (float(results[name][n]) if name in results else None for name in ("loss", "grad"))

@@ -1,6 +1,7 @@
 """Stretches of floats judged by a polynomial: its bound holds, and the verdict is that of the filter, float by float."""
 
 import functools
+import itertools
 import math
 import random
 from fractions import Fraction
@@ -25,6 +26,7 @@ from losscheck.measure.engine import ArrayEngine
 from losscheck.measure.engines import References, call_of, effects_of, streams_of
 from losscheck.measure.reference import formula_of
 from losscheck.measure.sweep import tasks_of
+from losscheck.oracle.local import NotAnalyticError, series_of
 from losscheck.oracle.refine import Term, exact_value
 
 LIMITS = Limits.of(FLOAT32, 8.0)
@@ -96,6 +98,27 @@ def test_the_exact_value_lies_within_the_bound_of_the_polynomial(data):
         where = (logit.hex(), target, params, value, bound, exact.decimal())
         assert abs(Fraction(value) - known) <= Fraction(bound) * abs(Fraction(value)) + dyadic(exact.radius), where
         assert Fraction(float(stretch.table.lowest[row])) <= known <= Fraction(float(stretch.table.highest[row])), where
+
+
+@pytest.mark.parametrize("loss", registry.losses())
+def test_what_a_short_series_leaves_out_is_bounded(loss):
+    """A remainder that is dropped, or taken too small: of a few terms on a wide stretch it is nearly all of the error."""
+    chosen, half = registry.loss_named(loss), 2.0**-4
+    params, outside = chosen.resolve({}, FLOAT32), 0
+    for target, middle, differentiate, terms in itertools.product(chosen.targets, (-2.5, -0.5, 1.25, 6.0), (False, True), (2, 3, 5)):
+        target = FLOAT32.round(target)
+        try:
+            series = series_of(chosen.formula, middle, half, target, params, FLOAT32, differentiate, terms=terms)
+        except NotAnalyticError:
+            continue
+        for s in (Fraction(-1), Fraction(-5, 8), Fraction(3, 16), Fraction(1)):
+            logit = float(middle + half * s)
+            exact = exact_value(chosen.formula, [Term(logit, target)], params, FLOAT32, differentiate=differentiate)
+            apart = abs(sum(Fraction(c) * s**k for k, c in enumerate(series.coefficients)) - dyadic(exact.middle)) - dyadic(exact.radius)
+            rounding = sum(map(Fraction, series.errors))
+            assert apart <= rounding + Fraction(series.rest), (target, middle, differentiate, terms, s)
+            outside += apart > rounding
+    assert outside, "the remainder never counted"
 
 
 def dyadic(number):

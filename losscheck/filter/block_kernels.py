@@ -123,7 +123,7 @@ def tallied(size, top, by_exponent):
         histogram_of(size, by_exponent)
         return
     lowest = (top >> 23) - 15
-    base, below = np.int32(8 * lowest), 0
+    base, below = np.int32(8 * lowest), np.int64(0)
     for begin in range(0, size.size, 255):
         part = size[begin : begin + 255]
         low, high = np.uint64(0), np.uint64(0)
@@ -131,13 +131,13 @@ def tallied(size, top, by_exponent):
             shift = np.int32(np.int32(np.int32(part[i] >> 20) & np.int32(-8)) - base)
             low = np.uint64(low + (np.uint64(1) << np.uint64(shift & 63) if (shift >= 0) & (shift < 64) else np.uint64(0)))
             high = np.uint64(high + (np.uint64(1) << np.uint64(shift & 63) if shift >= 64 else np.uint64(0)))
-        counted_here = 0
+        told = np.int64(0)
         for k in range(8):
             a, b = np.int64((low >> np.uint64(8 * k)) & np.uint64(255)), np.int64((high >> np.uint64(8 * k)) & np.uint64(255))
             by_exponent[0, lowest + k] += a
             by_exponent[0, lowest + 8 + k] += b
-            counted_here += a + b
-        below += part.size - counted_here
+            told += a + b
+        below += part.size - told
     if below:
         edge = np.int32(lowest << 23)
         for i in range(size.size):

@@ -38,15 +38,23 @@ class Series(NamedTuple):
 
 
 def series_of(
-    formula: Formula, middle: float, half: float, target: float, params: Mapping[str, float], dtype: Format, differentiate: bool = False
+    formula: Formula,
+    middle: float,
+    half: float,
+    target: float,
+    params: Mapping[str, float],
+    dtype: Format,
+    differentiate: bool = False,
+    *,
+    terms: int = TERMS,
 ) -> Series:
-    """The series of a formula, or of its derivative, at the logits middle + half s, in the variable s.
+    """The first terms of the series of a formula, or of its derivative, at the logits middle + half s, in the variable s.
 
     Raises:
         NotAnalyticError: where the disc of REACH half widths holds a kink, a pole or a branch cut.
         TypeError, ArithmeticError, ValueError: what a formula raises that does something else.
     """
-    m = LocalArithmetic(middle, half, dtype)
+    m = LocalArithmetic(middle, half, dtype, terms)
     numbers = {name: m.number(value) for name, value in params.items()}
     if differentiate:
         dual = DualArithmetic(m)  # type: ignore[arg-type]
@@ -58,7 +66,7 @@ def series_of(
     if not all(ball.is_finite() for ball in balls) or not size < float("inf"):
         raise NotAnalyticError("unbounded")
     constant = not isinstance(result.series, arb_series)
-    rest = 0.0 if constant else size * float(REACH) ** -TERMS * REACH / (REACH - 1) * (1 + 2.0**-40)
+    rest = 0.0 if constant else size * float(REACH) ** -terms * REACH / (REACH - 1) * (1 + 2.0**-40)
     # The float nearest to the middle of a ball is off by half an ulp of it; the radius is kept to 30 bits.
     coefficients = [float(ball) for ball in balls]
     errors = [float(ball.rad()) * (1 + 2.0**-20) + abs(c) * 2.0**-52 + 2.0**-1074 for ball, c in zip(balls, coefficients, strict=True)]
@@ -138,8 +146,8 @@ class Local:
 class LocalArithmetic:
     """The arithmetic of formulas at the logits middle + half s."""
 
-    def __init__(self, middle: float, half: float, dtype: Format) -> None:
-        ctx.prec, ctx.cap = BITS, TERMS
+    def __init__(self, middle: float, half: float, dtype: Format, terms: int = TERMS) -> None:
+        ctx.prec, ctx.cap = BITS, terms
         self.dtype, self.middle, self.half = dtype, middle, half
 
     def variable(self) -> Local:

@@ -34,7 +34,16 @@ FINDING = thing(
 )  # fmt: skip
 ERRORS = {"anyOf": [{"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}, {"type": "null"}]}
 ADVICE = thing(
-    why=TEXT, place=TEXT, write=several(TEXT), before_ulp=ERRORS, after_ulp=ERRORS, changes_meaning=FLAG, diff=TEXT, after_effect=EFFECT
+    why=TEXT,
+    place=TEXT,
+    write=several(TEXT),
+    before_ulp=ERRORS,
+    after_ulp=ERRORS,
+    changes_meaning=FLAG,
+    diff=TEXT,
+    after_effect=EFFECT,
+    cause=TEXT,
+    code=TEXT,
 )
 ROW = thing(
     loss=TEXT, implementation=TEXT, backend=TEXT, device=TEXT, dtype=TEXT, quantity={"const": "both"}, logit_dtype=TEXT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.loading import stdout_to_stderr
 from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.errors import UserError
+from losscheck.core.explanations import page_of
 from losscheck.core.files import near
 from losscheck.core.loss import Implementation
 from losscheck.core.ranking import Advice
@@ -19,7 +21,7 @@ from losscheck.tracing import trace
 from losscheck.tracing.cures.remedy import Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.graph import graph_of
-from losscheck.tracing.report import Cause, CauseKind, Op, Trace
+from losscheck.tracing.report import Cause, CauseKind, DeviationKind, Op, Trace
 
 __all__ = ["advice_on"]
 
@@ -56,12 +58,21 @@ def advice_on(
             found = remedies(function, row.given_dtype, soft=soft)
         except (UserError, RuntimeError, TypeError, ValueError):
             return None  # what does not run alone, or returns no tensor, is told by its row
-    why, place = _why(traced, finding.effect)
+    blame = _why(traced, finding.effect)
     remedy, graph = found.cure or found.meaning, graph_of(traced)
     if remedy is None:
-        return Advice(why, place, graph=graph) if why else None
+        return replace(blame, graph=graph) if blame.why else None
     write, diff = _written(remedy)
-    return Advice(why, place, write, remedy.before, remedy.after, _tried(remedy, again), remedy.meaning, diff, graph)
+    return replace(
+        blame,
+        write=write,
+        before=remedy.before,
+        after=remedy.after,
+        after_effect=_tried(remedy, again),
+        changes_meaning=remedy.meaning,
+        diff=diff,
+        graph=graph,
+    )
 
 
 def _tried(remedy: Remedy, again: Callable[[], EffectFinding | None]) -> EffectFinding | None:
@@ -84,8 +95,8 @@ def _callable(implementation: Implementation, row: Row) -> Callable[[Any, Any], 
     return lambda x, z: implementation.function(torch, x, z, **row.params)
 
 
-def _why(traced: Trace, effect: Effect) -> tuple[str, str]:
-    """The first cause, or the guard that is active, with the sub-expression; and its place.
+def _why(traced: Trace, effect: Effect) -> Advice:
+    """The first cause, or the guard that is active, with the sub-expression and its place; empty where there is neither.
 
     What makes no number comes before what only loses digits, where it is a number that is missing.
     """
@@ -94,11 +105,11 @@ def _why(traced: Trace, effect: Effect) -> tuple[str, str]:
     for deviation in traced.deviations:
         if deviation.op is not None:
             op = _at(traced.ops, deviation.op)
-            return f"{_code(op)}{deviation.kind.value}", _where(op)
-    return "", ""
+            return _blame(f"{_code(op)}{deviation.kind.value}", deviation.kind, op)
+    return Advice()
 
 
-def _cause(cause: Cause, ops: tuple[Op, ...]) -> tuple[str, str]:
+def _cause(cause: Cause, ops: tuple[Op, ...]) -> Advice:
     blamed, lost, needed = (_at(ops, index) for index in (cause.blamed, cause.lost, cause.needed))
     words = f"{_code(blamed)}{cause.kind.value}"
     other = lost if blamed is needed else needed
@@ -106,7 +117,11 @@ def _cause(cause: Cause, ops: tuple[Op, ...]) -> tuple[str, str]:
         words += f"; {'lost at' if other is lost else 'needed at'} `{other.place.text}`"
     elif other is not None and not other.place.text and other is not blamed:
         words += f"; {'lost at' if other is lost else 'needed at'} {_nameless(other)}"
-    return words, _where(blamed)
+    return _blame(words, cause.kind, blamed)
+
+
+def _blame(words: str, kind: CauseKind | DeviationKind, op: Op | None) -> Advice:
+    return Advice(words, _where(op), cause=page_of(kind.name).word, code=op.place.text if op else "")
 
 
 def _at(ops: tuple[Op, ...], index: int | None) -> Op | None:

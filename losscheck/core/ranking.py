@@ -25,6 +25,7 @@ class Advice:
         changes_meaning: what to write computes something else: a clamp or an eps is left out.
         diff: the same as a change of the user's file.
         graph: the call at its worst point as a graph of ops (``losscheck.tracing.graph``), for a page.
+        cause: the cause in one word, which `losscheck explain` knows; code: the sub-expression; both empty where they are not known.
     """
 
     why: str = ""
@@ -36,6 +37,8 @@ class Advice:
     changes_meaning: bool = False
     diff: str = ""
     graph: Mapping[str, Any] | None = field(default=None, compare=False)
+    cause: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,11 +74,12 @@ def sentence_html(sentence: Sentence) -> str:
 
 def _entry(entry: Entry) -> str:
     word = Sentence(entry.word, entry.severity)
-    told = "".join(f"<li>{escape(line)}</li>" for line in entry.lines)
+    told, after = ("".join(f"<li>{escape(line)}</li>" for line in lines) for lines in (entry.lines, entry.after))
     commands = "".join(f"<pre><code>{escape(text)}</code></pre>" for text in (entry.command, entry.trace) if text)
     code = "\n".join(map(escape, entry.code))
-    code = f"<pre><code>{code}</code></pre>" if code else ""
-    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{code}{commands}"
+    code = f"<p>{escape(entry.label)}</p><pre><code>{code}</code></pre>" if code else ""
+    after = f"<ul>{after}</ul>" if after else ""
+    return f"<h3>{sentence_html(word)} {escape(f'{entry.place}: {entry.name}')}</h3><ul>{told}</ul>{code}{after}{commands}"
 
 
 def _table(table: Table, filters: Filters) -> str:

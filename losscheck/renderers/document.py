@@ -149,7 +149,8 @@ class Listing:
 
 @dataclass(frozen=True)
 class Entry:
-    """One finding in full: a headline, its lines, code to be copied, the command that shows it again, and the one that shows its line."""
+    """One finding in full: a headline, its lines, code to be copied below what it is (``label``), what is to be said of it after that,
+    the command that shows it again, and the one that shows its line."""
 
     word: str
     place: str
@@ -158,6 +159,8 @@ class Entry:
     command: str = ""
     severity: Severity = Severity.BROKEN
     code: tuple[str, ...] = ()
+    label: str = ""
+    after: tuple[str, ...] = ()
     trace: str = ""
 
 

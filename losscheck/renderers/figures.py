@@ -23,6 +23,7 @@ __all__ = [
     "printable",
     "quantity_name",
     "relative_text",
+    "result_text",
     "ulp_size",
     "ulp_text",
     "value_text",
@@ -35,7 +36,14 @@ _PLAIN_DIGITS = {"float64": 12, "float32": 9, "float16": 5, "bfloat16": 4}
 
 
 def value_text(row: PointRow) -> str:
-    return "-" if row.value is None else FORMATS[row.dtype].shortest(row.value)
+    return result_text(row.value, row.dtype)
+
+
+def result_text(value: float | None, dtype: str) -> str:
+    """What an implementation returned, in the fewest digits that tell it from its neighbours."""
+    if value is None:
+        return "-"
+    return "NaN" if math.isnan(value) else FORMATS[dtype].shortest(value)
 
 
 def exact_text(exact: Exact | None, dtype: str) -> str:

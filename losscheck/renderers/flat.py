@@ -79,6 +79,8 @@ def _advice(advice: Advice) -> dict[str, Any]:
     return {
         "why": advice.why,
         "place": advice.place,
+        "cause": advice.cause,
+        "code": advice.code,
         "write": list(advice.write),
         "before_ulp": pair(advice.before),
         "after_ulp": pair(advice.after),

@@ -70,7 +70,9 @@ def _block(block: Block) -> Iterator[str]:
         case Commands(items=items):
             yield from (f"- {_escape(what)}: {_code(command)}" for what, command in items)
         case Entry():
-            told = ". ".join([*(_escape(line).removesuffix(".") for line in block.lines), *map(_code, block.code)])
+            before, after = ([_escape(line).removesuffix(".") for line in lines] for lines in (block.lines, block.after))
+            code = [f"{_escape(block.label)} {' '.join(map(_code, block.code))}"] if block.code else []
+            told = ". ".join([*before, *code, *after])
             word = f"{block.severity.sign().strip()} {block.word}".strip()
             trace = f". Which line: {_code(block.trace)}" if block.trace else ""
             yield f"- **{word}** {_escape(f'{block.place} {block.name}')}: {told}. Reproduce: {_code(block.command)}{trace}"

@@ -105,8 +105,14 @@ class _Screen:
         )
         for line in entry.lines:
             self._wrapped(Text(self._plain(line)), first="    ", further="    ")
+        # Not wrapped: it is there to be copied. A single line stands beside what it is.
+        alone = len(entry.code) == 1
+        for line in [f"{entry.label}:"] if entry.code and not alone else []:
+            self._wrapped(Text(self._plain(line)), first="    ", further="    ")
         for code in entry.code:
-            self.console.print(Text(f"{_INDENT * 2}{self._plain(code)}"), soft_wrap=True)
+            self.console.print(Text(f"    {entry.label if alone else ' ' * 3} {self._plain(code)}"), soft_wrap=True)
+        for line in entry.after:
+            self._wrapped(Text(self._plain(line)), first="    ", further="    ")
         for told, command in (("reproduce", entry.command), ("which line", entry.trace)):
             if command:
                 # Not wrapped: it is there to be copied.

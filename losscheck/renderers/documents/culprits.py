@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from losscheck.core.batch_rows import Element, TensorRow
-from losscheck.core.dtypes import FORMATS, short_hex
+from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.outcome import Outcome
 from losscheck.core.ranking import Advice
@@ -48,22 +48,25 @@ def _entry(report: Report, standing: Standing) -> Entry:
     finding = row.effect
     assert finding is not None and finding.logit is not None and finding.target is not None
     shortest = FORMATS[row.given_dtype].shortest
-    name = "gradient" if finding.quantity == "grad" else "loss"
-    logit = f"logit {shortest(finding.logit)} ({short_hex(finding.logit)}), target {shortest(finding.target)}"
+    quantity = "gradient" if finding.quantity == "grad" else "loss"
     advice = next((row.advice for row in rows if row.advice), Advice())
-    lines = [
-        f"{name} {rough(finding.value)} where {rough(finding.exact)} is right: {logit}.",
-        f"why: {_cause(advice) or finding.effect.words}{_why(row, rows, finding)}.",
-    ]
-    lines += (
-        [f"{'besides' if left_by(advice, finding) else 'write'}, {judged(finding, advice)}:"]
-        if advice.write
-        else _instead(report, standing)
-    )
+    at = f"logit {shortest(finding.logit)}, target {shortest(finding.target)}"
+    # The first three lines answer: what came out, where and what to write; all of the why comes after.
+    blamed = f"{advice.place} `{advice.code}`: {advice.cause}" if advice.place and advice.code else ""
+    first = f"{'; '.join(filter(None, (at, blamed or _instead(report, standing))))}."
+    after = [f"{judged(finding, advice)}."] if advice.write else []
+    after += [f"why: {_cause(advice) or finding.effect.words}{_why(rows, finding)}."]
     place = f"element {list(finding.index)}" if finding.index else "one element"
-    command = _alone(report, row, finding)
     return Entry(
-        finding.effect.value, place, f"{row.loss} {standing.name}", tuple(lines), command, severity_of(finding.effect), advice.write
+        finding.effect.value,
+        f"{standing.name}, {place}" if len({row.loss for row in report.tensors}) == 1 else f"{row.loss} {standing.name}, {place}",
+        f"{quantity} {rough(finding.value)} where {rough(finding.exact)} is right",
+        (first,),
+        _alone(report, row, finding),
+        severity_of(finding.effect),
+        advice.write,
+        "besides" if left_by(advice, finding) else "write",
+        tuple(after),
     )
 
 
@@ -71,14 +74,14 @@ def _cause(advice: Advice) -> str:
     return ": ".join(filter(None, (advice.place, advice.why)))
 
 
-def _instead(report: Report, standing: Standing) -> list[str]:
+def _instead(report: Report, standing: Standing) -> str:
     """What there is that harms nobody on this batch, where several were judged."""
     others = [other for other in standings(report) if other.heading == standing.heading and other.effect and not other.harmful]
     best = min(others, key=lambda other: (-other.effect.severity if other.effect else 0, other.name), default=None)
-    return [f"instead: {best.name}, which is {'sound' if best.effect is Effect.SOUND else 'harmless'} on this batch."] if best else []
+    return f"instead: {best.name}, which is {'sound' if best.effect is Effect.SOUND else 'harmless'} on this batch" if best else ""
 
 
-def _why(row: TensorRow, rows: Sequence[TensorRow], finding: EffectFinding) -> str:
+def _why(rows: Sequence[TensorRow], finding: EffectFinding) -> str:
     """Whose fault it is: the formula's, with its note where there is one, or the arithmetic's; and how many elements are like it."""
     if finding.truth is Truth.DEVIATION:
         note = next((element.point.note for row in rows if (element := row.deviation) and element.point.note), "")

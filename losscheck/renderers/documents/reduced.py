@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from losscheck.core.batch_rows import TensorRow, Whole
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
-from losscheck.renderers.document import Cell, Column, Line, Sentence, Table
+from losscheck.renderers.document import Block, Cell, Column, Line, Listing, Sentence, Table
 from losscheck.renderers.document import Kind as Holds
-from losscheck.renderers.figures import deviation_text, exact_text, ulp_text
+from losscheck.renderers.figures import deviation_text, exact_text, result_text, ulp_text
 from losscheck.renderers.names import Names
 from losscheck.renderers.severity import Severity, severity_of
 
-__all__ = ["reduced_findings", "reduced_table"]
+__all__ = ["reduced_blocks", "reduced_findings"]
+
+_FEW = 3  # rows that are all shown
 
 
-def reduced_table(rows: Sequence[TensorRow], name: Names) -> Table:
+def reduced_blocks(rows: Sequence[TensorRow], name: Names, *, whole: bool) -> Iterator[Block]:
+    """A table of those that are not right, and who else is; of all of them with ``whole`` or where they are few."""
+    judged = [row for row in rows if row.whole]
+    right = [row for row in judged if row.whole and row.whole.outcome is Outcome.OK and not row.whole.deviation]
+    if whole or len(judged) <= _FEW:
+        right = []
+    if len(right) < len(judged):
+        yield _table([row for row in judged if row not in right], name)
+    if right:
+        yield Listing((Sentence(f"{'the others: ' if len(right) < len(judged) else ''}{_in_short(right)}"),))
+
+
+def _in_short(right: Sequence[TensorRow]) -> str:
+    """'11 within 0.2 ulp of 1.732615138'"""
+    wholes = [row.whole for row in right if row.whole]
+    errors = [abs(whole.ulp) for whole in wholes if whole.ulp is not None]
+    return f"{len(right)} within {max(errors, default=0.5):.2g} ulp of {_exact(wholes[0].exact, right[0].dtype)}"
+
+
+def _table(rows: Sequence[TensorRow], name: Names) -> Table:
     columns = [Column("reduced", Holds.NAME), *map(Column, ("value", "exact", "ulp", "elements", "reduction"))]
     lines = []
     for row in rows:
@@ -72,7 +93,7 @@ def _blame(row: TensorRow, whole: Whole) -> str:
     if whole.element_ulp is None or whole.reduction_ulp is None:
         return ""
     if not math.isfinite(whole.element_ulp):
-        return f"; its elements alone make it {whole.element_ulp:g}"
+        return f"; its elements alone make it {result_text(whole.element_ulp, row.dtype)}"
     if abs(whole.element_ulp) >= abs(whole.reduction_ulp):
         return f"; the elements bring {ulp_text(whole.element_ulp)} ulp of it, the reduction {ulp_text(whole.reduction_ulp)}"
     sound = FORMATS[row.dtype].shortest(whole.elements or 0.0)
@@ -82,7 +103,7 @@ def _blame(row: TensorRow, whole: Whole) -> str:
 
 
 def _value(row: TensorRow, whole: Whole) -> str:
-    return "-" if whole.value is None else FORMATS[row.dtype].shortest(whole.value)
+    return result_text(whole.value, row.dtype)
 
 
 def _exact(exact: Exact | None, dtype: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, short_hex
@@ -11,7 +12,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
 from losscheck.renderers.documents.culprits import culprits
-from losscheck.renderers.documents.reduced import reduced_findings, reduced_table
+from losscheck.renderers.documents.reduced import reduced_blocks, reduced_findings
 from losscheck.renderers.documents.which_line import which_line
 from losscheck.renderers.figures import (
     counted,
@@ -19,12 +20,14 @@ from losscheck.renderers.figures import (
     exact_text,
     params_text,
     quantity_name,
+    result_text,
     ulp_size,
     ulp_text,
     value_text,
 )
 from losscheck.renderers.names import Names
 from losscheck.renderers.severity import Severity, severity_of
+from losscheck.renderers.standings import standings
 
 __all__ = ["document"]
 
@@ -40,9 +43,11 @@ def document(report: Report) -> Document:
     for batch in report.batches:
         blocks += map(Paragraph, _contents(batch))
     for (loss, dtype, params), rows in _tables(report):
-        blocks += [Heading(f"{loss}  {dtype}", params), _outcomes(rows, name)]
+        # What each does to training, unless the counts of elements were asked for or are all there is.
+        counts = report.verbose or not any(row.effect for row in rows)
+        blocks += [Heading(f"{loss}  {dtype}", params), _outcomes(rows, name) if counts else _effects(rows, report)]
         if any(row.whole for row in rows):
-            blocks += [Heading("reduction:", report.reduction, level=2), reduced_table(rows, name)]
+            blocks += [Heading("reduction:", report.reduction, level=2), *reduced_blocks(rows, name, whole=report.verbose)]
     failing = tuple(_failing(report, name))
     title = "Failing elements, severest first" if failing else "" if any(row.failures for row in report.tensors) else "No element fails."
     blocks.append(Listing(failing, title, _MOST_ELEMENTS, what="like these: --format json has them all."))
@@ -104,6 +109,16 @@ def _tables(report: Report) -> list[tuple[tuple[str, str, str], list[TensorRow]]
     return list(groups.items())
 
 
+def _effects(rows: Sequence[TensorRow], report: Report) -> Table:
+    """A line for each implementation, loss and gradient together, the worst effect first; backends that do the same share one."""
+    lines = []
+    for standing in standings(replace(report, tensors=tuple(rows))):
+        words = f"{standing.word}: {standing.words}" if standing.words else standing.word
+        cells = Cell(standing.name, standing.severity, signed=True), Cell(words, standing.severity)
+        lines.append(Line(cells, standing.severity, standing.rows))
+    return Table((Column("implementation", Kind.NAME), Column("effect on training", Kind.WORDS)), tuple(lines))
+
+
 def _outcomes(rows: list[TensorRow], name: Names) -> Table:
     """A line for each implementation and quantity."""
     judged = any(row.effect for row in rows)
@@ -156,7 +171,7 @@ def _there(row: TensorRow, element: Element) -> str:
     if point.outcome is Outcome.INACCURATE:
         text += f", {ulp_text(point.ulp)} ulp"
     if row.quantity == "loss" and element.gradient is not None:
-        text += f", its gradient {shown(element.gradient)}"
+        text += f", its gradient {result_text(element.gradient, row.dtype)}"
     return text
 
 

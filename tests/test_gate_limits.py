@@ -222,6 +222,21 @@ def test_which_loss_it_is_need_not_be_said(folder, call):
     assert call("gate", "own.yaml")[0] == 0
 
 
+def test_a_formula_with_a_constant_of_its_own_is_given_the_deviation_it_has(folder, call):
+    """An eps is no reason to write nothing: what it deviates by is limited, and the limit is needed."""
+    source = "import torch\n\n\ndef guarded(x, z):\n    p = torch.sigmoid(x)\n"
+    source += "    return -(z * torch.log(p + 1e-7) + (1 - z) * torch.log(1 - p + 1e-7))\n"
+    Path("guarded.py").write_text(source)
+    code, _, err = call("gate", "--init", "guarded.py:guarded", "--loss", "bce", "own.yaml")
+    assert code == 0, err
+    text = Path("own.yaml").read_text()
+    limit = re.search(r"max_deviation: ([0-9.e-]+)", text)[1]
+
+    assert 1e-7 < float(limit) < 1e-3
+    Path("own.yaml").write_text(text.replace(f"max_deviation: {limit}", f"max_deviation: {float(limit) / 2}"))
+    assert call("gate", "own.yaml")[0] == 1
+
+
 def test_a_limit_that_was_written_is_needed(folder, call):
     """The control: half of it does not hold."""
     assert call("gate", "--init", f"{folder}:worse", "--loss", "bce", "own.yaml")[0] == 0

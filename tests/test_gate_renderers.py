@@ -295,6 +295,17 @@ def test_no_name_or_reason_makes_a_command_of_its_own(text, verdict):
         assert text in unescaped(data)
 
 
+def test_one_effect_of_loss_and_gradient_is_told_once():
+    """A reason that is the same for both quantities of a subject; different reasons stay apart."""
+    both = [case_row(Verdict.FAIL, quantity=quantity, reason="it poisons") for quantity in ("loss", "grad")]
+    other = case_row(Verdict.FAIL, quantity="grad", reason="12 ulp, 8 allowed")
+    together, apart = printed(gate_report(*both)), printed(gate_report(both[0], other))
+
+    assert together.count("FAIL  ") == together.count("it poisons") == 1
+    assert "; gradient" in together
+    assert apart.count("FAIL  ") == 2
+
+
 # Markdown -------------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from losscheck.gating.properties import Breach
 from losscheck.measure.reference import definition_of, formula_of
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["Deviating", "broken_deviation", "deviations_of"]
+__all__ = ["Deviating", "broken_deviation", "deviations_of", "largest_deviation", "unstated"]
 
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
 
@@ -40,17 +40,22 @@ def broken_deviation(measured: Measured) -> tuple[list[Breach], float | None]:
     """
     expect = measured.case.expect
     if expect.max_deviation is not None:
-        largest, where = _largest(measured)
+        largest, where = largest_deviation(measured)
         if not abs(largest) <= expect.max_deviation:
             return [Breach(f"a deviation of {largest:+.6g} from the definition at {where}, allowed {expect.max_deviation:g}")], largest
         return [], largest
-    if expect.limits_floats and selected(measured.asked, measured.implementation).derive is not None:
-        return _unstated(measured), None
+    if expect.limits_floats and unstated(measured):
+        return _by_definition(measured), None
     return [], None
 
 
-def deviations_of(measured: Measured) -> Iterator[Deviating]:
-    """At the points of a case; of a range at a sample of its logits."""
+def unstated(measured: Measured) -> bool:
+    """Was the own formula read off the program, and stated by nobody?"""
+    return selected(measured.asked, measured.implementation).derive is not None
+
+
+def deviations_of(measured: Measured, sample: int = SAMPLE) -> Iterator[Deviating]:
+    """At the points of a case; of a range at as many of its logits as ``sample``."""
     if not measured.tasks:
         for row in measured.rows:
             if row.exact is not None and row.definition is not None:
@@ -58,7 +63,8 @@ def deviations_of(measured: Measured) -> Iterator[Deviating]:
     for task in measured.tasks:
         own = formula_of(task.loss, task.subject.implementation, measured.quantity, task.grid.dtype)
         definition = definition_of(task.loss, measured.quantity)
-        for logit in [] if own == definition else task.grid.some_logits(SAMPLE).tolist():
+        logits = [] if own == definition else task.grid.some_logits(sample).tolist()
+        for logit in dict.fromkeys([*logits[:: max(1, -(-len(logits) // sample))], *logits[-1:]]):
             pair = [
                 exact_value(formula, [Term(logit, task.target)], task.params, measured.dtype, differentiate=differentiate)
                 for formula, differentiate in (own, definition)
@@ -66,9 +72,10 @@ def deviations_of(measured: Measured) -> Iterator[Deviating]:
             yield Deviating(logit, task.target, *pair)
 
 
-def _largest(measured: Measured) -> tuple[float, str]:
+def largest_deviation(measured: Measured, sample: int = SAMPLE) -> tuple[float, str]:
+    """The largest in size, NaN above all, and where it is."""
     largest, where = 0.0, "no point"
-    for at in deviations_of(measured):
+    for at in deviations_of(measured, sample):
         # Not `size > largest`, which NaN would pass by.
         if not abs(at.size) <= abs(largest):
             largest, where = at.size, _place(measured, at)
@@ -77,7 +84,7 @@ def _largest(measured: Measured) -> tuple[float, str]:
     return largest, where
 
 
-def _unstated(measured: Measured) -> list[Breach]:
+def _by_definition(measured: Measured) -> list[Breach]:
     broken = []
     for at in deviations_of(measured):
         outcome = _outcome(measured, at)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.verdict import CaseRow, Verdict
+from losscheck.gating.deviations import broken_deviation, largest_deviation, unstated
 from losscheck.gating.judge import Session, judge_case
 from losscheck.gating.load import LoadedCase, case_of
 from losscheck.gating.measured import Measured, asked_of, measure
@@ -26,6 +28,7 @@ DTYPE = "float32"
 WIDTHS = (100, 50, 30, 20, 15, 10, 5)  # logits from -W to W: the widest of them in which a limit says something has the limits
 # A result that is further off has less than half of its bits: to allow that would be no limit, and is recorded instead.
 LOOSEST = 2.0 ** (FORMATS[DTYPE].precision / 2)
+FARTHEST = 0.5  # of an own formula from the definition: a limit on one that is further off says nothing about the others
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,23 @@ def case_text(spec: str, loss: str, calling: Mapping[str, Any], params: Mapping[
 def _cases(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Limits in the widest range where there are any that say something, for each quantity; where that is not all, a record."""
     ends = {"low": -WIDTHS[0], "high": WIDTHS[0]}
-    quantities = list(dict.fromkeys(measured.quantity for measured in _measured({**plain, "range": ends, "expect": {"recorded": True}})))
+
+    @functools.cache  # loss and gradient together: a callable that reduces takes a call for every logit
+    def judged(width: int) -> list[Measured]:
+        return _measured({**plain, "range": {"low": -width, "high": width}, "expect": {"recorded": True}})
+
+    quantities = list(dict.fromkeys(measured.quantity for measured in judged(WIDTHS[0])))
     widths: dict[int, dict[str, _Limits]] = {}
     for quantity in quantities:
-        width, limits = _widest(plain, quantity)
+        width, limits = _widest(plain, quantity, judged)
         if limits:
             widths.setdefault(width, {})[quantity] = limits
     for width, limited in widths.items():
         allowed = {outcome for limits in limited.values() for outcome in limits.outcomes}
         outcomes = [outcome.value for outcome in sorted(allowed, key=lambda outcome: outcome.severity)]
-        expect = {"max_ulp": {quantity: limits.max_ulp for quantity, limits in limited.items()}}
+        expect: dict[str, Any] = {"max_ulp": {quantity: limits.max_ulp for quantity, limits in limited.items()}}
+        if deviating := [limits.max_deviation for limits in limited.values() if limits.max_deviation]:
+            expect["max_deviation"] = max(deviating)
         yield _named(
             plain,
             "" if len(widths) == 1 else f"-{'-'.join(limited)}",
@@ -95,16 +105,23 @@ def _named(plain: dict[str, Any], suffix: str, about: str = "", **more: Any) -> 
 
 @dataclass(frozen=True)
 class _Limits:
-    """The smallest readable limit of a quantity over a range, and the outcomes that occur there and are allowed."""
+    """The smallest readable limit of a quantity over a range, and the outcomes that occur there and are allowed; the same of the
+    deviation of an own formula, 0 where none has to be allowed."""
 
     max_ulp: float
     outcomes: frozenset[Outcome]
+    max_deviation: float = 0.0
 
 
-def _widest(plain: dict[str, Any], quantity: str) -> tuple[int, _Limits | None]:
+def _widest(plain: dict[str, Any], quantity: str, judged_in: Callable[[int], list[Measured]]) -> tuple[int, _Limits | None]:
     for width in WIDTHS:
-        if limits := _limits({**plain, "quantities": [quantity], "range": {"low": -width, "high": width}}):
-            return width, limits
+        case = {**plain, "quantities": [quantity], "range": {"low": -width, "high": width}}
+        judged = [measured for measured in judged_in(width) if measured.quantity == quantity]
+        # Its ends say it: a formula strays in the tails.
+        if any(unstated(measured) and not abs(largest_deviation(measured, 8)[0]) <= FARTHEST for measured in judged):
+            continue
+        if limits := _limits(judged, case):
+            return width, replace(limits, max_deviation=_deviation(judged, case, limits))
     return 0, None
 
 
@@ -137,9 +154,8 @@ def rounded_up(ulp: float) -> float:
     return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), rounding=ROUND_CEILING))
 
 
-def _limits(case: dict[str, Any]) -> _Limits | None:
-    """None where the limit would be beyond LOOSEST."""
-    judged = _measured({**case, "expect": {"recorded": True}})
+def _limits(judged: Sequence[Measured], case: dict[str, Any]) -> _Limits | None:
+    """None where the limit would be beyond LOOSEST; ``judged``: what was measured of the case without one."""
     outcomes = frozenset(outcome for measured in judged for outcome, count in measured.counts.items() if count and outcome.failed)
     if not outcomes:
         limit = rounded_up(max(measured.max_ulp for measured in judged))
@@ -154,6 +170,15 @@ def _limits(case: dict[str, Any]) -> _Limits | None:
         else:
             last = middle
     return _Limits(candidates[first], outcomes) if first < len(candidates) else None
+
+
+def _deviation(judged: Sequence[Measured], case: dict[str, Any], limits: _Limits) -> float:
+    """The deviation that has to be allowed beside the limits, rounded up; 0 where they hold without."""
+    allowed = {"outcomes": [outcome.value for outcome in limits.outcomes]} if limits.outcomes else {}
+    limited = case_of({**case, "expect": {"max_ulp": limits.max_ulp, **allowed}})
+    deviating = [measured for measured in judged if broken_deviation(replace(measured, case=limited))[0]]
+    sizes = [abs(largest_deviation(measured)[0]) for measured in deviating]
+    return max((rounded_up(size) if math.isfinite(size) else math.inf for size in sizes), default=0.0)
 
 
 def _readable(end: float) -> Iterator[float]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
 from losscheck.renderers.document import Block, Cell, Column, Document, Entry, Heading, Kind, Line, Listing, Sentence, Table
-from losscheck.renderers.figures import ulp_size
+from losscheck.renderers.figures import quantity_name, ulp_size
 from losscheck.renderers.severity import Severity, severity_of
-from losscheck.renderers.verdicts import asides, holds, limit_text, not_holding, totals, why
+from losscheck.renderers.verdicts import asides, holds, limit_text, not_holding, totals, worst_point
 
 __all__ = ["document"]
 
@@ -20,7 +20,7 @@ _MOST = 20  # rows told in full without -v
 
 def document(report: Report) -> Document:
     blocks: list[Block] = list(_every_row(report)) if report.verbose else [_files(report)]
-    bad = not_holding(report)
+    bad = _told_together(not_holding(report))
     shown = bad if report.verbose else bad[:_MOST]
     blocks += map(_in_full, shown)
     left_out = [Sentence(f"... and {len(bad) - len(shown)} more; -v tells all of them")] if len(bad) > len(shown) else []
@@ -75,7 +75,31 @@ def _figures(row: CaseRow) -> tuple[str, str]:
     return f"{'all ' if row.exhaustive else ''}{row.points}", f"{ulp_size(row.max_ulp)}{limit} ulp"
 
 
-def _in_full(row: CaseRow) -> Entry:
-    failing = f", {row.failing} of {row.points} points" if row.failing and row.points else ""
-    lines = (f"{row.subject}{failing}", *why(row))
-    return Entry(row.verdict.value, f"{row.file}:{row.line}", row.case, lines, row.reproduce, severity_of(row.verdict), trace=row.trace)
+def _told_together(rows: Sequence[CaseRow]) -> list[list[CaseRow]]:
+    """Loss and gradient of one subject that do not hold for one reason: an effect is one of both."""
+    groups: list[list[CaseRow]] = []
+    for row in rows:
+        same = (group for group in groups if _reason(group[0]) == _reason(row) and row.quantity not in [other.quantity for other in group])
+        group = next(same, None)
+        if group is None:
+            groups.append([row])
+        else:
+            group.append(row)
+    return groups
+
+
+def _reason(row: CaseRow) -> tuple[object, ...]:
+    return row.file, row.line, row.case, row.subject.removesuffix(row.quantity), row.verdict, row.reason, row.reproduce
+
+
+def _in_full(rows: Sequence[CaseRow]) -> Entry:
+    first = rows[0]
+    failing = [
+        f"{quantity_name(row)}, {row.failing} of {row.points} points" if row.failing and row.points else quantity_name(row) for row in rows
+    ]
+    worst = [f"{f'{quantity_name(row)} at ' if len(rows) > 1 else ''}{told}" for row in rows if (told := worst_point(row))]
+    lines = (f"{first.subject.removesuffix(first.quantity)}{'; '.join(failing)}", *filter(None, [first.reason]), *worst)
+    place, severity = f"{first.file}:{first.line}", severity_of(first.verdict)
+    return Entry(
+        first.verdict.value, place, first.case, lines, first.reproduce, severity, trace=next((row.trace for row in rows if row.trace), "")
+    )

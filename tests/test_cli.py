@@ -598,7 +598,7 @@ MISTAKES = {
     "unknown format": (("--format", "xml", "--logit", "1"), "--format", "json"),
     "unknown quantity": (("--quantity", "slope", "--logit", "1"), "unknown quantity 'slope'", "grad"),
     "unknown option": (("--logits", "1"), "--logits", "--logit"),
-    "positional": (("--logit", "1", "bce"), "unexpected extra argument (bce)", "see `losscheck compare --help`"),
+    "positional": (("--logit", "1", "bce"), "matches 'bce'", "bce is a loss: --loss bce"),
     "nothing runs there": (("--impl", "torch*", "--backend", "numpy", "--logit", "1"), "runs on the backend numpy", "losscheck list"),
 }  # fmt: skip
 

@@ -205,7 +205,7 @@ def test_bare_losscheck_shows_a_first_command(call):
     code, out, err = call()
 
     assert (code, err) == (0, "")
-    assert "losscheck compare 1.5" in out
+    assert "losscheck check my_loss.py:focal" in out
 
 
 @pytest.mark.parametrize(
@@ -260,3 +260,25 @@ def test_the_tab_key_offers_what_there_is(line, offered):
     done = subprocess.run([sys.executable, "-m", "losscheck"], env=surroundings, capture_output=True, text=True, check=False)
 
     assert {item.partition(",")[2] for item in done.stdout.split()} == offered
+
+
+@pytest.mark.parametrize(
+    ("bare", "named"),
+    [
+        (("compare", "stable", "-15", "40", "--loss", "bce"), ("compare", "--impl", "stable", "--logit", "-15,40", "--loss", "bce")),
+        (("compare", "-15", "torch*", "--target", "0"), ("compare", "--impl", "torch*", "--logit", "-15", "--target", "0")),
+        (("sweep", "stable", "--loss", "bce", "--range", "-2", "2"), ("sweep", "--impl", "stable", "--loss", "bce", "--range", "-2", "2")),
+    ],
+)
+def test_bare_words_name_implementations_as_after_check(call, bare, named):
+    """The same report; a number is a logit where there are logits, and what follows an option is its own."""
+    assert call(*bare) == call(*named)
+    assert call(*bare)[0] == 0
+
+
+def test_a_callable_that_could_not_run_is_told_who_finds_out_how(call):
+    """BCELoss takes probabilities: the next command tries that."""
+    code, _, err = call("compare", "torch.nn:BCELoss", "-15", "--loss", "bce")
+
+    assert code == 2
+    assert "`losscheck check torch.nn:BCELoss` tries the ways" in err

@@ -61,15 +61,16 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="losscheck")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Find, exactly, where loss implementations break: every NaN, inf and silently lost value.
+    """Tell which way of writing a loss breaks training, exactly where, why, and what to write instead.
 
     \b
     The first commands to try:
 
     \b
-    losscheck compare 1.5
-    losscheck compare -15 --target 0 --loss bce
-    losscheck sweep --loss bce
+    losscheck check my_loss.py:focal     does mine break training?
+    losscheck trace my_loss.py:focal     which line does, and what to write
+    losscheck check --loss bce           which of those that ship to use
+    losscheck compare -15 --target 0     what comes out there, what is right
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

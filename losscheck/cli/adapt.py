@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from losscheck.cli import complete, options
+from losscheck.cli import options
 from losscheck.cli.command import Command, option
 from losscheck.cli.output import note, write
 from losscheck.cli.request import listener
@@ -17,9 +17,7 @@ from losscheck.core.call_spec import keywords_of
 
 @click.command("adapt", cls=Command)
 @click.argument("what", metavar="WHAT", type=click.Path())
-@option(
-    "--loss", multiple=True, metavar="NAME", help="The loss it is to be; repeatable. Default: any known.", shell_complete=complete.losses
-)
+@option("--loss", multiple=True, metavar="NAME", help="The loss it is to be; repeatable. Default: any known.")
 @option("--kw", multiple=True, metavar="NAME=VALUE", help="A keyword of it, typed as YAML; repeatable.")
 @option("--output", metavar="FILE", default=None, type=click.Path(dir_okay=False), help="Default: NAME_adapted.py in this folder.")
 @option("--force", is_flag=True, help="Replace the file if it is there.")

@@ -1,4 +1,4 @@
-"""A command of losscheck: its options stand in groups in the help, and a bare number among its words is a logit."""
+"""A command of losscheck: its options stand in groups in the help, and a bare word names an implementation, a bare number is a logit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-__all__ = ["Command", "Option", "PointsCommand", "option"]
+from losscheck.cli import complete
+
+__all__ = ["Command", "Option", "WordsCommand", "option"]
 
 # What a reader takes for a number: digits, a sign before it, hex, inf and nan, several with commas.
 _NUMBERS = re.compile(r"[+-]?(\.?\d[\w.+-]*|inf(inity)?|nan)(,[+-]?(\.?\d[\w.+-]*|inf(inity)?|nan))*", re.IGNORECASE)
@@ -24,7 +26,9 @@ class Option(click.Option):
 
 
 def option(*names: str, group: str = "Options", **more: Any) -> Callable[..., Any]:
-    """``click.option`` with a group."""
+    """``click.option`` with a group, and with what the Tab key offers after it."""
+    if names[0] in complete.OPTIONS:
+        more.setdefault("shell_complete", complete.OPTIONS[names[0]])
     return click.option(*names, cls=Option, group=group, **more)
 
 
@@ -46,24 +50,29 @@ def _group(parameter: click.Parameter) -> str:
     return getattr(parameter, "group", "Help")
 
 
-class PointsCommand(Command):
-    """``compare -15`` is ``compare --logit -15``: click would take the minus for an option."""
+class WordsCommand(Command):
+    """``compare mine.py:focal -15`` is ``compare --impl mine.py:focal --logit -15``: bare words name implementations, as after
+    ``check``, and bare numbers logits where the command has any (click would take the minus for an option)."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, self._with_logits_named(args))
+        return super().parse_args(ctx, self._named(args))
 
-    def _with_logits_named(self, args: list[str]) -> list[str]:
+    def _has(self, name: str) -> bool:
+        return any(name in parameter.opts for parameter in self.params)
+
+    def _named(self, args: list[str]) -> list[str]:
         values = {name: parameter.nargs for parameter in self.params for name in parameter.opts if not getattr(parameter, "is_flag", False)}
         words: list[str] = []
         rest = iter(args)
         for word in rest:
-            if _NUMBERS.fullmatch(word):
-                words += ["--logit", word]
+            number = _NUMBERS.fullmatch(word)
+            name = "--logit" if number else "" if word.startswith("-") else "--impl"
+            words += [name, word] if name and self._has(name) else [word]
+            if name:
                 continue
-            words.append(word)
             for _ in range(values.get(word, 0)):
                 words += [value for value in [next(rest, None)] if value is not None]
         return words
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return ["[LOGIT]...", *super().collect_usage_pieces(ctx)]
+        return [*["[WHAT]..."] * self._has("--impl"), *["[LOGIT]..."] * self._has("--logit"), *super().collect_usage_pieces(ctx)]

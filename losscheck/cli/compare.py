@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.command import PointsCommand, option
+from losscheck.cli.command import WordsCommand, option
 from losscheck.cli.output import chosen_format, finish
 from losscheck.cli.request import arguments, listener, shape_of
 from losscheck.core.request import REDUCTION_NAMES
@@ -15,7 +15,7 @@ from losscheck.core.request import REDUCTION_NAMES
 _POINTS = "Points"
 
 
-@click.command("compare", cls=PointsCommand)
+@click.command("compare", cls=WordsCommand)
 @option("--logit", group=_POINTS, multiple=True, metavar="X", help="A logit, decimal or hex; several by repeating or with commas.")
 @option("--target", group=_POINTS, multiple=True, metavar="Z", help="One for all logits (default: 1), or one each.")
 @option("--tensors", group=_POINTS, multiple=True, metavar="FILE", help="A dumped batch: .pt .npz .safetensors, or two, logits first.")
@@ -43,6 +43,7 @@ def COMMAND(**given: Any) -> int:
     \b
     losscheck compare 1.5
     losscheck compare -15 --target 0 --loss bce
+    losscheck compare my_loss.py:focal -15 40 --loss weighted-focal
     losscheck compare 0.7,0.2,0.1 --target 1,0,0 --loss bce --reduction mean
     losscheck compare --tensors batch.pt --loss centernet-heatmap
     """

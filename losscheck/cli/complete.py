@@ -1,13 +1,13 @@
-"""What the Tab key offers after an option: names that are known without importing a framework."""
+"""What the Tab key offers: names that are known without importing a framework, and files where a callable may stand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import click
 from click.shell_completion import CompletionItem
 
-__all__ = ["backends", "devices", "dtypes", "implementations", "losses", "modes", "words"]
+__all__ = ["OPTIONS", "files", "implementations", "words"]
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -57,10 +57,42 @@ def _words() -> Iterable[tuple[str, str]]:
     return ((page.word, page.title) for page in PAGES)
 
 
-losses = _offering(_losses)
+def _outcomes() -> Iterable[tuple[str, str]]:
+    from losscheck.core.outcome import Outcome
+
+    return ((outcome.value, "") for outcome in Outcome)
+
+
+def _params() -> Iterable[tuple[str, str]]:
+    from losscheck.core import registry
+
+    return ((f"{param.name}=", loss.name) for loss in registry.losses().values() for param in loss.parameters)
+
+
+def files(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """Those of the folder: the shell knows them."""
+    return [CompletionItem(word, type="file")]
+
+
+def implementations(ctx: click.Context, parameter: click.Parameter, word: str) -> list[CompletionItem]:
+    """Names of what is registered; where none begins so, files, of which one may hold a callable."""
+    return _offering(_implementations)(ctx, parameter, word) or files(ctx, parameter, word)
+
+
 words = _offering(_words)
-implementations = _offering(_implementations)
-dtypes = _offering(_dtypes)
-backends = _offering(_backends)
-modes = _offering(_modes)
-devices = _offering(lambda: (("cpu", ""), ("cuda", "the first GPU"), ("cuda:0", ""), ("cuda:1", "")))
+
+# What each option takes, in every command that has it.
+OPTIONS: Mapping[str, Complete] = {
+    "--loss": _offering(_losses),
+    "--impl": implementations,
+    "--dtype": _offering(_dtypes),
+    "--backend": _offering(_backends),
+    "--device": _offering(lambda: (("cpu", ""), ("cuda", "the first GPU"), ("cuda:0", ""), ("cuda:1", ""))),
+    "--mode": _offering(_modes),
+    "--quantity": _offering(lambda: (("loss", ""), ("grad", "d loss / d logit"), ("both", ""))),
+    "--param": _offering(_params),
+    "--fail-on": _offering(_outcomes),
+    "--tensors": files,
+    "--output": files,
+    "--formula": files,
+}

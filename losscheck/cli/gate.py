@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from losscheck.cli import complete
 from losscheck.cli.command import Command, option
 from losscheck.cli.output import screen, write
 from losscheck.cli.request import listener, params_of
@@ -23,7 +24,7 @@ _WHAT, _HOLDS, _FIRST, _OUT = "What is judged", "What must hold", "A first case"
 
 
 @click.command("gate", cls=Command)
-@click.argument("paths", nargs=-1, metavar="[CASES]...")
+@click.argument("paths", nargs=-1, metavar="[CASES]...", shell_complete=complete.files)
 @option("--case", group=_WHAT, multiple=True, metavar="GLOB", help="Only cases of these names; repeatable.")
 @option("--format", group=_OUT, type=click.Choice(GATE_FORMATS), default="table", help="On standard output. Default: table.")
 @option(

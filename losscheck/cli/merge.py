@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from losscheck.cli import options
+from losscheck.cli import complete, options
 from losscheck.cli.command import Command, option
 from losscheck.cli.output import chosen_format, finish
 from losscheck.cli.request import listener
 
 
 @click.command("merge", cls=Command)
-@click.argument("files", nargs=-1, required=True, metavar="FILES...")
+@click.argument("files", nargs=-1, required=True, metavar="FILES...", shell_complete=complete.files)
 @options.failing
 @option("--plot", group="Output", metavar="FILE", default=None, help="Draw error over logit into a .png or .svg (needs matplotlib).")
 @options.output("merge")

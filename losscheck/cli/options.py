@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from losscheck.cli import complete
 from losscheck.cli.command import option
 from losscheck.cli.output import SERVED
 from losscheck.core.call_spec import DEFAULT_CALL
@@ -21,28 +20,37 @@ def selection(backends: str = "all") -> Callable[..., Any]:
     """--loss --impl --quantity --param --backend --dtype --device --mode --oracle --digits --max-ulp"""
     several: dict[str, Any] = {"multiple": True, "metavar": "NAME"}
     return option_group(
-        option("--loss", group=_WHAT, help="A loss; repeatable. Default: all.", shell_complete=complete.losses, **several),
+        option("--loss", group=_WHAT, help="A loss; repeatable. Default: all.", **several),
         option(
             "--impl",
             group=_WHAT,
             help="A glob such as 'torch*', or your own as file.py:name; repeatable.",
-            shell_complete=complete.implementations,
             **several,
         ),
-        option("--quantity", group=_WHAT, metavar="NAME", default="both", help="loss, grad (d loss / d logit) or both (default)."),
-        option("--param", group=_WHAT, multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable."),
+        option(
+            "--quantity",
+            group=_WHAT,
+            metavar="NAME",
+            default="both",
+            help="loss, grad (d loss / d logit) or both (default).",
+        ),
+        option(
+            "--param",
+            group=_WHAT,
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Such as gamma=1.5; repeatable.",
+        ),
         option(
             "--backend",
             group=_WHERE,
             help=f"numpy, torch, tensorflow, jax, mpmath; repeatable. Default: {backends}.",
-            shell_complete=complete.backends,
             **several,
         ),
         option(
             "--dtype",
             group=_WHERE,
             help="float64, float32 (default), float16, bfloat16 (bf16, half ...).",
-            shell_complete=complete.dtypes,
             **several,
         ),
         option(
@@ -50,7 +58,6 @@ def selection(backends: str = "all") -> Callable[..., Any]:
             group=_WHERE,
             default=("cpu",),
             help="cpu (default), cuda, cuda:N; repeat to compare.",
-            shell_complete=complete.devices,
             **several,
         ),
         option(
@@ -58,7 +65,6 @@ def selection(backends: str = "all") -> Callable[..., Any]:
             group=_WHERE,
             default=("eager",),
             help="eager (default), compile, autocast:bfloat16, vmap ...; repeatable.",
-            shell_complete=complete.modes,
             **several,
         ),
         option("--max-ulp", group=_HOW, type=float, default=None, metavar="N", help="More ulp than this is `inaccurate`. Default: 8."),

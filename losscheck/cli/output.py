@@ -73,6 +73,9 @@ def _refuse_if_nothing_ran(report: Report) -> None:
     if rows and all(reason and empty for _, reason, empty in rows):
         reasons = list(dict.fromkeys(f"{device}: {reason}" for device, reason, _ in rows))
         cure = "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"
+        rows_of = (*report.rows, *report.sweeps, *report.tensors)
+        if own := next((row.implementation for row in rows_of if ":" in row.implementation), ""):
+            cure = f"`losscheck check {own}` tries the ways in which it may want to be called; or say it with --input and --call"
         raise UserError(f"nothing could run ({'; '.join(reasons[:3])[:1000]})", "\n  ".join([*report.remarks, cure]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from losscheck.cli import options
-from losscheck.cli.command import Command, option
+from losscheck.cli.command import WordsCommand, option
 from losscheck.cli.output import chosen_format, finish
 from losscheck.cli.request import arguments, listener
 from losscheck.core.request import BISECTED, ENDS, LAYOUTS, SPACINGS
@@ -15,7 +15,7 @@ from losscheck.core.request import BISECTED, ENDS, LAYOUTS, SPACINGS
 _POINTS, _WORK = "Points", "The work"
 
 
-@click.command("sweep", cls=Command)
+@click.command("sweep", cls=WordsCommand)
 @option("--range", group=_POINTS, nargs=2, default=("-100", "100"), metavar="LO HI", help="Decimal, hex, -inf or inf. Default: -100 100.")
 @option("--target", group=_POINTS, multiple=True, metavar="Z", help="Repeatable. Default: the loss's own, such as 0, 0.5 and 1.")
 @option("--points", group=_POINTS, type=int, default=1000, metavar="N", help="Of a sample. Default: 1000.")
@@ -39,6 +39,7 @@ def COMMAND(**given: Any) -> int:
 
     \b
     losscheck sweep --range -100 100
+    losscheck sweep my_loss.py:focal --loss weighted-focal
     losscheck sweep --loss bce --impl 'torch*' --exhaustive --range -20 -10 --target 0
     losscheck sweep --dtype bfloat16
     """

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from losscheck.cli import complete, options
-from losscheck.cli.command import PointsCommand, option
+from losscheck.cli.command import WordsCommand, option
 from losscheck.cli.output import chosen_format, note, screen, write
 from losscheck.cli.request import params_of
 from losscheck.core.call_spec import keywords_of
@@ -16,7 +16,7 @@ from losscheck.core.errors import UserError
 _POINT, _WHAT = "The point", "What is traced"
 
 
-@click.command("trace", cls=PointsCommand)
+@click.command("trace", cls=WordsCommand)
 @click.argument("what", shell_complete=complete.implementations)
 @option("--logit", group=_POINT, multiple=True, metavar="X", help="A logit, decimal or hex. Default: the worst that a small sweep finds.")
 @option("--target", group=_POINT, multiple=True, metavar="Z", help="One for all logits, or one each. Default: 1; of a sweep 0 and 1.")
@@ -29,7 +29,6 @@ _POINT, _WHAT = "The point", "What is traced"
     metavar="NAME",
     default=None,
     help="float64, float32 (default), float16, bfloat16; of a dump, its own.",
-    shell_complete=complete.dtypes,
 )
 @option(
     "--loss",
@@ -37,7 +36,6 @@ _POINT, _WHAT = "The point", "What is traced"
     metavar="NAME",
     default="",
     help="Which loss, where an implementation is there for several.",
-    shell_complete=complete.losses,
 )
 @option("--param", group=_WHAT, multiple=True, metavar="NAME=VALUE", help="Such as gamma=1.5; repeatable.")
 @options.own

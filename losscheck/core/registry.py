@@ -100,7 +100,9 @@ def registered(chosen: Sequence[Loss], patterns: Sequence[str], backends: Sequen
             names = {implementation.name for implementation in candidates}
             if pattern.endswith(".py"):
                 raise UserError(f"{pattern!r} names a file and no function in it", f"write {pattern}:{_function_in(pattern)}")
-            raise UserError(f"no implementation of {', '.join(sorted(of))} matches {pattern!r}", nearest(pattern.strip("*"), names))
+            is_loss = pattern.lower() in losses()
+            cure = f"{pattern.lower()} is a loss: --loss {pattern.lower()}" if is_loss else nearest(pattern.strip("*"), names)
+            raise UserError(f"no implementation of {', '.join(sorted(of))} matches {pattern!r}", cure)
     matching = [
         implementation
         for implementation in candidates

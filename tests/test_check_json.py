@@ -31,7 +31,7 @@ def several(kind, least=0):
 FINDING = thing(
     effect=EFFECT, truth=TRUTH, quantity=QUANTITY, target=MAYBE, logit=MAYBE, value=MAYBE, exact=MAYBE, first=MAYBE, last=MAYBE,
     share=MAYBE, loss_error=MAYBE, grad_error=MAYBE, parts={"anyOf": [several(several(NUMBER, 2)), {"type": "null"}]},
-    onsets=several(thing(logit=NUMBER, logit_hex=TEXT, held_from=MAYBE, held_from_hex=TEXT, proved=FLAG)),
+    onsets={"anyOf": [several(thing(logit=NUMBER, logit_hex=TEXT, held_from=MAYBE, held_from_hex=TEXT, proved=FLAG), 1), {"type": "null"}]},
 )  # fmt: skip
 ERRORS = {"anyOf": [{"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}, {"type": "null"}]}
 ADVICE = thing(

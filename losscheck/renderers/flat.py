@@ -68,7 +68,7 @@ def _finding(finding: EffectFinding) -> dict[str, Any]:
         "quantity": finding.quantity or None,
         **{name: number(getattr(finding, name)) for name in names},
         "parts": [[number(end) for end in part] for part in finding.parts] or None,
-        "onsets": [_onset(onset) for onset in finding.onsets],
+        "onsets": [_onset(onset) for onset in finding.onsets] or None,
     }
 
 

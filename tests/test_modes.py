@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -31,19 +29,6 @@ LOGITS = [-40.0, -15.0, -4.25, -1.0, 0.0, 0.5, 3.0, 15.0, 40.0]
 
 def ask(*names, logits=LOGITS, target=0.0, **more):
     return compare(listed(("bce",), logits, (target,), impl=names, **more))
-
-
-def command(*words, **environment):
-    """The real command: exit code, standard output, standard error."""
-    done = subprocess.run(
-        [sys.executable, "-m", "losscheck", *words],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 def caller(one, dtype=FLOAT32, mode="eager", params=None):
@@ -143,20 +128,20 @@ def test_autocast_is_judged_in_the_dtype_that_came_out():
     assert loss.exact.rounded == FLOAT32.round(math.log1p(math.exp(-4.15625)))
 
 
-def test_autocast_of_float32_logits_changes_nothing_and_says_so():
+def test_autocast_of_float32_logits_changes_nothing_and_says_so(call):
     """The bits of eager; one note with the dtype that would show something."""
     eager = [row.value for row in ask("torch-bce-with-logits")]
-    code, out, err = command("compare", "--impl", "torch-bce*", "--logit", "1", "--mode", "autocast:bfloat16")
+    code, out, err = call("compare", "--impl", "torch-bce*", "--logit", "1", "--mode", "autocast:bfloat16")
 
     assert [row.value for row in ask("torch-bce-with-logits", modes=("autocast:bfloat16",))] == eager
     assert code == 0 and "autocast:bfloat16" in out
     assert err.count("losscheck: ") == 1 and "add --dtype bfloat16" in err
 
 
-def test_a_sweep_under_autocast_is_one_of_the_logits_dtype_judged_in_the_other():
+def test_a_sweep_under_autocast_is_one_of_the_logits_dtype_judged_in_the_other(call):
     """Every bfloat16 logit, 34194 of them, against float32 limits; the gradient stays in bfloat16."""
     words = ("sweep", "--loss", "bce", "--impl", "torch-bce*", "--target", "0", "--dtype", "bfloat16", "--mode", "autocast:bfloat16")
-    code, out, err = command(*words, "--format", "json")
+    code, out, err = call(*words, "--format", "json")
     loss, grad = json.loads(out)["rows"]
 
     assert (code, err) == (0, "")
@@ -168,7 +153,7 @@ def test_a_sweep_under_autocast_is_one_of_the_logits_dtype_judged_in_the_other()
     assert {worst["dtype"] for worst in loss["worst"]} == {"float32"}
     lost = [region["last"] for region in loss["regions"] if region["outcome"] == "lost"]
     assert lost == [-14.5625]  # the first bfloat16 beyond 21 ln 2 = 14.556, where float32 loses it
-    assert "float32 from bfloat16 logits" in command(*words)[1]
+    assert "float32 from bfloat16 logits" in call(*words)[1]
 
 
 # torch.func.vmap --------------------------------------------------------------------------------------------------
@@ -302,10 +287,10 @@ def test_a_sweep_asks_numpy_and_torch_unless_told_otherwise(monkeypatch):
 
 
 @pytest.mark.parametrize("command_name", ["compare", "sweep"])
-def test_a_mode_that_nothing_selected_has_could_not_judge(command_name):
+def test_a_mode_that_nothing_selected_has_could_not_judge(call, command_name):
     """An empty selection is no success: exit 2, and which backends have the mode."""
     logit = ["--logit", "1"] if command_name == "compare" else []
-    code, out, err = command(command_name, *logit, "--backend", "numpy", "--mode", "compile")
+    code, out, err = call(command_name, *logit, "--backend", "numpy", "--mode", "compile")
 
     assert (code, out) == (2, "")
     assert "nothing that was selected runs on cpu in the mode compile" in err
@@ -315,16 +300,16 @@ def test_a_mode_that_nothing_selected_has_could_not_judge(command_name):
 # What rows and tables say -----------------------------------------------------------------------------------------
 
 
-def test_modes_are_told_in_table_and_json():
+def test_modes_are_told_in_table_and_json(call):
     """Only what is not eager is named; how many bits differ is counted between modes."""
     words = ("compare", "--loss", "bce", "--impl", "torch-bce*", "--logit", "-15", "--target", "0", "--mode", "eager", "--mode", "vmap")
-    table, rows = command(*words)[1], json.loads(command(*words, "--format", "json")[1])["rows"]
+    table, rows = call(*words)[1], json.loads(call(*words, "--format", "json")[1])["rows"]
 
     assert "torch-bce-with-logits      " in table and "torch-bce-with-logits vmap" in table
     assert "rows differ in bits between cpu and cpu vmap." in table
     assert "eager" not in table
     assert [(row["mode"], row["logit_dtype"]) for row in rows] == [("eager", "float32")] * 2 + [("vmap", "float32")] * 2
-    assert "| torch-bce-with-logits vmap |" in command(*words, "--format", "markdown")[1]
+    assert "| torch-bce-with-logits vmap |" in call(*words, "--format", "markdown")[1]
 
 
 # Subnormals -------------------------------------------------------------------------------------------------------

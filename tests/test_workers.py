@@ -184,6 +184,27 @@ def test_a_killed_process_is_replaced_and_the_report_is_the_same(alone, monkeypa
     assert killed
 
 
+def test_a_process_killed_while_it_answers_holds_nobody_up(tmp_path):
+    """Half an answer in the pipe and the lock of the queue held: the others would wait for it, and the sweep for them, without an end."""
+    (tmp_path / "loss.py").write_text(
+        "import os, signal, sys\nfrom pathlib import Path\nimport numpy as np\n\n\ndef dying(x, z):\n"
+        "    frame, died = sys._getframe(), Path(__file__).with_name('died')\n"
+        "    while frame and frame.f_code.co_name != '_process_worker':\n"
+        "        frame = frame.f_back\n"
+        "    if frame and not died.exists():\n"
+        "        died.touch()\n"
+        "        frame.f_locals['result_queue']._wlock.acquire()\n"
+        "        os.write(frame.f_locals['result_queue']._writer.fileno(), bytes([0, 0, 1, 0]))\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return np.logaddexp(x.dtype.type(0), x) - x * z\n"
+    )
+    asked = {"loss": "bce", "range": (1, 2), "target": (0, 1), "points": 9, "quantity": "loss"}
+    spread = losscheck.sweep(f"{tmp_path}/loss.py:dying", **asked, jobs=2)
+
+    assert (tmp_path / "died").exists()
+    assert shown(spread) == shown(losscheck.sweep(f"{tmp_path}/loss.py:dying", **asked))
+
+
 def test_processes_have_one_thread_of_pytorch_each(tmp_path, monkeypatch):
     """Two processes of two threads each on two cores would fight for them; what the surroundings say is left alone."""
     (tmp_path / "loss.py").write_text(

@@ -28,6 +28,7 @@ __all__ = ["Crew", "cluster_crew", "crew_of", "process_crew"]
 
 MOST_LOSSES = 3  # of workers, one after the other, without a chunk done in between
 AHEAD = 64  # chunks that may be under way or done before the next to be merged, where the number of workers is not known
+LOOK = 1.0  # seconds without an answer after which it is looked whether the processes live
 SECONDS = 15.0  # for a scheduler to answer
 # What every worker would import anew; what starts threads when it is imported is not among them.
 PRELOADED = ("numpy", "flint", "ml_dtypes", "torch", "numba", "losscheck.filter.kernels", "losscheck.measure.compiled")
@@ -65,7 +66,10 @@ class Crew:
                     while waiting and waiting[0] < merged + self.ahead:
                         future = self.executor.submit(work, *errand.words(chunks[waiting[0]]))
                         pending[future] = heapq.heappop(waiting)
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    finished = wait(pending, timeout=LOOK, return_when=FIRST_COMPLETED).done
+                    if not finished:
+                        self._end_the_stuck()
+                    for future in finished:
                         answers[pending[future]] = future.result()
                         done(chunks[pending.pop(future)])
                         self.losses = 0
@@ -80,6 +84,16 @@ class Crew:
         finally:
             for future in pending:
                 future.cancel()
+
+    def _end_the_stuck(self) -> None:
+        """A process killed while it wrote its answer holds a lock that the others wait for, and the executor of the standard library
+        waits for the rest of the answer: once nobody holds that pipe open, this process included, it notices that it is broken."""
+        processes = [*(getattr(self.executor, "_processes", None) or {}).values()]
+        if any(process.exitcode is not None for process in processes):
+            for process in processes:
+                process.kill()
+            with contextlib.suppress(AttributeError, OSError):
+                self.executor._result_queue._writer.close()  # type: ignore[attr-defined]
 
     def _recover(self, error: BaseException) -> None:
         self.losses += 1

@@ -25,8 +25,7 @@ from losscheck.core.reductions import exact_weights
 from losscheck.core.registry import implementations, loss_named
 from losscheck.core.request import dumped, listed
 from losscheck.filter.classify import CODE
-from losscheck.filter.pairs import filter_pairs, part
-from losscheck.measure import batch as evaluate
+from losscheck.filter.pairs import Pairs, filter_pairs, part
 from losscheck.measure import reduced as reduce
 from losscheck.measure import reference
 from losscheck.measure.batch import judge_dump
@@ -534,7 +533,7 @@ def named(name):
 
 def test_a_wrong_filter_is_caught(monkeypatch):
     """The control of the checked sample: a filter that errs by 1% disagrees with the oracle."""
-    original = evaluate.filter_pairs
+    original = Pairs.filtered
 
     def off(*words):
         value, bound = original(*words)
@@ -542,7 +541,7 @@ def test_a_wrong_filter_is_caught(monkeypatch):
 
     x, z = np.linspace(-5, 5, 500), [0.0] * 500
     right = judged("bce", x, z, FLOAT32, impl=("stable",))[1]
-    monkeypatch.setattr(evaluate, "filter_pairs", off)
+    monkeypatch.setattr(Pairs, "filtered", off)
     wrong = judged("bce", x, z, FLOAT32, impl=("stable",))[1]
 
     assert all(row.wrong == 0 < row.checked for row in right)

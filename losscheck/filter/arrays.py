@@ -11,7 +11,7 @@ from losscheck.filter.operations import ArrayOperations
 from losscheck.filter.running_error import Bounded, RunningErrorArithmetic
 from losscheck.oracle.dual import DualArithmetic
 
-__all__ = ["apply", "filter_arrays"]
+__all__ = ["apply", "filter_arrays", "run"]
 
 
 def apply(m: RunningErrorArithmetic, formula: Formula, x: Any, target: Any, params: Mapping[str, float], differentiate: bool) -> Bounded:
@@ -20,12 +20,19 @@ def apply(m: RunningErrorArithmetic, formula: Formula, x: Any, target: Any, para
     Raises:
         NoFilterError: when the formula does something that the filter has no rule for.
     """
-    numbers = {name: m.number(value) for name, value in params.items()}
     target = m.number(target) if isinstance(target, int | float) else Bounded(m, target, 0.0, +1)  # in [0, 1]
+    return run(m, formula, m.variable(x), target, params, differentiate)
+
+
+def run(
+    m: RunningErrorArithmetic, formula: Formula, logit: Bounded, target: Bounded, params: Mapping[str, float], differentiate: bool
+) -> Bounded:
+    """The same of numbers of the arithmetic."""
+    numbers = {name: m.number(value) for name, value in params.items()}
     if not differentiate:
-        return m.lift(formula(m, m.variable(x), target, **numbers))
+        return m.lift(formula(m, logit, target, **numbers))
     dual = DualArithmetic(m)  # type: ignore[arg-type]
-    return m.lift(dual.slope(formula(dual, dual.variable(m.variable(x)), target, **numbers)))
+    return m.lift(dual.slope(formula(dual, dual.variable(logit), target, **numbers)))
 
 
 def filter_arrays(

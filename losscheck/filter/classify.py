@@ -40,6 +40,7 @@ UNDECIDED = CODE[Outcome.UNDECIDED]
 BUCKETS = 64
 NOT_FINITE = BUCKETS - 1
 WORTHWHILE = 2**10  # values for which it pays to look for the plain ones first
+CACHED = 2**13  # values whose temporaries stay in the second-level cache
 UNKNOWN = 2.0**1000  # what the filter says of numbers beyond is not used
 
 
@@ -122,10 +123,20 @@ def decide_arrays(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -
     """
     if len(value) < WORTHWHILE:
         return decide(ArrayOperations(xp), value, exact, bound, limits)
+    if xp.__name__ != "numpy" or len(value) <= CACHED:
+        return _decided(xp, value, exact, bound, limits)
+    codes, ulps = xp.empty(len(value), xp.int64), xp.empty(len(value))
+    for start in range(0, len(value), CACHED):
+        here = slice(start, start + CACHED)
+        codes[here], ulps[here] = _decided(xp, value[here], exact[here], bound[here], limits)
+    return codes, ulps
+
+
+def _decided(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -> tuple[Any, Any]:
     plain, ok, ulp = _plain(xp, value, exact, bound, limits)
     codes = xp.where(ok, CODE[Outcome.OK], CODE[Outcome.INACCURATE])
-    others = xp.where(~plain)[0]
-    if len(others):
+    if not bool(plain.all()):
+        others = xp.where(~plain)[0]
         codes[others], ulp[others] = decide(ArrayOperations(xp), value[others], exact[others], bound[others], limits)
     return codes, ulp
 
@@ -134,22 +145,30 @@ def _plain(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -> tuple
     """Where :func:`decide` says ``ok`` or ``inaccurate`` whatever the rest of its rules are; which of both; and the ulp that it gives."""
     integers = xp.int64
     size = abs(exact)
-    spread = size * bound
-    low, high = size * (1 - bound), size * (1 + bound)
+    low, high = 1 - bound, 1 + bound
+    low *= size
+    high *= size
     exponent = high.view(integers) >> 52
     plain = (low.view(integers) >> 52) == exponent  # both ends in one binade: one ulp
-    plain &= (low >= 2.0**limits.emin) & (high < limits.overflow)
+    plain &= low >= 2.0**limits.emin
+    plain &= high < limits.overflow
     unit = ((limits.precision - 1 + 2 * 1023 - exponent) << 52).view(xp.float64)
-    difference = value - exact
-    error = abs(difference)
-    slack = spread + error * 2.0**-52
-    most = (error + slack) * unit
-    least = (error - slack) * unit
+    ulp = value - exact
+    error = abs(ulp)
+    slack = size
+    slack *= bound
+    slack += error * 2.0**-52
+    most, least = error + slack, error - slack
+    most *= unit
+    least *= unit
     # The ends of the error in one bucket: below half an ulp, or in one binade.
     plain &= (most < 0.5) | ((least.view(integers) >> 52) == (most.view(integers) >> 52))
     ok = most <= limits.max_ulp
-    plain &= (ok | (least > limits.max_ulp)) & (value * exact > 0.0) & (error < float("inf"))
-    return plain, ok, difference * unit
+    plain &= ok | (least > limits.max_ulp)
+    plain &= value * exact > 0.0
+    plain &= error < float("inf")
+    ulp *= unit
+    return plain, ok, ulp
 
 
 def buckets(xp: Any, ulp: Any) -> Any:

@@ -121,6 +121,9 @@ class ExpressionOperations:
     def absolute(self, x: Any) -> Any:
         return self.code.name(f"abs({x.name})")
 
+    def nowhere(self, condition: Any) -> bool:
+        return False
+
     def minimum(self, a: Any, b: Any) -> Any:
         return self.code.name(f"{_text(a)} if {_text(a)} < {_text(b)} else {_text(b)}")
 

@@ -8,16 +8,17 @@ decided here, and the exact oracle gets them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Formula
-from losscheck.filter.arrays import apply, filter_arrays
+from losscheck.filter.arrays import run
 from losscheck.filter.operations import ArrayOperations
 from losscheck.filter.running_error import Bounded, NoFilterError, RunningErrorArithmetic
 
-__all__ = ["Parted", "filter_pairs", "part"]
+__all__ = ["Pairs", "Parted", "filter_pairs", "part"]
 
 SHARED = 512  # elements of a block with one target that are worth a run of their own
 MOST_QUESTIONS = 16  # answers along one path; a formula that asks more is left to the oracle
@@ -51,22 +52,35 @@ def filter_pairs(
     formula: Formula, logits: Any, targets: Any, parted: Parted, params: Mapping[str, float], dtype: Format, differentiate: bool
 ) -> tuple[Any, Any]:
     """Values and relative error bounds of a formula at pairs of float64 numbers; the bound is infinite where it knows nothing."""
-    import numpy as np
+    return Pairs(logits, targets, parted, params, dtype).filtered(formula, differentiate)
 
-    value, bound = np.full(len(logits), np.nan), np.full(len(logits), np.inf)
-    with np.errstate(all="ignore"):
-        for target, where in parted:
-            chosen = slice(None) if where is None else where
-            try:
-                if target is None:
-                    found = _at_each(formula, logits[chosen], targets[chosen], params, dtype, differentiate, ())
-                else:
-                    found = filter_arrays(np, formula, logits[chosen], target, params, dtype, differentiate)
-            except NoFilterError:
-                continue
-            value[chosen], bound[chosen] = found
-    bound[~np.isfinite(value) | np.isnan(bound)] = np.inf
-    return value, bound
+
+class Pairs:
+    """Logits with their targets, in parts. What formulas of the same part have in common, as exp(-|x|), is computed once."""
+
+    def __init__(self, logits: Any, targets: Any, parted: Parted, params: Mapping[str, float], dtype: Format) -> None:
+        self.count, self.params = len(logits), params
+        self.parts = [
+            (where, _Part(dtype, *((logits, targets) if where is None else (logits[where], targets[where])), target))
+            for target, where in parted
+        ]
+
+    def filtered(self, formula: Formula, differentiate: bool) -> tuple[Any, Any]:
+        """As :func:`filter_pairs`."""
+        import numpy as np
+
+        value, bound = np.full(self.count, np.nan), np.full(self.count, np.inf)
+        with np.errstate(all="ignore"):
+            for where, part_ in self.parts:
+                chosen = slice(None) if where is None else where
+                try:
+                    value[chosen], bound[chosen] = part_.filtered(formula, self.params, differentiate)
+                except NoFilterError:
+                    continue
+        unknown = ~np.isfinite(value) | np.isnan(bound)
+        if unknown.any():
+            bound[unknown] = np.inf
+        return value, bound
 
 
 class _ForkError(Exception):
@@ -80,11 +94,11 @@ class _ForkError(Exception):
 class _Answering(RunningErrorArithmetic):
     """Answers questions about arrays: those before ``asked`` as they were answered, a new one if all elements agree."""
 
-    def __init__(self, dtype: Format, answers: tuple[bool, ...]) -> None:
+    def __init__(self, dtype: Format) -> None:
         import numpy as np
 
         super().__init__(ArrayOperations(np), dtype)
-        self.answers = answers
+        self.answers: tuple[bool, ...] = ()
         self.asked = 0
 
     def compared(self, a: Bounded, b: Bounded, sign: str) -> bool:
@@ -103,20 +117,43 @@ class _Answering(RunningErrorArithmetic):
         raise _ForkError(yes, no)
 
 
-def _at_each(
-    formula: Formula, logits: Any, targets: Any, params: Mapping[str, float], dtype: Format, differentiate: bool, answers: tuple[bool, ...]
-) -> tuple[Any, Any]:
-    import numpy as np
+class _Part:
+    """Elements that are filtered together: of one ``target``, or each of its own."""
 
-    zero = logits * 0.0
-    try:
-        result = apply(_Answering(dtype, answers), formula, logits, targets, params, differentiate)
-        return result.value + zero, result.bound + zero
-    except _ForkError as fork:
-        value, bound = np.full(len(logits), np.nan), np.full(len(logits), np.inf)
-        for answer, chosen in ((True, fork.yes), (False, fork.no)):
+    def __init__(self, dtype: Format, logits: Any, targets: Any, target: float | None = None) -> None:
+        self.logits, self.targets = logits, targets
+        self.finite = bool(abs(logits).max() < math.inf)
+        self.m = _Answering(dtype)
+        self.logit = self.m.variable(logits)
+        self.target = Bounded(self.m, targets, 0.0, +1) if target is None else self.m.number(target)  # in [0, 1]
+
+    def filtered(
+        self, formula: Formula, params: Mapping[str, float], differentiate: bool, answers: tuple[bool, ...] = ()
+    ) -> tuple[Any, Any]:
+        """Values and bounds (maybe one for all); ``answers`` are those of the questions that the formula asks first.
+
+        Raises:
+            NoFilterError: when the formula does something that the filter has no rule for.
+        """
+        import numpy as np
+
+        self.m.answers, self.m.asked = answers, 0
+        try:
+            result = run(self.m, formula, self.logit, self.target, params, differentiate)
+            if self.finite and not isinstance(result.value, float):
+                return result.value, result.bound
+            # Constants fill the array; NaN and infinite logits make the zero NaN, and the point undecided.
+            zero = self.logits * 0.0
+            return result.value + zero, result.bound + zero
+        except _ForkError as fork:
+            forks = (True, fork.yes), (False, fork.no)
+        for answer, chosen in forks:
+            if chosen.all():
+                return self.filtered(formula, params, differentiate, (*answers, answer))
+        value, bound = np.full(len(self.logits), np.nan), np.full(len(self.logits), np.inf)
+        for answer, chosen in forks:
             where = np.flatnonzero(chosen)
             if len(where):
-                found = _at_each(formula, logits[where], targets[where], params, dtype, differentiate, (*answers, answer))
-                value[where], bound[where] = found
+                part_ = _Part(self.m.dtype, self.logits[where], self.targets[where])
+                value[where], bound[where] = part_.filtered(formula, params, differentiate, (*answers, answer))
         return value, bound

@@ -16,16 +16,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from losscheck.core.dtypes import Format
+from losscheck.filter.bounded import Bounded, NoFilterError, U, both, is_zero
 
 __all__ = ["CLAMP", "ELEMENTARY", "Bounded", "NoFilterError", "Operations", "RunningErrorArithmetic"]
 
-U = 2.0**-52  # twice the unit roundoff, which also covers the rounding of the bounds themselves
 ELEMENTARY = 2.0**-48
 CLAMP = 700.0
-
-
-class NoFilterError(TypeError):
-    """The formula branches on a value or needs a function that the filter does not have; the oracle has to do it."""
 
 
 class Operations(Protocol):
@@ -33,6 +29,10 @@ class Operations(Protocol):
 
     def where(self, condition: Any, a: Any, b: Any) -> Any: ...
     def absolute(self, x: Any) -> Any: ...
+    def nowhere(self, condition: Any) -> bool:
+        """Is it known that the condition holds of no element?"""
+        ...
+
     def minimum(self, a: Any, b: Any) -> Any: ...
     def maximum(self, a: Any, b: Any) -> Any: ...
     def exp(self, x: Any) -> Any: ...
@@ -56,84 +56,6 @@ class Operations(Protocol):
         ...
 
     def power_of_two(self, exponent: Any) -> Any: ...
-
-
-class Bounded:
-    """v (1 +- r), with the sign of v where it is known (+1 or -1, otherwise 0)."""
-
-    __slots__ = ("bound", "m", "sign", "value")
-
-    def __init__(self, m: RunningErrorArithmetic, value: Any, bound: Any, sign: int = 0) -> None:
-        self.m, self.value, self.bound = m, value, bound
-        self.sign = sign if not isinstance(value, float) else (value > 0) - (value < 0)
-
-    @property
-    def constant(self) -> bool:
-        return isinstance(self.value, float)
-
-    def __neg__(self) -> Bounded:
-        return Bounded(self.m, -self.value, self.bound, -self.sign)
-
-    def __add__(self, other: Any) -> Any:
-        if (b := self.m.operand(other)) is None:
-            return NotImplemented
-        if self.constant and self.value == 0:
-            return b
-        if b.constant and b.value == 0:
-            return self
-        value = self.value + b.value
-        same = self.sign * b.sign > 0
-        if same and isinstance(self.bound, float) and isinstance(b.bound, float):
-            return Bounded(self.m, value, max(self.bound, b.bound) + U, self.sign)
-        error = self.m.absolute(self.value) * self.bound + self.m.absolute(b.value) * b.bound
-        bound = self.m.ratio(error, self.m.absolute(value))
-        if same and not isinstance(bound, float):
-            # Beside a large term the bound of a small one hardly counts; where both vanish the larger bound holds.
-            bound = self.m.operations.minimum(bound, self.m.larger(self.bound, b.bound))
-        return Bounded(self.m, value, bound + U, self.sign if same else 0)
-
-    def __sub__(self, other: Any) -> Any:
-        return NotImplemented if (b := self.m.operand(other)) is None else self + -b
-
-    def __rsub__(self, other: Any) -> Any:
-        return -self + other
-
-    def __mul__(self, other: Any) -> Any:
-        if (b := self.m.operand(other)) is None:
-            return NotImplemented
-        for factor in (self, b):
-            if factor.constant and factor.value == 0:
-                return factor  # also for an infinite factor: 0 * inf = 0 where the weight is exactly 0
-        for factor, rest in ((self, b), (b, self)):
-            if factor.constant and abs(factor.value) == 1 and _zero(factor.bound):
-                return rest if factor.value > 0 else -rest
-        return Bounded(self.m, self.value * b.value, _both(self.bound, b.bound) + U, self.sign * b.sign)
-
-    def __truediv__(self, other: Any) -> Any:
-        if (b := self.m.operand(other)) is None:
-            return NotImplemented
-        # 1 / (1 - rb) <= 1 + 2 rb while rb <= 1/2; beyond that nothing is known.
-        spread = self.m.where_bound(b.bound, 0.5, b.bound + b.bound)
-        return Bounded(self.m, self.value / b.value, _both(self.bound, spread) + U, self.sign * b.sign)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self.m.lift(other) / self
-
-    def __eq__(self, other: object) -> bool:
-        b = self.m.lift(other)
-        return bool(self.value == b.value) if self.constant and b.constant else self.m.compared(self, b, "==")
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __lt__(self, other: Any) -> bool:
-        b = self.m.lift(other)
-        return bool(self.value < b.value) if self.constant and b.constant else self.m.compared(self, b, "<")
-
-    def __gt__(self, other: Any) -> bool:
-        return bool(self.m.lift(other) < self)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
 
 
 class RunningErrorArithmetic:
@@ -194,13 +116,19 @@ class RunningErrorArithmetic:
 
     def softplus(self, x: Any) -> Bounded:
         x = self.lift(x)
-        value = self._max0(x.value) + self._call(math.log1p, self.operations.log1p_unit, self._decay(x.value))
+        return x.once("softplus", lambda: self._softplus(x))
+
+    def _softplus(self, x: Bounded) -> Bounded:
+        value = self._max0(x.value) + self._call(math.log1p, self.operations.log1p_unit, self._decay(x))
         # Above -CLAMP the relative slope of softplus is at most max(1, |x|).
         return Bounded(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
 
     def sigmoid(self, x: Any) -> Bounded:
         x = self.lift(x)
-        e = self._decay(x.value)
+        return x.once("sigmoid", lambda: self._sigmoid(x))
+
+    def _sigmoid(self, x: Bounded) -> Bounded:
+        e = self._decay(x)
         top = (1.0 if x.value > 0 else e) if x.constant else self.operations.where(x.value > 0, 1.0, e)
         value = top / (1 + e)
         return Bounded(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
@@ -224,12 +152,15 @@ class RunningErrorArithmetic:
             return self.number(1)
         if base.constant:
             return Bounded(self, math.pow(base.value, g), 2 * abs(g) * base.bound + ELEMENTARY if base.value else 0.0)
+        return base.once(("power", g), lambda: self._power(base, g))
+
+    def _power(self, base: Bounded, g: float) -> Bounded:
         # (1 + r)^g - 1 <= (1 + r)^ceil(g) - 1 for r >= 0, which products bound without a power.
         # 1 / (1 - r) <= 1 + 2 r for r <= 1/2 serves the negative powers.
         single = base.bound if g > 0 else base.bound + base.bound
         bound = single
         for _ in range(math.ceil(abs(g)) - 1):
-            bound = _both(bound, single)
+            bound = both(bound, single)
         return Bounded(self, self.operations.power(base.value, g), bound + ELEMENTARY, +1)
 
     def minimum(self, a: Any, b: Any) -> Bounded:
@@ -282,13 +213,17 @@ class RunningErrorArithmetic:
     def _held(self, minus_x: Any, bound: Any) -> Any:
         if isinstance(minus_x, float):
             return bound if minus_x <= CLAMP else 1.0
+        if isinstance(bound, float) and self.operations.nowhere(minus_x > CLAMP):
+            return bound  # one number instead of an array of it, and so in all that follows
         return self.operations.where(minus_x > CLAMP, 1.0, bound)
 
-    def _decay(self, x: Any) -> Any:
-        """exp(-min(|x|, CLAMP))"""
-        if isinstance(x, float):
-            return math.exp(max(-abs(x), -CLAMP))
-        return self.operations.exp_clamped(self.operations.maximum(-self.operations.absolute(x), -CLAMP))
+    def _decay(self, x: Bounded) -> Any:
+        """exp(-min(|x|, CLAMP)), which -x has too."""
+        if x.constant:
+            return math.exp(max(-abs(x.value), -CLAMP))
+        if "decay" not in x.even:
+            x.even["decay"] = self.operations.exp_clamped(self.operations.maximum(-self.operations.absolute(x.value), -CLAMP))
+        return x.even["decay"]
 
     def _max0(self, x: Any) -> Any:
         return self.larger(x, 0.0)
@@ -300,18 +235,7 @@ class RunningErrorArithmetic:
 
 def _amplified(m: RunningErrorArithmetic, x: Bounded) -> Any:
     """What an error of the argument becomes in exp, softplus and sigmoid: at most 2 max(1, |x|) r while that is small."""
-    if _zero(x.bound):
+    if is_zero(x.bound):
         return 0.0
     error = 2 * m.larger(m.absolute(x.value), 1.0) * x.bound
     return m.where_bound(error, 0.5, error)
-
-
-def _both(a: Any, b: Any) -> Any:
-    """(1 + a) (1 + b) - 1"""
-    if _zero(a):
-        return b
-    return a if _zero(b) else a + b + a * b
-
-
-def _zero(bound: Any) -> bool:
-    return isinstance(bound, float) and bound == 0

@@ -15,7 +15,7 @@ from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Dumped, Request, Subject
 from losscheck.filter.classify import CODE, CODES, UNDECIDED
-from losscheck.filter.pairs import filter_pairs, part
+from losscheck.filter.pairs import Pairs, part
 from losscheck.measure.batch_call import BLOCK, BatchCaller, Computed, RefusedError
 from losscheck.measure.call import no_gradient
 from losscheck.measure.compare import subjects
@@ -99,13 +99,15 @@ class _Run:
         """Judge the elements at some places of the flattened batch."""
         import numpy as np
 
-        logits, targets = (values[places].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
-        block, parted = (places, logits, targets), part(targets)
+        # A block without gaps is a view, and costs nothing.
+        chosen_places = slice(places[0], places[-1] + 1) if places[-1] - places[0] + 1 == len(places) else places
+        logits, targets = (values[chosen_places].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
+        block, pairs = (places, logits, targets), Pairs(logits, targets, part(targets), self.params, self.dtype)
         filtered: dict[Claim, tuple[Any, Any]] = {}
 
         def seen(claim: Claim) -> tuple[Any, Any]:
             if claim not in filtered:
-                filtered[claim] = filter_pairs(claim[0], logits, targets, parted, self.params, self.dtype, claim[1])
+                filtered[claim] = pairs.filtered(*claim)
             return filtered[claim]
 
         chosen = slice(-self.done % self.stride, len(places), self.stride)
@@ -171,8 +173,10 @@ class _Run:
                 xs, zs, ys = (column[chosen] for column in points)
                 summary.checked, summary.wrong = reference.check(claim, xs, zs, ys, some)
             self.summaries[key] = self.summaries[key].merge(summary)
-            codes[quantity] = np.full(len(logits), UNDECIDED)
-            codes[quantity][kept] = judged.codes
+            codes[quantity] = judged.codes
+            if refused.any():
+                codes[quantity] = np.full(len(logits), UNDECIDED)
+                codes[quantity][kept] = judged.codes
         self._judge_effects(caller, block, computed, codes, seen)
         if self.wholes.asked and subject not in self.only:
             self.wholes.add_computed(subject, places, computed.loss)

@@ -14,8 +14,8 @@ from losscheck.measure.reference import distinct
 
 __all__ = ["BLOCK", "BatchCaller", "Computed", "RefusedError"]
 
-# Elements of a block. Its float64 temporaries stay in the second-level cache, and PyTorch starts no threads for so few.
-BLOCK = 2**15
+# Elements of a block: what Python does a block is then little, and its float64 arrays are not far from the processor.
+BLOCK = 2**16
 PROBES = 8
 
 

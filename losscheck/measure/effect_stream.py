@@ -79,7 +79,8 @@ class Effects:
         }
         for quantity, unit in (("loss", scale.loss_at_zero), ("grad", scale.steepest)):
             if quantity in errors:
-                open_ = open_ | (errors[quantity] > least[quantity])
+                if largest[quantity] > least[quantity]:
+                    open_ |= errors[quantity] > least[quantity]
                 sizes.append(errors[quantity] / unit)
         size, codes = functools.reduce(xp.maximum, sizes), xp.where(failed, TAILS, SOUND)
         where = xp.where(open_)[0]

@@ -117,6 +117,9 @@ class Wholes:
         clear = bound < 2.0**-30
         weighted = weights.apply(value, places)
         slack = 0.0 if weights.each is None else 2.0**-51
+        if clear.all():
+            total.add(weighted, bound + slack)
+            return
         total.add(weighted[clear], bound[clear] + slack)
         doubtful = np.flatnonzero(~clear)
         asked = doubtful[: max(0, MOST_ASKED - total.asked)]

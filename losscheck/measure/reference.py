@@ -156,6 +156,8 @@ class Reference:
         import numpy as np
 
         value, bound = filtered
+        if bool((bound <= ENOUGH).all()):
+            return value
         # What is held at exp(-700) is nothing, whatever its bound.
         unknown = xp.where(~(bound <= ENOUGH) & ~(abs(value) < 2.0**-900) & (logits == logits))[0]
         if not len(unknown):

@@ -16,6 +16,10 @@ __all__ = ["MOST_SEGMENTS", "WORST", "Case", "Summary", "joined", "largest", "se
 WORST = 10
 # Segments kept for each class: more than half the floats of a 16-bit dtype, whose regions are therefore always complete.
 MOST_SEGMENTS = 33000
+ROWS = 64  # in which the largest values are looked for
+
+
+NO_ULP, NO_CODE = [-1.0] * CELLS, [len(CODES)] * CELLS  # the profile of no point
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ class Summary:
     by_severity: bool = False
     loss_error: float = 0.0
     grad_error: float = 0.0
-    profile_ulp: list[float] = field(default_factory=lambda: [-1.0] * CELLS)
-    profile_code: list[int] = field(default_factory=lambda: [len(CODES)] * CELLS)
+    profile_ulp: list[float] = field(default_factory=NO_ULP.copy)
+    profile_code: list[int] = field(default_factory=NO_CODE.copy)
     settled: int = 0
     checked: int = 0
     wrong: int = 0
@@ -90,8 +94,8 @@ class Summary:
             refusal=self.refusal or after.refusal,
             held=after.held | self.held,
             by_severity=self.by_severity or after.by_severity,
-            profile_ulp=list(map(max, self.profile_ulp, after.profile_ulp)),
-            profile_code=list(map(min, self.profile_code, after.profile_code)),
+            profile_ulp=_by_cell(max, self.profile_ulp, after.profile_ulp, NO_ULP),
+            profile_code=_by_cell(min, self.profile_code, after.profile_code, NO_CODE),
         )
         merged.worst = merged.the_worst([*self.worst, *after.worst])
         merged.add_segments([self.segments, after.segments])
@@ -245,10 +249,23 @@ def summarise(
     return summary
 
 
+def _by_cell(choose: Any, before: list[Any], after: list[Any], nothing: list[Any]) -> list[Any]:
+    """The profile of both; that of a batch is empty."""
+    if before == nothing or after == nothing:
+        return (after if before == nothing else before).copy()
+    return list(map(choose, before, after))
+
+
 def largest(xp: Any, size: Any, most: int) -> Any:
     """The positions of the ``most`` greatest, ties by position."""
     if len(size) <= most:
         return xp.where(size == size)[0]
+    if xp.__name__ == "numpy" and len(size) >= ROWS * ROWS:
+        # Nothing below the least of the largest of ``most`` rows is among the largest of all.
+        rows = size[: len(size) // ROWS * ROWS].reshape(ROWS, -1).max(axis=1)
+        some = xp.where(size >= xp.partition(rows, ROWS - most)[ROWS - most])[0]
+        if len(some) < len(size) // 2:
+            return some[largest(xp, size[some], most)]
     rank = len(size) - most
     threshold = xp.topk(size, most).values[-1] if xp.__name__ == "torch" else xp.partition(size, rank)[rank]
     above = xp.where(size > threshold)[0]

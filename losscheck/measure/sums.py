@@ -24,13 +24,14 @@ def sum_exactly(terms: Any) -> tuple[Fraction, float]:
     """
     import numpy as np
 
-    size = float(abs(terms).max(initial=0.0))
+    sizes = abs(terms)
+    size = float(sizes.max(initial=0.0))
     if size > HUGE:
         # What falls below the least subnormal on the way is nothing beside 2^900.
         total, error = sum_exactly(np.ldexp(terms, -DOWN))
         return total * 2**DOWN, error * 2.0**DOWN + 1.0
     # Each level's errors are at most 2^-53 of the magnitudes, their own sum errs by less than 2^-40 of that.
-    error = float(abs(terms).sum()) * 2.0**-90 if len(terms) > 1 else 0.0
+    error = float(sizes.sum()) * 2.0**-90 if len(terms) > 1 else 0.0
     rest = []
     while len(terms) > 1:
         half = len(terms) // 2

@@ -32,3 +32,20 @@ class Module(tf.Module):
 
 
 graph = tf.function(bce)
+
+
+def shaped(pred, anchors, gt, stride):
+    """What stands between its arguments is known to nobody."""
+    assert anchors.shape == pred.shape
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=gt, logits=pred) * anchors / stride
+
+
+def parts(p, z):
+    """Probabilities in, and the loss in a dict."""
+    tf.debugging.assert_greater_equal(p, tf.zeros_like(p))
+    return {"n": 3, "cls": -z * tf.math.log(p) - (1 - z) * tf.math.log(1 - p)}
+
+
+def signed(scores, y):
+    tf.debugging.assert_equal(tf.abs(y), tf.ones_like(y))
+    return tf.math.softplus(-y * scores)

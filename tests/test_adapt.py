@@ -32,9 +32,9 @@ def assigned(pred, anchors, gt, stride):
     return F.binary_cross_entropy_with_logits(pred, gt, reduction="none") * anchors / stride
 
 
-def signs(scores, y):
+def signs(scores, y, margin):
     assert ((y == 1) | (y == -1)).all(), "labels are -1 or 1"
-    return F.softplus(-y * scores)
+    return F.softplus(margin - y * scores)
 
 
 def parts(p, z):
@@ -42,9 +42,9 @@ def parts(p, z):
     return {"n": 3, "cls": F.binary_cross_entropy(p, z, reduction="none")}
 
 
-def in_numpy(scores, y):
+def in_numpy(scores, y, margin):
     assert ((y == 1) | (y == -1)).all()
-    return np.logaddexp(scores.dtype.type(0), -y * scores)
+    return np.logaddexp(scores.dtype.type(0), scores.dtype.type(margin) - y * scores)
 
 
 def hopeless(pred, gt, sampler):
@@ -81,9 +81,9 @@ def code_of(path):
     [
         ("theirs.py", "OneHot", "torch.stack([torch.zeros_like(logits), logits], -1), torch.stack([1 - targets, targets], -1)"),
         ("theirs.py", "assigned", "pred=logits, gt=targets, anchors=torch.ones_like(logits)"),
-        ("sub/below.py", "signs", "signs(logits, 2 * targets - 1)"),
+        ("sub/below.py", "signs", "signs(logits, 2 * targets - 1, margin=0.0)"),
         ("theirs.py", "parts", 'parts(torch.sigmoid(logits), targets)["cls"]'),
-        ("theirs.py", "in_numpy", "in_numpy(logits, 2 * targets - 1)"),
+        ("theirs.py", "in_numpy", "in_numpy(logits, 2 * targets - 1, margin=0.0)"),
     ],
 )
 def test_the_wrapper_has_the_call_and_can_be_judged(call, home, name, written):
@@ -153,7 +153,7 @@ def test_a_file_that_is_there_is_replaced_only_by_force():
     assert Path("mine.py").read_text() == "mine = 1\n"
 
     assert losscheck.adapt("theirs.py:signs", output="mine.py", force=True).serves
-    assert "signs(logits, 2 * targets - 1)" in code_of("mine.py")[-1]
+    assert "signs(logits, 2 * targets - 1, margin=0.0)" in code_of("mine.py")[-1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from convention_kinds import KINDS, bce, focal
 
 import losscheck
@@ -57,6 +58,15 @@ def test_a_clamp_that_a_dtype_rounds_away_is_told_so():
     text = said("bce", clamped, JUDGED)
 
     assert "in bfloat16 and float16 1 - 0.0001 rounds to 1, and that side of the clamp is gone" in text
+
+
+@pytest.mark.parametrize("function", [lambda x, y: F.softplus(-x * y), lambda x, y: bce(x, (1 + y) / 2)])
+def test_labels_of_minus_1_and_1_come_with_the_call_that_gives_them(function):
+    """One call, the likelier, and run before it is told."""
+    text = said("bce", function)
+
+    assert "labels are -1 and 1" in text
+    assert text.count("--call") == 1 and "makes both agree" in text
 
 
 def hidden(x, z):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import losscheck
+from losscheck.callables.loading import load
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 
@@ -29,7 +30,8 @@ def preds_first(preds, labels):
 
 def of_dtrain(preds, dtrain):
     p = sigmoid(preds)
-    return (p - dtrain.get_label()) * dtrain.get_weight(), p * (1 - p)
+    weight = dtrain.get_weight()
+    return (p - dtrain.get_label()) * (weight if weight is not None and len(weight) else 1), p * (1 - p)
 
 
 def focal(preds, y, gamma=2.0, alpha=0.25):
@@ -108,3 +110,50 @@ def test_a_batch_of_losses_has_none(asked):
 
     assert rows
     assert all("no loss" in row.reason for row in rows)
+
+
+def data():
+    """A few rows of three features, and labels that follow the first."""
+    random = np.random.default_rng(0)
+    features = random.normal(size=(64, 3)).astype(np.float32)
+    return features, (features[:, 0] + 0.3 * random.normal(size=64) > 0).astype(np.float32)
+
+
+def with_xgboost(name):
+    """The margins of a model trained by an objective of the file, with its name before they become probabilities."""
+    xgboost = pytest.importorskip("xgboost")
+    features, labels = data()
+    matrix = xgboost.DMatrix(features, label=labels)
+    parameters = {"base_score": 0.5, "max_depth": 2, "nthread": 1, "seed": 0}
+    booster = xgboost.train(parameters, matrix, num_boost_round=4, obj=load(f"obj.py:{name}").target)
+    return booster.predict(matrix, output_margin=True), labels
+
+
+def with_lightgbm(name):
+    """As above."""
+    lightgbm = pytest.importorskip("lightgbm")
+    features, labels = data()
+    parameters = {"objective": load(f"obj.py:{name}").target, "num_threads": 1, "verbose": -1, "min_data_in_leaf": 4, "seed": 0}
+    booster = lightgbm.train(parameters, lightgbm.Dataset(features, label=labels), num_boost_round=4)
+    return booster.predict(features, raw_score=True), labels
+
+
+@pytest.mark.parametrize("train", [with_xgboost, with_lightgbm])
+@pytest.mark.parametrize("name", ["of_dtrain", "focal_of_dtrain"])
+def test_an_objective_that_a_library_trains_with_is_judged_as_it_is(train, name):
+    """One function: given to the library with its own data set it learns the labels, and given to check it is judged on its gradient."""
+    Path("obj.py").write_text(OBJECTIVES + FOCAL_OF_DTRAIN, encoding="utf-8")
+    margins, labels = train(name)
+    (row,) = losscheck.check(f"obj.py:{name}", dtype="float32").ranking
+
+    assert np.mean((margins > np.median(margins)) == labels) > 0.8
+    assert (row.loss, row.sure) == ("weighted-focal" if "focal" in name else "bce", True)
+    assert all(finding.quantity != "loss" for finding in row.findings)
+
+
+FOCAL_OF_DTRAIN = """
+
+def focal_of_dtrain(preds, dtrain):
+    gradient, hessian = focal(preds, dtrain.get_label())
+    return gradient, np.maximum(hessian, 1e-6)
+"""

@@ -244,6 +244,35 @@ def test_sweep_tensors_and_gate_take_them_too(call):
     assert call("gate", "case.yaml")[0] == 0
 
 
+ADAPTED = [
+    pytest.param("jax", "shaped", "shaped(pred=logits, gt=targets, anchors=jnp.ones_like(logits)", marks=needs("jax")),
+    pytest.param("jax", "parts", 'parts(jax.nn.sigmoid(logits), targets)["cls"]', marks=needs("jax")),
+    pytest.param("tensorflow", "shaped", "shaped(pred=logits, gt=targets, anchors=tf.ones_like(logits)", marks=needs("tensorflow")),
+    pytest.param("tensorflow", "parts", 'parts(tf.sigmoid(logits), targets)["cls"]', marks=needs("tensorflow")),
+    pytest.param("keras", "shaped", "shaped(pred=logits, gt=targets, anchors=", marks=needs("keras")),
+    pytest.param("keras", "Rows", ".stack([1 - targets, targets], -1), ", marks=needs("keras")),
+]
+
+
+@pytest.mark.parametrize(("framework", "name", "written"), ADAPTED)
+def test_a_wrapper_for_a_callable_of_each_framework_runs(framework, name, written):
+    """Written in the words of its framework, and judged there as the loss it is."""
+    adaptation = losscheck.adapt(own(framework, name), output="wrapper.py")
+    (row,) = losscheck.check("wrapper.py:loss", dtype="float32").ranking
+
+    assert adaptation.serves and written in Path("wrapper.py").read_text(encoding="utf-8")
+    assert (row.loss, row.sure, row.reason) == ("bce", True, "") and row.effect is not None
+    assert row.backend == framework or framework == "keras"
+
+
+@pytest.mark.parametrize("framework", [pytest.param(name, marks=needs(name)) for name in ("jax", "tensorflow", "keras")])
+def test_labels_of_minus_1_and_1_are_found_in_each_framework(framework):
+    """Without an option, where it asserts them and where it does not."""
+    (row,) = losscheck.check(own(framework, "signed"), dtype="float32").ranking
+
+    assert "targets as signs" in row.recognised and (row.loss, row.harmful, row.targets) == ("bce", False, (0.0, 1.0))
+
+
 # What has no gradient, and what dies ----------------------------------------------------------------------------------
 
 

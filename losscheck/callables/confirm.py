@@ -23,8 +23,12 @@ NEAR = 2.0  # ordinary logits up to which every dtype has digits of 1 - p
 
 def cures_that_work(adapted: Adapted, backend: str, fit: Fit, convention: Convention, loss: Loss) -> str:
     """'--param alpha=0.75 or --kw alpha=0.75 makes both agree', of the options that do; "" for none."""
-    words = [_words(cure) for cure in convention.cures if _works(adapted, backend, fit, convention, cure, loss)]
-    return f"{' or '.join(words)} makes both agree" if words else ""
+    working: list[Cure] = []
+    for cure in convention.cures:
+        # Of two calls that serve, the likelier: a product of logit and label does not mind their order.
+        if not (cure.call and any(other.call for other in working)) and _works(adapted, backend, fit, convention, cure, loss):
+            working.append(cure)
+    return f"{' or '.join(map(_words, working))} makes both agree" if working else ""
 
 
 def _works(adapted: Adapted, backend: str, fit: Fit, convention: Convention, cure: Cure, loss: Loss) -> bool:

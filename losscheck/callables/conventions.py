@@ -83,6 +83,7 @@ class Convention:
     changes: int = 1
 
 
+SIGNED = (Cure(call="{logits}, {targets:signs}"), Cure(call="{targets:signs}, {logits}"))
 AS_IT_IS = Convention("the definition", lambda d, x, z: d(x, z), changes=0)
 
 
@@ -116,8 +117,9 @@ def _of_the_targets(loss: Loss) -> Iterator[Convention]:
             yield Convention(above, _above(threshold, lambda z: z), advice=hard)
             told = "targets are rounded: a soft one counts as 0 or 1" if threshold == 0.5 else f"{above}, and all others as 0"
             yield Convention(told, _above(threshold, lambda z: 0.0), advice=hard)
-        yield Convention("labels are -1 and 1: target 0 is taken for halfway between the classes", lambda d, x, z: d(x, (1 + z) / 2))
-    yield Convention("labels are -1 and 1: at target 0 it does not look at the logit", lambda d, x, z: d(x * z, 1.0))
+        halfway = "labels are -1 and 1: target 0 is taken for halfway between the classes"
+        yield Convention(halfway, lambda d, x, z: d(x, (1 + z) / 2), SIGNED)
+    yield Convention("labels are -1 and 1: at target 0 it does not look at the logit", lambda d, x, z: d(x * z, 1.0), SIGNED)
     yield Convention("targets 0 and 1 are swapped", lambda d, x, z: d(x, 1 - z))
     yield Convention("only the term of the positives is there: 0 at target 0", lambda d, x, z: z * d(x, 1.0))
     yield Convention("only the term of the negatives is there: 0 at target 1", lambda d, x, z: (1 - z) * d(x, 0.0))

@@ -107,6 +107,7 @@ def sweep(
             listener.note(sentence)
         tasks = tasks_of(asked.request, asked.selection)
         _refuse_slow_tails(tasks)
+        _tell_of_compiling(tasks, listener)
         state = _earlier(path, asked, part, listener) or State(asked.request, [Finding() for _ in tasks], part)
         _run(state, tasks, path, crew, listener)
     if shard:
@@ -251,6 +252,15 @@ def _can_be_drawn(plot: str | os.PathLike[str] | None) -> None:
 
     if importlib.util.find_spec("matplotlib") is None:
         raise UserError("--plot needs matplotlib, which is not installed", "pip install matplotlib")
+
+
+def _tell_of_compiling(tasks: Sequence[Task], listener: Listener) -> None:
+    """The first run over so many floats takes some seconds that the next ones do not take."""
+    from losscheck.filter.disk_cache import VARIABLE, first_use
+    from losscheck.measure.compiled import WORTHWHILE
+
+    if any(task.grid.exhaustive and task.grid.points >= WORTHWHILE for task in tasks) and (folder := first_use()):
+        listener.note(f"the first run over so many floats compiles its loops; they are kept in {folder} ({VARIABLE}=off keeps none)")
 
 
 def _refuse_slow_tails(tasks: Sequence[Task]) -> None:

@@ -190,9 +190,7 @@ def compile_loop(code: Code, inputs: Sequence[str], outputs: Mapping[str, str], 
     """
     from losscheck.filter import kernels
 
-    scope: dict[str, Any] = dict(kernels.SCOPE)
-    exec(compile(source_of(code, inputs, outputs), "<traced formula>", "exec"), scope)
-    return kernels.compiled(scope["loop"], contract)
+    return kernels.compiled(source_of(code, inputs, outputs), contract)
 
 
 def _text(x: Any) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from losscheck.filter.disk_cache import compiled_once
+
 __all__ = ["SCOPE", "aligned", "compiled"]
 
 
@@ -107,6 +109,7 @@ def narrowed(ulp):
 
 
 SCOPE = {
+    "__name__": __name__,
     "exp_clamped": exp_clamped,
     "expm1_clamped": expm1_clamped,
     "log1p_unit": log1p_unit,
@@ -122,10 +125,10 @@ SCOPE = {
 }
 
 
-def compiled(loop: Callable[..., None], contract: bool) -> Callable[..., None]:
-    """A traced loop, compiled."""
-    function: Callable[..., None] = njit(error_model="numpy", fastmath={"contract"} if contract else False, nogil=True)(loop)
-    return function
+def compiled(source: str, contract: bool) -> Callable[..., None]:
+    """A traced loop, compiled, or as it was compiled before; with ``contract`` a product and a sum may be rounded as one."""
+    options = {"error_model": "numpy", "fastmath": {"contract"} if contract else False, "nogil": True}
+    return compiled_once(source, SCOPE, options)
 
 
 def aligned(count: int, dtype: Any) -> Any:

@@ -15,7 +15,7 @@ PACKAGE = Path(losscheck.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 FRAMEWORKS = {"numpy", "torch", "tensorflow", "jax", "ml_dtypes", "mpmath", "flint", "numba", "llvmlite"}
 COMPILED = tuple(
-    f"filter/{name}.py" for name in ("compiling", "kernels", "block_kernels", "polynomial_kernels")
+    f"filter/{name}.py" for name in ("compiling", "kernels", "size_kernels", "block_kernels", "polynomial_kernels")
 )  # their decorators need numba; nothing may load them on import
 
 

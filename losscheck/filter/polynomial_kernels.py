@@ -1,6 +1,6 @@
 """The compiled judge of neighbouring floats by a polynomial. Imported only when millions of points are asked for.
 
-Nothing here depends on a formula: what it knows of one are the rows of a table (see stretches.py). Compiled once for a machine.
+Nothing here depends on a formula: what it knows of one are the rows of a table (see pieces.py). Compiled once for a machine.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numba import njit
 
-from losscheck.filter.block_kernels import HALF, INFINITY, MANTISSA, ROUNDED, counted, edge_margin, tallied
 from losscheck.filter.compiling import bits_of_float32, float32_of_bits, kept
+from losscheck.filter.size_kernels import HALF, INFINITY, MANTISSA, ROUNDED, counted, edge_margin, tallied
 
 __all__ = ["crossing", "exact_at", "judge"]
 
@@ -145,7 +145,7 @@ def judge(values, size, code, offset, first, table, by_exponent, ranges, open_ra
     Args:
         values: of the floats from ``offset`` in the stretch on, whose ordinals begin at ``first``.
         size, code: |ulp| as the bits of float32, filled; the outcomes of what is not plainly ok, filled.
-        table: of the stretch, see :class:`losscheck.filter.stretches.Table`.
+        table: of the stretch, see :class:`losscheck.filter.pieces.Table`.
         by_exponent: the histogram of all but the open ranges, updated.
         ranges: [begin, end) rows of what has codes; open_ranges: of the tiles among them in which some are still open; positions: of
             these.

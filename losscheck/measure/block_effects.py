@@ -222,7 +222,7 @@ class BlockEffects:
             totals.by_exponent[0, 0] += sum(end - begin for begin, end in rest)
         else:
             for begin, end in rest:
-                totals.kernels.histogram_of(size()[begin:end], totals.by_exponent)
+                totals.histogram_of(size()[begin:end], totals.by_exponent)
 
     @property
     def _target(self) -> float:

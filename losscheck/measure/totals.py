@@ -32,9 +32,9 @@ class Totals:
     def __init__(self, name: str, stream: Stream | None, cells: Any, block: int) -> None:
         import numpy as np
 
-        from losscheck.filter import block_kernels
+        from losscheck.filter import block_kernels, size_kernels
 
-        self.kernels = block_kernels
+        self.kernels, self.histogram_of = block_kernels, size_kernels.histogram_of
         self.name, self.stream, self.cells = name, stream, cells
         self.best, self.kept = (SOUND, EFFECT_KEPT) if name == EFFECT else (OK, SEGMENTED)
         self.counts = np.zeros(len(CODES), np.int64)
@@ -48,7 +48,7 @@ class Totals:
 
     def looked(self, start: int, code: Any, size: Any) -> tuple[int, int, int]:
         """Count the sizes of what was judged float by float; the least and the greatest code, and the bits of the greatest size."""
-        self.kernels.histogram_of(size, self.by_exponent)
+        self.histogram_of(size, self.by_exponent)
         least, greatest, top = self.kernels.profiled(start, code, size, self.cells, self.tops, self.codes)
         return least, greatest, top
 

@@ -31,7 +31,16 @@ AHEAD = 64  # chunks that may be under way or done before the next to be merged,
 LOOK = 1.0  # seconds without an answer after which it is looked whether the processes live
 SECONDS = 15.0  # for a scheduler to answer
 # What every worker would import anew; what starts threads when it is imported is not among them.
-PRELOADED = ("numpy", "flint", "ml_dtypes", "torch", "numba", "losscheck.filter.kernels", "losscheck.measure.compiled")
+PRELOADED = (
+    "numpy",
+    "flint",
+    "ml_dtypes",
+    "torch",
+    "numba",
+    "losscheck.filter.polynomial_kernels",
+    "losscheck.filter.block_kernels",
+    "losscheck.measure.compiled",
+)
 
 
 @dataclass

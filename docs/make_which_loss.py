@@ -24,6 +24,7 @@ QUESTIONS = {
     "poly1-bce": "Which poly-1 loss?",
     "quality-focal": "Which quality focal loss?",
     "varifocal": "Which varifocal loss?",
+    "asymmetric": "Which asymmetric loss?",
 }
 OURS = ("stable", "naive", "mpmath")  # the model answer and the controls: nobody has them in a library
 

@@ -265,3 +265,27 @@ def test_a_parameter_that_it_names_tells_two_losses_apart():
 
     assert (best.loss.name, best.confidence) == ("weighted-focal", AGREES)
     assert best.params == {"alpha": -1.0, "gamma": 0.5}
+
+
+class Asymmetric(torch.nn.Module):
+    """As its authors wrote it."""
+
+    def __init__(self, gamma_neg=2, gamma_pos=0, clip=0.1):
+        super().__init__()
+        self.gamma_neg, self.gamma_pos, self.clip = gamma_neg, gamma_pos, clip
+
+    def forward(self, x, y):
+        positive = torch.sigmoid(x)
+        negative = (1 - positive + self.clip).clamp(max=1)
+        p_t = positive * y + negative * (1 - y)
+        logs = y * torch.log(positive) + (1 - y) * torch.log(negative)
+        return -(logs * torch.pow(1 - p_t, self.gamma_pos * y + self.gamma_neg * (1 - y))).sum()
+
+
+@pytest.mark.parametrize("what", [Asymmetric, Asymmetric()], ids=["class", "object"])
+def test_the_asymmetric_loss_is_told_with_its_exponents_and_its_margin(what):
+    """Three parameters under the names that its code has, of a class by its signature and of an object by what it holds."""
+    best = recognise(what)[0]
+
+    assert (best.loss.name, best.params, best.reduction) == ("asymmetric", {"gamma_pos": 0.0, "gamma_neg": 2.0, "clip": 0.1}, "sum")
+    assert best.confidence is Confidence.AGREES

@@ -200,13 +200,14 @@ class Adapted:
         return arrays_of(xp).reshape(result, ())
 
     def constants(self) -> dict[str, Any]:
-        """Its parameters by name: the keywords given, the constants of the call, else its own defaults."""
+        """Its parameters by name: the keywords given, the constants of the call, else its own defaults, or what an object holds."""
         try:
             signature = inspect.signature(self.own.target)
         except (ValueError, TypeError):
             signature = inspect.Signature()
         defaults = {name: parameter.default for name, parameter in signature.parameters.items() if parameter.default is not parameter.empty}
         return {
+            **({} if self.is_class else getattr(self.own.target, "__dict__", {})),
             **defaults,
             **{argument.name: argument.value for argument in self.call_spec.arguments() if argument.name and not argument.slot},
             **dict(self.call_spec.keywords),

@@ -14,6 +14,8 @@ from losscheck.core.dtypes import Format, format_named
 __all__ = [
     "cross_entropy",
     "cross_entropy_slope",
+    "exp",
+    "expm1",
     "focal_slope",
     "focal_term",
     "power_of_complement",
@@ -30,16 +32,26 @@ SATURATED = 64
 FADING = 4
 
 
-def _exp(xp: Any, x: Any) -> Any:
-    """exp(x). numpy's vectorised float32 exp errs by up to 2.5 ulp; its float64 one, rounded, by half an ulp."""
+def exp(xp: Any, x: Any) -> Any:
+    """exp(x)"""
+    return _careful(xp, xp.exp, x)
+
+
+def expm1(xp: Any, x: Any) -> Any:
+    """exp(x) - 1"""
+    return _careful(xp, xp.expm1, x)
+
+
+def _careful(xp: Any, function: Any, x: Any) -> Any:
+    """numpy's vectorised float32 functions err by up to 2.5 ulp; its float64 ones, rounded, by half an ulp."""
     if xp.__name__ == "numpy" and x.dtype == "float32":
-        return xp.exp(x, dtype="float64").astype("float32")
-    return xp.exp(x)
+        return function(x, dtype="float64").astype("float32")
+    return function(x)
 
 
 def decay(xp: Any, x: Any) -> Any:
     """exp(-|x|), with derivative exp(x) at 0, where |x| itself would give autograd a zero."""
-    return _exp(xp, xp.where(x > 0, -x, x))
+    return exp(xp, xp.where(x > 0, -x, x))
 
 
 def softplus(xp: Any, x: Any) -> Any:
@@ -105,7 +117,7 @@ def power_of_sigmoid(xp: Any, x: Any, exponent: float) -> Any:
     """
     if math.frexp(exponent)[0] == 0.5:
         below = xp.where(x > 0, xp.zeros_like(x), x)
-        return _exp(xp, exponent * below) / (1 + decay(xp, x)) ** exponent
+        return exp(xp, exponent * below) / (1 + decay(xp, x)) ** exponent
     s = sigmoid(xp, x)
     if xp.__name__ == "numpy":
         return s**exponent
@@ -148,7 +160,7 @@ def _fading_term(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
 
     The slope is then e times a sum of normal numbers, rounded once; a sum of two subnormal products can round to 0 twice.
     """
-    e = _exp(xp, x)
+    e = exp(xp, x)
     return e**exponent * (weight * (xp.log1p(e) / (1 + e) ** exponent))
 
 
@@ -161,7 +173,7 @@ def focal_slope(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
     if math.frexp(exponent)[0] == 0.5:
         # 1 / (1 + e)^(g+1) as one exponential: 1 + e is rounded nowhere, so nothing multiplies its error by g + 1.
         below = xp.where(x > 0, xp.zeros_like(x), x)
-        power, rest = _exp(xp, exponent * below), _exp(xp, -(exponent + 1) * xp.log1p(e)) * over
+        power, rest = exp(xp, exponent * below), exp(xp, -(exponent + 1) * xp.log1p(e)) * over
     else:
         power, rest = power_of_sigmoid(xp, x, exponent), over / (1 + e)
     slope = weight * (power * rest)

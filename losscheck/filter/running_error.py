@@ -171,7 +171,10 @@ class RunningErrorArithmetic:
         if a.constant and b.constant:
             return a if a.value >= b.value else b
         value = self.operations.maximum(a.value, b.value)
-        error = self.larger(self.absolute(a.value) * a.bound, self.absolute(b.value) * b.bound)
+        of_a, of_b, apart = self.absolute(a.value) * a.bound, self.absolute(b.value) * b.bound, a.value - b.value
+        # Where one is surely the larger, only its own error counts: what is held at 0 is exactly 0.
+        where, margin = self.operations.where, of_a + of_b
+        error = where(apart > margin, of_a, where(-apart > margin, of_b, self.larger(of_a, of_b)))
         return Bounded(self, value, self.ratio(error, self.absolute(value)) + U, a.sign if a.sign == b.sign else 0)
 
     def select(self, a: Any, b: Any, x: Any, y: Any) -> Bounded:

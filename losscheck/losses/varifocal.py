@@ -4,21 +4,21 @@ varifocal(x, z) = z (z softplus(-x) + (1 - z) softplus(x)) for z > 0 and varifoc
 the IoU of a prediction and its object (q in the paper): it is label and weight at once.
 """
 
+from losscheck.core.focal import focal, focal_derivative
 from losscheck.core.functional import cross_entropy, cross_entropy_slope, focal_slope, focal_term
 from losscheck.core.loss import ARRAYS, Loss, Parameter, Promise, implementation, logistic_landmarks
 
 
 def formula(m, logit, target, *, alpha, gamma):
     if target == 0:
-        return alpha * m.power(m.sigmoid(logit), gamma) * m.softplus(logit)
+        return alpha * focal(m, logit, gamma)
     return target * (target * m.softplus(-logit) + (1 - target) * m.softplus(logit))
 
 
 def gradient(m, logit, target, *, alpha, gamma):
     """a s(x)^g (g s(-x) softplus(x) + s(x)) for z = 0, and z ((1-z) s(x) - z s(-x)) for z > 0: at z = 1/2 tanh(x/2)/4."""
     if target == 0:
-        s = m.sigmoid(logit)
-        return alpha * m.power(s, gamma) * (gamma * m.sigmoid(-logit) * m.softplus(logit) + s)
+        return alpha * focal_derivative(m, logit, gamma)
     negative = 1 - target
     if negative == target:
         return target * negative * m.tanh_half(logit)

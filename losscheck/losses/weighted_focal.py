@@ -4,6 +4,7 @@ focal(x, 1) = a s(-x)^g softplus(-x) and focal(x, 0) = (1 - a) s(x)^g softplus(x
 none, or -1 as torchvision and fvcore write it) both weights are 1.
 """
 
+from losscheck.core.focal import focal, focal_derivative
 from losscheck.core.functional import focal_slope, focal_term
 from losscheck.core.loss import ARRAYS, Loss, Parameter, Promise, implementation, logistic_landmarks
 
@@ -17,17 +18,13 @@ def weights(alpha):
 
 def formula(m, logit, target, *, alpha, gamma):
     positive, negative = weights(alpha)
-    if target == 1:
-        return positive * m.power(m.sigmoid(-logit), gamma) * m.softplus(-logit)
-    return negative * m.power(m.sigmoid(logit), gamma) * m.softplus(logit)
+    return positive * focal(m, -logit, gamma) if target == 1 else negative * focal(m, logit, gamma)
 
 
 def gradient(m, logit, target, *, alpha, gamma):
     """+-weight s(y)^g (g s(-y) softplus(y) + s(y)) with y = x for target 0 and -x for target 1."""
     positive, negative = weights(alpha)
-    y, weight = (-logit, -positive) if target == 1 else (logit, negative)
-    s = m.sigmoid(y)
-    return weight * m.power(s, gamma) * (gamma * m.sigmoid(-y) * m.softplus(y) + s)
+    return -positive * focal_derivative(m, -logit, gamma) if target == 1 else negative * focal_derivative(m, logit, gamma)
 
 
 WEIGHTED_FOCAL = Loss(

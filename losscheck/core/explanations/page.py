@@ -36,6 +36,13 @@ def quality_focal(logits, targets, beta=2.0):
     bce = targets * F.softplus(-logits) + (1 - targets) * F.softplus(logits)
     return distance.abs() ** beta * bce
 """,
+    "asymmetric": """\
+def asymmetric(logits, targets, gamma_pos=1.0, gamma_neg=4.0, clip=0.05):
+    missed = torch.sigmoid(-logits)
+    positive = missed**gamma_pos * F.softplus(-logits)
+    kept = (missed + clip).clamp(max=1)  # a negative within the margin costs nothing
+    return torch.where(targets == 1, positive, -((1 - clip - missed).clamp(min=0) ** gamma_neg) * torch.log(kept))
+""",
     "varifocal": """\
 def varifocal(logits, targets, alpha=0.75, gamma=2.0):
     weight = torch.where(targets > 0, targets, alpha * torch.sigmoid(logits) ** gamma)

@@ -109,6 +109,9 @@ class PlainArithmetic:
     def minimum(self, a: float, b: float) -> float:
         return min(a, b)
 
+    def detach(self, x: float) -> float:
+        return x
+
     def maximum(self, a: float, b: float) -> float:
         return max(a, b)
 

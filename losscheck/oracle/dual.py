@@ -130,6 +130,12 @@ class DualArithmetic:
             return value
         return self._chain(base, value, lambda: exponent * self.base.power(base.value, exponent - 1))
 
+    def detach(self, x: Any) -> Any:
+        """The number without its slope, as PyTorch's ``detach``."""
+        value = self.base.detach(self._value(x))
+        # Operators find the higher of two levels on the left alone.
+        return self._dual(value, self.base.number(0)) if isinstance(value, Dual) else value
+
     def minimum(self, a: Any, b: Any) -> Any:
         return -self.maximum(-a, -b)
 

@@ -55,6 +55,9 @@ class FlintArithmetic:
     def minimum(self, a: Any, b: Any) -> Any:
         return arb(a).min(b)
 
+    def detach(self, x: Any) -> Any:
+        return x
+
     def maximum(self, a: Any, b: Any) -> Any:
         return arb(a).max(b)
 

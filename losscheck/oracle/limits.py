@@ -123,6 +123,9 @@ class LimitArithmetic:
             return a if (b > a if isinstance(b, Infinity) else a < b) else b
         return self.base.minimum(a, b)
 
+    def detach(self, x: Any) -> Any:
+        return x
+
     def maximum(self, a: Any, b: Any) -> Any:
         if isinstance(a, Infinity) or isinstance(b, Infinity):
             return b if (b > a if isinstance(b, Infinity) else a < b) else a

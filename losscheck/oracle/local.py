@@ -204,6 +204,9 @@ class LocalArithmetic:
         a, b = self.lift(a), self.lift(b)
         return b if self.below(b, a) else a
 
+    def detach(self, x: Any) -> Any:
+        return x
+
     def maximum(self, a: Any, b: Any) -> Local:
         a, b = self.lift(a), self.lift(b)
         return b if self.below(a, b) else a

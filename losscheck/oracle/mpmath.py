@@ -149,6 +149,9 @@ class MpmathArithmetic:
     def minimum(self, a: Any, b: Any) -> Ball:
         return -self.maximum(-_known(a), -_known(b))
 
+    def detach(self, x: Any) -> Any:
+        return x
+
     def maximum(self, a: Any, b: Any) -> Ball:
         a, b = _known(a), _known(b)
         if a > b or b < a:

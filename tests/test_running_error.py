@@ -10,6 +10,8 @@ import mpmath
 import numpy as np
 import pytest
 from asked import select
+from hypothesis import example, given
+from hypothesis import strategies as st
 from strategies import sample_floats
 
 from losscheck.core import registry
@@ -17,7 +19,7 @@ from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32
 from losscheck.core.exact import Kind
 from losscheck.filter import kernels
 from losscheck.filter.arrays import filter_arrays
-from losscheck.filter.classify import UNDECIDED
+from losscheck.filter.classify import UNDECIDED, UNKNOWN, buckets
 from losscheck.filter.codegen import Code, Expression, source_of, trace
 from losscheck.filter.operations import ArrayOperations
 from losscheck.filter.running_error import CLAMP, ELEMENTARY, Bounded, NoFilterError, RunningErrorArithmetic
@@ -101,8 +103,8 @@ def test_the_exact_value_lies_within_the_bound(loss, formula, differentiate, dty
     """A rule of the arithmetic that promises more than it keeps, by arrays or by compiled statements."""
     rng = random.Random(f"{formula.__module__} {formula.__name__} {differentiate} {dtype.name}")
     claimed = asked = 0
-    for given in combinations(loss, rng, 4):
-        params = loss.resolve(given, dtype)
+    for chosen in combinations(loss, rng, 4):
+        params = loss.resolve(chosen, dtype)
         for target in {0.0, 1.0} if loss.hard_targets else {0.0, 1.0, dtype.round(rng.random())}:
             logits = logits_of(dtype, 35, rng)
             with np.errstate(all="ignore"):
@@ -241,6 +243,21 @@ def test_the_compiled_functions_are_as_good_as_granted(name):
         worst = max((relative_error(compiled(x), exact(mpmath.mpf(x))), x) for x in dense(low, high))
 
     assert worst[0] <= ALLOWED < ELEMENTARY, worst
+
+
+EDGES = [2.0**n for n in (-125, -2, 0, 127, 128, 999)] + [FLOAT32.largest, UNKNOWN]
+
+
+@given(st.floats(min_value=2.0**-120) | st.sampled_from([near for edge in EDGES for near in (math.nextafter(edge, 0), edge, edge * 2)]))
+@example(0.0)
+@example(math.inf)
+@example(math.nan)
+def test_an_error_kept_as_float32_stays_in_its_bucket(ulp):
+    """An |ulp| of exactly the largest float32, or beyond it, counted as infinite; one rounded up into the next bucket."""
+    kept = kernels.SCOPE["narrowed"](ulp)
+
+    assert buckets(np, np.array([kept])) == buckets(np, np.array([ulp]))
+    assert math.isinf(kept) if not ulp < UNKNOWN else kept <= ulp and kept == FLOAT32.round(kept) < math.inf
 
 
 @pytest.mark.parametrize("module", ["numpy", "torch"])

@@ -1,5 +1,6 @@
 """What to write instead: every rewrite is an identity, a cure is measured and proved, and its patch applies to the file and runs."""
 
+import functools
 import importlib.util
 import math
 import shutil
@@ -202,7 +203,17 @@ def loaded(path):
 
 def gallery(name, **built):
     """The loss of a file of the gallery: the last that it defines; a class is built."""
-    return loss_in(loaded(next(path for path in GALLERY if path.stem == name)), **built)
+    return loss_in(loaded(file_of(name)), **built)
+
+
+def file_of(name):
+    return next(path for path in GALLERY if path.stem == name)
+
+
+@functools.cache
+def advice_on(name):
+    """What is advised about a file of the gallery; several tests look at it."""
+    return advise(gallery(name))
 
 
 def loss_in(module, **built):
@@ -222,18 +233,23 @@ REACHED = {
 CURED = {
     "tensorflow rewrite": lambda: tensorflow_rewrite,
     "heatmap": lambda: gallery("heatmap"),
-    "focal, gamma 2": lambda: gallery("swapped_focal"),
+    "focal, gamma 2": lambda: gallery("swapped_focal", gamma=2),
     "focal, gamma 0.5": lambda: gallery("swapped_focal", gamma=0.5),
     "naive bce": lambda: gallery("textbook_bce"),
     "torchvision focal": lambda: torchvision_focal,
 }
 
 
+@functools.cache
+def cure_of(name, dtype):
+    return remedies(CURED[name](), dtype).cure
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("name", REACHED)
 def test_a_cure_is_as_good_as_was_reached(name, dtype):
     """And no NaN or infinity is left."""
-    cure = remedies(CURED[name](), dtype).cure
+    cure = cure_of(name, dtype)
 
     assert all(error <= 1.1 * reached + 0.05 for error, reached in zip(cure.after, REACHED[name][dtype], strict=True)), cure.after
 
@@ -264,7 +280,7 @@ def patched_copy(path, folder):
     """(the patch, the remedy, a copy of the file to which real git applied it)."""
     copy = folder / path.name
     shutil.copy(path, copy)
-    found = advise(loss_in(loaded(copy))).remedies
+    found = advice_on(path.stem).remedies
     remedy = found.cure or found.meaning
     (patch,) = remedy.patches
     git(folder, "init", "-q")
@@ -304,7 +320,7 @@ def test_the_patch_of_a_gallery_file_applies_and_runs(path, tmp_path):
 @pytest.mark.parametrize("gamma", [2, 0.5])
 def test_constants_keep_their_names(gamma):
     """self.gamma stays self.gamma."""
-    cure = remedies(gallery("swapped_focal", gamma=gamma), "float32").cure
+    cure = cure_of(f"focal, gamma {gamma}", "float32")
     added = [line for line in cure.patches[0].diff("f.py").splitlines() if line.startswith("+") and "return" in line]
 
     assert "self.gamma" in added[0]
@@ -313,7 +329,7 @@ def test_constants_keep_their_names(gamma):
 
 def test_a_helper_that_is_called_twice_is_left_alone(tmp_path):
     """Changing what a function takes is for its only caller; then the expression is given without a patch."""
-    source = next(path for path in GALLERY if path.stem == "heatmap").read_text()
+    source = file_of("heatmap").read_text()
     copy = tmp_path / "twice.py"
     copy.write_text(source + "\n\ndef other(pred, targets):\n    return neg_loss(pred, targets)\n")
     cure = remedies(loaded(copy).heatmap_loss, "float32").cure
@@ -324,7 +340,7 @@ def test_a_helper_that_is_called_twice_is_left_alone(tmp_path):
 
 def test_a_helper_with_one_caller_takes_the_logits(tmp_path):
     """And the patch says who does."""
-    patch, _, copy = patched_copy(next(path for path in GALLERY if path.stem == "heatmap"), tmp_path)
+    patch, _, copy = patched_copy(file_of("heatmap"), tmp_path)
 
     assert patch.takes_logits == ("neg_loss",)
     assert "return neg_loss(logits, targets)" in copy.read_text()
@@ -347,7 +363,7 @@ def test_trying_a_patch_leaves_the_function_as_it_was():
 @pytest.mark.parametrize("name", ["textbook_bce", "heatmap"])
 def test_the_advice_is_about_the_point(name):
     """At the worst point the patched function errs by no more than the cure promises anywhere."""
-    advice = advise(gallery(name))
+    advice = advice_on(name)
 
     assert advice.trace.failing
     assert all(error <= 1.1 * worst + 1 for error, worst in zip(advice.here, advice.remedies.cure.after, strict=True))

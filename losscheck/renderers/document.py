@@ -36,6 +36,7 @@ __all__ = [
     "Sentence",
     "Strip",
     "Table",
+    "which_line",
 ]
 
 
@@ -181,6 +182,11 @@ class Commands:
     """What to ask next: (what it shows, the command). Each command stands in one line, to be copied."""
 
     items: tuple[tuple[str, str], ...]
+
+
+def which_line(trace: str) -> tuple[Commands, ...]:
+    """How a report of failures ends: with the command that shows which line did the worst of them, where there is one."""
+    return (Commands((("which line, and what to write", trace),)),) if trace else ()
 
 
 @dataclass(frozen=True)

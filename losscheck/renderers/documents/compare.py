@@ -9,8 +9,7 @@ from losscheck.core.effect import Effect
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.core.results import PointRow
-from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
-from losscheck.renderers.documents.which_line import which_line
+from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table, which_line
 from losscheck.renderers.effects import at_most
 from losscheck.renderers.figures import (
     deviation_text,
@@ -52,7 +51,7 @@ def document(report: Report) -> Document:
         for point in _points(rows):
             blocks += _point(point, whole)
     lead = [Listing(tuple(answers)), Listing(tuple(fine), limit=_MOST_POINTS, what="points: -v shows them.")]
-    blocks = [*lead, *blocks, Listing(tuple(rest)), *which_line(report)]
+    blocks = [*lead, *blocks, Listing(tuple(rest)), *which_line(report.trace)]
     return Document("losscheck compare", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 

@@ -27,8 +27,8 @@ from losscheck.renderers.document import (
     Picture,
     Sentence,
     Table,
+    which_line,
 )
-from losscheck.renderers.documents.which_line import which_line
 from losscheck.renderers.figures import counted, end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
 from losscheck.renderers.names import Names, label
 from losscheck.renderers.onsets import first_failing_text, kind_of
@@ -59,7 +59,7 @@ def document(report: Report) -> Document:
     if report.verbose or report.regions:
         blocks.append(_regions(report))
     blocks.append(Listing((*_missing(report), *map(Sentence, coverage(report)), *_behind(report))))
-    blocks += [*which_line(report), _region_table(report, name), _worst(report, name)]
+    blocks += [*which_line(report.trace), _region_table(report, name), _worst(report, name)]
     return Document("losscheck sweep", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 

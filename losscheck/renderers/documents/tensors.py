@@ -10,10 +10,9 @@ from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
-from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table, which_line
 from losscheck.renderers.documents.culprits import culprits
 from losscheck.renderers.documents.reduced import reduced_blocks, reduced_findings
-from losscheck.renderers.documents.which_line import which_line
 from losscheck.renderers.figures import (
     counted,
     deviation_text,
@@ -54,7 +53,7 @@ def document(report: Report) -> Document:
     if reduced := tuple(reduced_findings(report, name)):
         blocks.append(Listing(reduced, "Reduced losses", _MOST_REDUCED, what="see the table."))
     blocks.append(Listing((*_behind(report), *map(Sentence, report.remarks), *_reach(report, name))))
-    blocks += which_line(report)
+    blocks += which_line(report.trace)
     return Document("losscheck compare --tensors", tuple(blocks), reproduce=report.reproduce, environment=report.environment)
 
 

@@ -6,11 +6,11 @@ x, z, a function of a sum, or a sum in parentheses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["ONE", "ZERO", "Atom", "Factors", "Sum", "X", "Z", "atom", "atoms_of", "constant_of", "number", "of_atom", "sign_of", "summed"]
+__all__ = ["ONE", "ZERO", "Atom", "Factors", "Sum", "X", "Z", "atom", "constant_of", "number", "of_atom", "sign_of", "summed"]
 
 # Products of these are positive for every x, and for 0 < z < 1.
 POSITIVE = frozenset({"z", "sigmoid", "softplus", "exp"})
@@ -89,11 +89,6 @@ def constant_of(a: Sum) -> Fraction | None:
     if not a.terms:
         return Fraction(0)
     return a.terms[0][1] if len(a.terms) == 1 and not a.terms[0][0] else None
-
-
-def atoms_of(a: Sum) -> Iterator[Atom]:
-    """The atoms of its products, not those inside them."""
-    return (factor for factors, _ in a.terms for factor, _ in factors)
 
 
 def sign_of(a: Sum) -> int | None:

@@ -157,13 +157,7 @@ class Format:
             return _plain(repr(value))
         if value.is_integer() and abs(value) <= 2**24:
             return str(int(value))
-        for digits in range(1, 18):
-            near = Decimal(f"{abs(value):.{digits}g}")
-            for decimal_number in (near, decimal.Context(prec=digits).next_plus(near)):
-                if self.round_fraction(Fraction(decimal_number)) == abs(value):
-                    # Below a power of two the floats lie closer: there the next decimal may do where the nearest does not.
-                    return _plain(repr(math.copysign(float(decimal_number), value)))
-        raise AssertionError(f"{value!r} did not survive 17 digits")
+        return _plain(repr(math.copysign(_shortest(self, abs(value)), value)))
 
     def parse(self, text: str, what: str = "number") -> float:
         """A decimal, hexadecimal, ``inf`` or ``nan`` literal, rounded once to this format.
@@ -188,6 +182,23 @@ class Format:
         if value and value.adjusted() > 400:
             return math.inf
         return self.round_fraction(Fraction(value)) if value and value.adjusted() >= -400 else 0.0
+
+
+@functools.lru_cache(maxsize=2**14)
+def _shortest(dtype: Format, size: float) -> float:
+    """The decimal of fewest digits that rounds to a finite float above 0, as a float64. A report writes the same logits again and again."""
+    doubtful = 2 * math.ldexp(1.0, dtype.ulp_exponent(math.frexp(size)[1] - 1))
+    for digits in range(1, 18):
+        text = f"{size:.{digits - 1}e}"
+        step = 10.0 ** (int(text.rpartition("e")[2]) - digits + 1)
+        if abs(float(text) - size) > doubtful and abs(float(text) + step - size) > doubtful:
+            continue  # nowhere near, also as float64 has it
+        near = Decimal(text)
+        for decimal_number in (near, decimal.Context(prec=digits).next_plus(near)):
+            if dtype.round_fraction(Fraction(decimal_number)) == size:
+                # Below a power of two the floats lie closer: there the next decimal may do where the nearest does not.
+                return float(decimal_number)
+    raise AssertionError(f"{size!r} did not survive 17 digits")
 
 
 def _shift_to_even(mantissa: int, shift: int) -> int:

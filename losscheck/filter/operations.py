@@ -12,6 +12,7 @@ class ArrayOperations:
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
+        self.clips = xp.__name__ == "torch"  # its minimum and maximum take no plain number; numpy's clip is slow on few
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         if isinstance(a, float) and isinstance(b, float):
@@ -32,11 +33,11 @@ class ArrayOperations:
 
     def minimum(self, a: Any, b: Any) -> Any:
         a, b = (b, a) if isinstance(a, int | float) else (a, b)
-        return self.xp.clip(a, None, b) if isinstance(b, int | float) else self.xp.minimum(a, b)
+        return self.xp.clip(a, None, b) if self.clips and isinstance(b, int | float) else self.xp.minimum(a, b)
 
     def maximum(self, a: Any, b: Any) -> Any:
         a, b = (b, a) if isinstance(a, int | float) else (a, b)
-        return self.xp.clip(a, b, None) if isinstance(b, int | float) else self.xp.maximum(a, b)
+        return self.xp.clip(a, b, None) if self.clips and isinstance(b, int | float) else self.xp.maximum(a, b)
 
     def exp(self, x: Any) -> Any:
         return self.xp.exp(x)

@@ -5,7 +5,7 @@ Text is plain: no markup, no escapes, no colour. What is wrong carries a severit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -100,7 +100,7 @@ class Line:
 @dataclass(frozen=True)
 class Table:
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
+    lines: Sequence[Line]
     headed: bool = True
 
 
@@ -213,7 +213,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Appendix:
-    """Evidence that only a page has room for."""
+    """Evidence that only a page has room for; the lines of its table may be made when a page asks for them."""
 
     title: str
     table: Table

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from heapq import nsmallest
 from itertools import groupby
 
+from losscheck.core.deferred import Deferred
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
@@ -145,14 +146,16 @@ def _worst(report: Report, name: Names) -> Appendix:
     """The worst logits of each row, with what came out there."""
     words, figures = ("loss", "implementation", "dtype", "quantity"), ("target", "logit", "value", "exact", "ulp")
     columns = [*(Column(heading, Kind.WORD) for heading in words), *map(Column, figures), Column("outcome", Kind.WORD)]
-    lines = []
+    return Appendix("Worst cases", Table(tuple(columns), Deferred(lambda: [*_worst_lines(report, name)])))
+
+
+def _worst_lines(report: Report, name: Names) -> Iterator[Line]:
     for row in report.sweeps:
         for point in row.worst[:_WORST]:
             severity = severity_of(point.outcome)
             texts = [row.loss, name(row), row.dtype, quantity_name(row), _target(row), end_text(point.logits[0], row.given_dtype)]
             texts += [value_text(point), exact_text(point.exact, point.dtype), ulp_text(point.ulp)]
-            lines.append(Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity, (row,)))
-    return Appendix("Worst cases", Table(tuple(columns), tuple(lines)))
+            yield Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity, (row,))
 
 
 # Sentences --------------------------------------------------------------------------------------------------------
@@ -168,18 +171,20 @@ def _regions(report: Report) -> Listing:
 
 def _region_table(report: Report, name: Names) -> Appendix:
     """Regions of one trend as one line, for a page."""
-    told = [(row, trend) for row in report.sweeps for trend in trends(row.regions)]
     words = [Column(heading, Kind.WORD) for heading in ("loss", "implementation", "dtype", "quantity")]
     columns = [*words, Column("target"), Column("outcome", Kind.WORD), Column("from"), Column("to"), Column("floats"), Column("regions")]
-    lines = []
+    return Appendix("Failing regions", Table(tuple(columns), Deferred(lambda: [*_region_lines(report, name)])))
+
+
+def _region_lines(report: Report, name: Names) -> Iterator[Line]:
+    told = [(row, trend) for row in report.sweeps for trend in trends(row.regions)]
     for row, trend in nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points)):
         severity = severity_of(trend.outcome)
         cells = [Cell(text) for text in (row.loss, name(row), row.dtype, quantity_name(row), _target(row))]
         cells.append(Cell(trend.outcome.value, severity, signed=True))
         cells += [Cell(end_text(logit, row.given_dtype), key=logit) for logit in (trend.first, trend.last)]
         cells += [Cell(str(count), key=count) for count in (trend.floats, trend.regions)]
-        lines.append(Line(tuple(cells), severity, (row,)))
-    return Appendix("Failing regions", Table(tuple(columns), tuple(lines)))
+        yield Line(tuple(cells), severity, (row,))
 
 
 def _each(row: SweepRow) -> list[Trend]:

@@ -283,22 +283,6 @@ def test_a_notebook_cell_has_its_source():
     assert "1 - torch.sigmoid(x)" in [op.place.text for op in trace(space["h"], 100.0, 1.0).ops]
 
 
-def test_a_loss_of_thousands_of_ops_ends():
-    """Bisected instead of tried one by one; the cause is still the first."""
-
-    def long(x, z):
-        p = torch.sigmoid(x)
-        rest = 1 - p
-        for _ in range(1500):
-            rest = rest * 1.0
-        return torch.log(rest).sum()
-
-    traced = trace(long, 20.0, 0.0)
-
-    assert len(traced.ops) > 3000
-    assert traced.ops[traced.causes[0].needed].place.text == "1 - p"
-
-
 # Fresh processes ------------------------------------------------------------------------------------------------------
 
 LOADED = """

@@ -12,13 +12,16 @@ from losscheck.tracing.cures.remedy import CLASSES, Remedies, Remedy, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.facts import facts_of
 from losscheck.tracing.graph import graph_of
-from losscheck.tracing.judging import trace
+from losscheck.tracing.judging import outcomes_of, trace
+from losscheck.tracing.recording import as_tensor, record
 from losscheck.tracing.report import Quantity, Trace
 
 __all__ = ["Advice", "advise", "worst_point"]
 
 # Sizes of logits where losses break: kernels change, exponentials of each dtype overflow, underflow and saturate.
 SIZES = (0.0, 1e-3, 0.5, 2.0, 5.0, 9.0, 12.0, 15.0, 17.0, 20.0, 30.0, 40.0, 60.0, 80.0, 88.0, 90.0, 100.0, 104.0)
+TELLING = (17.0, 100.0, 40.0)  # of them, where most break
+MOST_OPS = 120_000  # that a sweep runs exactly: some ten seconds
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,9 @@ def advise(
     swept = 0
     if logits is None:
         sweep_targets = CLASSES if targets is None else (float(targets),)
-        logits, targets = worst_point(function, dtype or "float32", sweep_targets)
-        swept = len(sweep_targets) * len(_logits())
+        points = _points(function, dtype or "float32", sweep_targets)
+        logits, targets = _worst_of(function, dtype or "float32", points)
+        swept = len(points)
     traced = trace(function, logits, 1.0 if targets is None else targets, dtype=dtype)
     wanted = bool(traced.failing or traced.deviations)
     found = remedies(function, traced.dtype, soft=soft) if wanted else Remedies()
@@ -98,17 +102,34 @@ def advise(
 
 def worst_point(function: Callable[[Any, Any], Any], dtype: str, targets: Sequence[float]) -> tuple[float, float]:
     """The (logit, target) of a small sweep with the largest error; among NaN and infinities the one with the smallest logit."""
-    points = [(logit, target) for target in targets for logit in _logits()]
-    return max(points, key=lambda point: (_worst(trace(function, *point, dtype=dtype)), -abs(point[0])))
+    return _worst_of(function, dtype, _points(function, dtype, targets))
 
 
-def _logits() -> list[float]:
-    return sorted({sign * size for size in SIZES for sign in (1.0, -1.0)})
+def _worst_of(function: Callable[[Any, Any], Any], dtype: str, points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return max(points, key=lambda point: (_worst(function, point, dtype), -abs(point[0])))
 
 
-def _worst(traced: Trace) -> float:
+def _points(function: Callable[[Any, Any], Any], dtype: str, targets: Sequence[float]) -> list[tuple[float, float]]:
+    """Of a program of many ops as many as are affordable, those first at which most losses break."""
+    kind = _torch_dtype(dtype)
+    ops = len(record(function, *(as_tensor(value, kind) for value in (2.0, targets[0]))).operations)
+    logits = sorted({sign * size for size in SIZES for sign in (1.0, -1.0)})
+    if ops * len(logits) * len(targets) > MOST_OPS:
+        logits = sorted((sign * size for size in TELLING for sign in (1.0, -1.0)), key=abs)[: max(MOST_OPS // (ops * len(targets)), 2)]
+    return [(logit, target) for target in targets for logit in logits]
+
+
+def _worst(function: Callable[[Any, Any], Any], point: tuple[float, float], dtype: str) -> float:
     """The largest |ulp|, infinite for a wrong NaN or infinity; what cannot be judged counts for nothing."""
-    return max(map(_error, traced.failing), default=0.0)
+    kind = _torch_dtype(dtype)
+    quantities = outcomes_of(function, *(as_tensor(value, kind) for value in point), raising=False)
+    return max((_error(quantity) for quantity in quantities if quantity.outcome.failed), default=0.0)
+
+
+def _torch_dtype(dtype: str) -> Any:
+    import torch
+
+    return getattr(torch, dtype)
 
 
 def _error(quantity: Quantity) -> float:

@@ -128,7 +128,7 @@ class _Search:
             if lost is None:
                 return
             later = [step for step in self._reached(lost) if step.op.index not in repairs]
-            needed = next((step for step in later[:MANY] if self.mends(step, base)), None)
+            needed = self._first_mending(later, base)
             yield Pair(lost.op, needed.op if needed else None, lost.made, needed.taken if needed else ())
             if needed is None:
                 return
@@ -153,6 +153,19 @@ class _Search:
             else:
                 low = middle + 1
         return steps[low]
+
+    def _first_mending(self, steps: list[_Step], base: list[Any]) -> _Step | None:
+        """The first op that mends; among many it is bisected for, as a result that is right mostly stays right, and tried itself."""
+        if len(steps) <= MANY:
+            return next((step for step in steps if self.mends(step, base)), None)
+        low, high = 0, len(steps) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self.mends(steps[middle], base):
+                high = middle
+            else:
+                low = middle + 1
+        return steps[low] if self.mends(steps[low], base) else None
 
     def _reached(self, lost: _Step) -> Iterator[_Step]:
         """The op and those that depend on it: no other can need what it lost."""

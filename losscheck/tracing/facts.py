@@ -21,6 +21,7 @@ def facts_of(
     traced: Trace, remedies: Remedies, *, name: str = "", swept: int = 0, here: tuple[float, float] | None = None, all_ops: bool = False
 ) -> dict[str, Any]:
     """All that is known; ``ops`` are those that matter, or every op with ``all_ops``; the others as of an advice."""
+    shown = _mattering(traced)
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "trace",
@@ -60,7 +61,7 @@ def facts_of(
             for note in traced.notes
         ],
         "ops_recorded": len(traced.ops),
-        "ops": [_op(op) for op in traced.ops if all_ops or op.index in _mattering(traced)],
+        "ops": [_op(op) for op in traced.ops if all_ops or op.index in shown],
         "cure": _remedy(remedies.cure),
         "meaning_cure": _remedy(remedies.meaning),
         "cured_here": None if here is None else {"loss_ulp": number(here[0]), "gradient_ulp": number(here[1])},

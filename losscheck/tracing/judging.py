@@ -20,10 +20,11 @@ from losscheck.tracing.report import Deviation, DeviationKind, Quantity, Trace
 from losscheck.tracing.rows import flipped, rows_of
 from losscheck.tracing.verdicts import causes_found
 
-__all__ = ["judge", "outcomes_of", "trace"]
+__all__ = ["MOST_OPS", "judge", "outcomes_of", "trace"]
 
 # Elements of a batch that is run exactly, op by op.
 MOST_ELEMENTS = 4096
+MOST_OPS = 2000  # of the forward pass; the terms of a longer one are nobody's to rewrite
 
 
 def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dtype: str | None = None) -> Trace:
@@ -58,15 +59,15 @@ def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dty
         return judge(recording, dtype)
 
 
-def outcomes_of(function: Callable[[Any, Any], Any], logits: Any, targets: Any) -> list[Quantity]:
+def outcomes_of(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, raising: bool = True) -> list[Quantity]:
     """The losses and slopes of one call on tensors, judged by exact arithmetic; no causes are looked for.
 
     Raises:
-        UserError: as :func:`trace`, and what the callable itself raises.
+        UserError: as :func:`trace`, and what the callable itself raises; without ``raising`` that has no outcomes.
     """
     with _one_thread():
         recording = record(function, logits, targets)
-        if recording.error is not None:
+        if recording.error is not None and raising:
             raise recording.error
         return _quantities(ExactRun(recording))[0]
 
@@ -111,6 +112,8 @@ def _notes(recording: Recording) -> Iterator[Note]:
     """What was not followed: by the recording, by the exact run of it, and where the source is not to be had."""
     yield from (note for note in recording.notes if note not in recording.tape.notes)
     yield from recording.tape.notes
+    if recording.forward > MOST_OPS:
+        yield Note(NoteKind.LONG, detail=f"{recording.forward} ops forward")
     places = [op.place for op in recording.operations if op.place.file]
     if unread := next((place for place in places if not place.source), None):
         yield Note(NoteKind.NO_SOURCE, place=unread)

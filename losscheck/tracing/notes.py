@@ -27,6 +27,7 @@ class NoteKind(Enum):
     BACKWARD_RAISED = "the backward pass raised: the ops until there are kept"
     NO_GRADIENT = "the result does not depend on the logits by a differentiable path: no gradient is judged"
     FIRST_RESULT = "the callable returned more than one thing: the first tensor is judged"
+    LONG = "a long program: its cause was searched for by bisection, and nothing was looked for to write instead"
     NO_SOURCE = "the source of some ops cannot be read: generated code, or a file that is gone"
     NO_COLUMNS = "Python runs without column positions (-X no_debug_ranges): lines stand for sub-expressions"
 

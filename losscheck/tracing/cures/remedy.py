@@ -15,6 +15,7 @@ from losscheck.tracing.cures.printing import Names, NoNameError, written
 from losscheck.tracing.cures.search import Cure, Step, apply, find_cure, without_guards
 from losscheck.tracing.cures.terms import LOGIT, TARGET, Term
 from losscheck.tracing.cures.trial import CannotTryError, alike, patched, results_of
+from losscheck.tracing.judging import MOST_OPS
 from losscheck.tracing.places import Place
 from losscheck.tracing.recording import as_tensor, record
 
@@ -90,7 +91,7 @@ def terms_of(function: Callable[[Any, Any], Any], dtype: str) -> Extracted | Non
         recording = record(function, as_tensor(LOGITS, kind), as_tensor(RECORDED, kind), backward=False)
     except UserError:
         return None
-    return extracted(recording, RECORDED) if recording.error is None else None
+    return extracted(recording, RECORDED) if recording.error is None and recording.forward <= MOST_OPS else None
 
 
 class _Search:

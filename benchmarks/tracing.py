@@ -3,7 +3,7 @@
 python benchmarks/tracing.py             # trace and verdict of one point, after `import torch`: limit 50 ms up to 60 ops
 python benchmarks/tracing.py --batch     # a million elements with float64 beside every op, against the bare call: limit 15
 python benchmarks/tracing.py --cures     # the search for a cure: limit 2 s a loss
-python benchmarks/tracing.py --formulas  # derived against hand-written, 5000 points an implementation in each of four dtypes (three minutes of one core)
+python benchmarks/tracing.py --formulas  # derived against hand-written, 5000 points an implementation in each of four dtypes (minutes)
 python benchmarks/tracing.py --formulas 200
 """
 

@@ -6,7 +6,7 @@ Every implementation that ships and runs on PyTorch or numpy, judged and ranked 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import losscheck
 from losscheck.core import registry
@@ -47,11 +47,11 @@ figures may differ as far as another processor's last bits go.
 Standing = dict[str, dict[str, RankedRow]]  # implementation -> dtype -> row
 
 
-def main() -> Iterator[str]:
+def main(check: Callable[..., losscheck.Report] = losscheck.check) -> Iterator[str]:
     """The page, in pieces."""
     losses = registry.losses()
     order = [name for name in QUESTIONS if name in losses] + [name for name in losses if name not in QUESTIONS]
-    measured = {name: standing_of(losses[name]) for name in order}
+    measured = {name: standing_of(losses[name], check) for name in order}
     yield INTRODUCTION.format(dtypes=", ".join(DTYPES))
     yield "| the code to use | published, harmless in float32 | of these also in 16 bits | published, harmful in float32 |\n"
     yield "|---|---|---|---|\n"
@@ -61,9 +61,9 @@ def main() -> Iterator[str]:
         yield from section(losses[name], measured[name])
 
 
-def standing_of(loss: Loss) -> Standing:
+def standing_of(loss: Loss, check: Callable[..., losscheck.Report]) -> Standing:
     """Each implementation in each dtype, the best in float32 first; of a backend, PyTorch's row where there is one."""
-    rows = losscheck.check(loss=loss.name, dtype=DTYPES).ranking
+    rows = check(loss=loss.name, dtype=DTYPES).ranking
     standing: Standing = {}
     for row in sorted(rows, key=by_effect):
         of_dtype = standing.setdefault(row.implementation, {})

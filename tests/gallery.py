@@ -1,4 +1,4 @@
-"""What `check` says of the losses of docs/gallery in float32: measured once a process for all tests that ask."""
+"""What `check` says of the losses of docs/gallery, and of all that ship of a loss: measured once a process for all tests that ask."""
 
 import contextlib
 import functools
@@ -9,12 +9,12 @@ import losscheck
 ROOT = Path(__file__).parents[1]
 
 
-def checked(spec, *, dtype="float32"):
-    """The report about ``docs/gallery/FILE.py:NAME``, asked from the repository."""
-    return _checked(spec, dtype)
+def checked(spec=None, *, loss=(), dtype="float32"):
+    """The report about ``docs/gallery/FILE.py:NAME``, or all that ship of a loss, asked from the repository."""
+    return _checked(spec, loss, dtype)
 
 
 @functools.cache
-def _checked(spec, dtype):
+def _checked(spec, loss, dtype):
     with contextlib.chdir(ROOT):
-        return losscheck.check(spec, dtype=dtype)
+        return losscheck.check(*([spec] if spec else []), loss=loss, dtype=dtype)

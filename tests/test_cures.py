@@ -245,8 +245,13 @@ def cure_of(name, dtype):
     return remedies(CURED[name](), dtype).cure
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("name", REACHED)
+# The cures of a rewrite are the expressions of "heatmap" and "focal, gamma 2": in one dtype it is seen that they are found.
+ALIKE = ("tensorflow rewrite", "torchvision focal")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, dtype) for name, reached in REACHED.items() for dtype in reached if dtype == "float32" or name not in ALIKE]
+)
 def test_a_cure_is_as_good_as_was_reached(name, dtype):
     """And no NaN or infinity is left."""
     cure = cure_of(name, dtype)

@@ -34,7 +34,7 @@ def shown_again(page):
 MADE = {
     "README.md": lambda: shown_again("README.md"),
     "docs/how-it-knows.md": lambda: shown_again("docs/how-it-knows.md"),
-    "docs/which-loss.md": lambda: "".join(script("make_which_loss").main()),
+    "docs/which-loss.md": lambda: "".join(script("make_which_loss").main(checked)),
     "docs/gallery/README.md": lambda: "".join(script("make_gallery").main(checked)),
     "docs/bce.svg": lambda: printed_by("docs/make_picture.py"),
 }

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given
 from hypothesis import strategies as st
-from tracing_losses.classification import textbook_bce, two_class_cross_entropy
+from tracing_losses.classification import textbook_bce
 
 import losscheck
 from losscheck.advice.elements import verdicts_on
@@ -174,13 +174,43 @@ def test_the_control_a_float64_run_of_the_program_misses():
     assert missed > failing / 4
 
 
-def test_elements_that_depend_on_each_other_are_not_judged_alone():
-    """A softmax over two columns is no term over x and z; the batch says so, and the trace is of one element."""
-    assert verdicts_on(two_class_cross_entropy, *PAIRS, FLOAT32) is None
-    advice = losscheck.trace(lambda x, z: (F.softmax(x, 0) * z).sum(), tensors=(torch.linspace(-3, 3, 9), torch.ones(9)))
+def softmax_by_hand(x, z):
+    return -(torch.log(torch.softmax(x, 1)) * z).sum(1)
+
+
+def test_elements_that_depend_on_each_other_are_run_exactly_together():
+    """A softmax over classes is no term over x and z: of a batch with one saturated row that row fails, and the trace is of the call."""
+    x, z = torch.linspace(-2, 2, 24).reshape(6, 4), torch.eye(4)[[0, 1, 2, 3, 0, 1]]
+    x[3, 0] = 200.0
+    advice = losscheck.trace(softmax_by_hand, tensors=(x, z))
+    text = " ".join(advice.explain().split())
+
+    assert verdicts_on(softmax_by_hand, *PAIRS, FLOAT32) is None
+    assert advice.batch.counts["loss"] == {Outcome.OK: 5, Outcome.NAN: 1}
+    assert advice.batch.counts["grad"] == {Outcome.OK: 20, Outcome.NAN: 4}
+    assert [index[0] for index in advice.batch.first] == [3] * 4
+    assert len(advice.trace.logits) == 24
+    assert advice.trace.causes
+    assert "all were run exactly in one call, and are traced so" in text
+    assert "all 24 elements of the batch in one call" in text
+
+
+def test_too_many_that_depend_on_each_other_are_told_so():
+    """What was not judged is said."""
+    x = torch.linspace(-3, 3, 3 * 3000).reshape(3000, 3)
+    advice = losscheck.trace(softmax_by_hand, tensors=(x, torch.ones_like(x)))
 
     assert advice.batch.counts is None
-    assert "may depend on each other" in " ".join(advice.explain().split())
+    assert "none is judged, and the trace is of one element by itself" in " ".join(advice.explain().split())
+
+
+def test_of_float64_every_element_is_judged_and_no_op_screened():
+    """Nothing wider stands beside it, and that is said."""
+    x = torch.full((8,), 2.0, dtype=torch.float64)
+    advice = losscheck.trace(bce, tensors=(x, torch.zeros_like(x)))
+
+    assert advice.batch.counts["loss"] == {Outcome.OK: 8}
+    assert "no format wider than the batch stands beside its ops" in " ".join(advice.explain().split())
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])

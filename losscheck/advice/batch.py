@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 from losscheck.advice.elements import Verdicts, verdicts_on
 from losscheck.core.dtypes import FLOAT64, Format
 from losscheck.core.errors import UserError
+from losscheck.filter.classify import CODE
 from losscheck.points.batch import elements_of, index_of
 from losscheck.points.load import Dump
 from losscheck.tracing.advice import Advice, advise
 from losscheck.tracing.batch import Batch
+from losscheck.tracing.judging import outcomes_of
 from losscheck.tracing.shadow import Screen, screened
 
 __all__ = ["advise_on_batch"]
 
 SHOWN = 8  # failing elements that are named
+MOST_TOGETHER = 8192  # that are run exactly in one call: some seconds
+MOST_FOLLOWED = 256  # of these that one trace follows together
 MOST_SCREENED = 2**24  # elements whose float64 copies of every op fit into a usual memory
 
 
@@ -47,7 +52,13 @@ def advise_on_batch(
         place = _flat(index, dump.shape)
     else:
         batch, place = _looked_at(function, elements, dtype, dump.shape, tuple(files))
-    advice = advise(function, float(elements.logits[place]), float(elements.targets[place]), dtype=dtype.name, soft=soft, name=name)
+    logits, targets = float(elements.logits[place]), float(elements.targets[place])
+    if batch.followed_together:
+        # By itself an element of these would be another loss.
+        import torch
+
+        logits, targets = (torch.from_numpy(values).reshape(dump.shape) for values in (elements.logits, elements.targets))
+    advice = advise(function, logits, targets, dtype=dtype.name, soft=soft, name=name)
     return replace(advice, batch=batch)
 
 
@@ -84,6 +95,9 @@ def _looked_at(
     x, z = (torch.from_numpy(values).to(getattr(torch, dtype.name)) for values in (elements.logits, elements.targets))
     screen = _screen(function, x, z, shape, dtype)
     verdicts = verdicts_on(function, elements.logits, elements.targets, dtype)
+    together = verdicts is None
+    if verdicts is None:
+        verdicts = _together(function, x, z, shape)
     place = _worst_of(verdicts, screen, len(elements))
     failing = [] if verdicts is None else verdicts.failing
     batch = Batch(
@@ -93,10 +107,13 @@ def _looked_at(
         index_of(place, shape),
         given=False,
         counts=None if verdicts is None else verdicts.counts(),
+        together=together,
+        screened=dtype is not FLOAT64 and len(x) <= MOST_SCREENED,
         failing=len(failing),
         first=tuple(index_of(int(flat), shape) for flat in failing[:SHOWN]),
         asked=0 if verdicts is None else verdicts.asked,
         ops=tuple(screen.ops),
+        followed_together=together and verdicts is not None and len(elements) <= MOST_FOLLOWED,
         raised="" if screen.error is None else f"{type(screen.error).__name__}: {screen.error}".rstrip(": "),
     )
     return batch, place
@@ -108,6 +125,25 @@ def _screen(function: Callable[[Any, Any], Any], x: Any, z: Any, shape: tuple[in
         return Screen()
     screen = screened(function, x.reshape(shape), z.reshape(shape))
     return screen if screen.error is None or len(shape) < 2 else screened(function, x, z)
+
+
+def _together(function: Callable[[Any, Any], Any], x: Any, z: Any, shape: tuple[int, ...]) -> Verdicts | None:
+    """Elements that may depend on each other, run exactly in one call; None for too many of them, and for a callable that raises."""
+    import numpy as np
+
+    if len(x) > MOST_TOGETHER:
+        return None
+    shapes = [shape, *([(len(x),)] if len(shape) != 1 else [])]
+    quantities = next(filter(None, (outcomes_of(function, x.reshape(size), z.reshape(size), raising=False) for size in shapes)), [])
+    slopes = [quantity for quantity in quantities if quantity.name == "grad"]
+    losses = [quantity for quantity in quantities if quantity.name == "loss"]
+    if len(slopes) != len(x):
+        return None
+    codes = {
+        name: np.array([CODE[known.outcome] for known in several], dtype=np.int8) for name, several in (("loss", losses), ("grad", slopes))
+    }
+    error = np.array([math.inf if math.isnan(slope.ulp) else abs(slope.ulp) for slope in slopes])
+    return Verdicts(codes["loss"], codes["grad"], error, len(x))
 
 
 def _worst_of(verdicts: Verdicts | None, screen: Screen, count: int) -> int:

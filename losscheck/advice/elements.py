@@ -36,7 +36,7 @@ KERNELS = frozenset({"binary_cross_entropy"})
 
 @dataclass(frozen=True)
 class Verdicts:
-    """By element, as arrays.
+    """By element, as arrays; ``loss`` of one number where the elements depend on each other and have one loss together.
 
     Attributes:
         loss, grad: codes of outcomes (``losscheck.filter.classify.CODES``).
@@ -54,7 +54,8 @@ class Verdicts:
         """The flat positions of the failing elements, severest first, then the largest error, then in their order."""
         import numpy as np
 
-        code = np.minimum(self.loss, self.grad)
+        # One loss of all of them says nothing of an element.
+        code = np.minimum(self.loss, self.grad) if len(self.loss) == len(self.grad) else self.grad
         places = np.flatnonzero(code < UNDECIDED)
         return places[np.lexsort((places, -self.error[places], code[places]))]
 

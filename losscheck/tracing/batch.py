@@ -22,10 +22,13 @@ class Batch:
     Attributes:
         files, shape, elements: of the dump.
         index: the element that is traced.  given: it was asked for by name, and the others were not looked at.
-        counts: by quantity, how many elements have which outcome; None where elements may depend on each other.
+        counts: by quantity, how many elements have which outcome; None where they were not judged.
         failing, first: how many elements fail, and some of them, severest first.
         asked: how many different (logit, target) pairs were run exactly.
         ops: every op that computes floats, over the whole batch and beside float64.
+        together: its elements may depend on each other; ``counts`` are then of one exact run of all of them.
+        followed_together: the trace is of all of them.
+        screened: there was something wider than the batch to stand beside its ops.
         raised: what the callable raised on the whole batch, in words.
     """
 
@@ -39,6 +42,9 @@ class Batch:
     first: tuple[tuple[int, ...], ...] = ()
     asked: int = 0
     ops: tuple[BatchOp, ...] = ()
+    together: bool = False
+    followed_together: bool = False
+    screened: bool = True
     raised: str = ""
 
     def facts(self, *, all_ops: bool) -> dict[str, Any]:
@@ -50,7 +56,10 @@ class Batch:
             "elements": self.elements,
             "index": list(self.index),
             "given": self.given,
-            "independent": self.counts is not None,
+            "independent": self.counts is not None and not self.together,
+            "judged_together": self.counts is not None and self.together,
+            "followed_together": self.followed_together,
+            "screened": self.screened,
             "outcomes": {name: {outcome.value: count for outcome, count in numbers.items()} for name, numbers in counts.items()},
             "failing": self.failing,
             "first": [list(index) for index in self.first],

@@ -44,6 +44,7 @@ _COLUMNS = (
     Column("inputs", optional=True),
 )
 LIMIT = 8.0  # ulp, as the trace judges
+_LISTED = 6  # wrong results that are listed
 _SHOWN = 3  # logits and inputs that are listed
 
 
@@ -179,15 +180,17 @@ def _size(figure: float | str) -> str:
 def _findings(facts: Facts) -> Iterator[Sentence]:
     """The wrong results, what the causes mean, and the guards that are active."""
     several = len(facts["logits"]) > 1
-    for quantity in facts["quantities"]:
-        if quantity["outcome"] != "ok":
-            name = IN_WORDS[quantity["quantity"]] + f" {quantity['index']}" * several
-            value, exact, right = (
-                plain_value(quantity["value"], quantity["dtype"]),
-                *(plain_exact(quantity[key], quantity["dtype"]) for key in ("exact", "judged_by")),
-            )
-            written = "" if right == exact else f" by its backward pass as it is written; the derivative is {exact}"
-            yield Sentence(f"{name}: {value} where {right} is right{written} ({quantity['outcome']})", Severity.BROKEN)
+    failing = [quantity for quantity in facts["quantities"] if quantity["outcome"] != "ok"]
+    for quantity in failing[:_LISTED]:
+        name = IN_WORDS[quantity["quantity"]] + f" {quantity['index']}" * several
+        value, exact, right = (
+            plain_value(quantity["value"], quantity["dtype"]),
+            *(plain_exact(quantity[key], quantity["dtype"]) for key in ("exact", "judged_by")),
+        )
+        written = "" if right == exact else f" by its backward pass as it is written; the derivative is {exact}"
+        yield Sentence(f"{name}: {value} where {right} is right{written} ({quantity['outcome']})", Severity.BROKEN)
+    if len(failing) > _LISTED:
+        yield Sentence(f"and {len(failing) - _LISTED} more are wrong", Severity.BROKEN)
     for number, cause in enumerate(facts["causes"]):
         place = f": {_pair(cause)}" if number else ""
         yield Sentence(f"{'further cause, ' if number else ''}{cause['means']}{place}", Severity.WRONG)

@@ -26,6 +26,8 @@ _COLUMNS = (
 
 def element_of(batch: Facts) -> str:
     """'element [0, 17, 63, 5] of batch.pt'"""
+    if batch["followed_together"]:
+        return f"all {counted(batch['elements'], 'element')} of {' and '.join(batch['files']) or 'the batch'} in one call"
     chosen = "" if batch["given"] else ", the worst"
     return f"element {batch['index']} of {' and '.join(batch['files']) or 'the batch'}{chosen}"
 
@@ -44,10 +46,17 @@ def batch_blocks(batch: Facts) -> Iterator[Block]:
 def _findings(batch: Facts) -> Iterator[Sentence]:
     if batch["raised"]:
         yield Sentence(f"on the whole batch it raised {batch['raised']}: the ops until there are shown", Severity.UNKNOWN)
+    if not batch["screened"]:
+        yield Sentence(
+            "no format wider than the batch stands beside its ops: they are judged at the element traced alone", Severity.UNKNOWN
+        )
     if not batch["independent"]:
-        text = "it is no sum of terms that are known, so its elements may depend on each other: none is judged alone but the one traced"
-        yield Sentence(text, Severity.UNKNOWN)
-        return
+        text = "it is no sum of terms that are known, so its elements may depend on each other: "
+        if not batch["judged_together"]:
+            yield Sentence(f"{text}none is judged, and the trace is of one element by itself", Severity.UNKNOWN)
+            return
+        followed = ", and are traced so" if batch["followed_together"] else "; the trace is of one of them by itself"
+        yield Sentence(f"{text}all were run exactly in one call{followed}", Severity.UNKNOWN)
     if not batch["failing"]:
         yield Sentence(f"no element fails, of {batch['elements']}")
     for name, counts in batch["outcomes"].items():

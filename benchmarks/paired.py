@@ -22,10 +22,11 @@ RECORDS: list[dict[str, object]] = []  # everything that was shown, for run.py
 
 
 def command(*words: str) -> Callable[[], None]:
-    """Running ``python WORDS...`` as a whole process, its output thrown away."""
+    """Running ``python WORDS...`` as a whole process, its output thrown away. Bytecode is kept, as that of an installed package is."""
+    surroundings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
     def run() -> None:
-        done = subprocess.run([sys.executable, *words], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        done = subprocess.run([sys.executable, *words], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=surroundings)
         if done.returncode not in (0, 1):  # 1: it found what it was asked to find
             raise RuntimeError(f"{words} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
 

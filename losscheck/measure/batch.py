@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from losscheck.callables.selection import Selection
@@ -17,6 +17,7 @@ from losscheck.core.request import Dumped, Request, Subject
 from losscheck.filter.classify import CODE, CODES, UNDECIDED
 from losscheck.filter.pairs import Pairs, part
 from losscheck.measure.batch_call import BLOCK, BatchCaller, Computed, RefusedError
+from losscheck.measure.batch_deviations import Deviations
 from losscheck.measure.call import no_gradient
 from losscheck.measure.compare import subjects
 from losscheck.measure.effect_stream import Effects
@@ -33,7 +34,6 @@ __all__ = ["judge_dump", "work"]
 CHECKED = 128  # elements of a row that are checked against the oracle, spread evenly over the batch
 SHOWN = 5  # worst elements of a row that become rows of the report
 MOST_CALLS = 2**13  # elements of a row that each take a call of their own: seconds
-DEVIATING = 1e-9  # own / definition - 1 beyond which an element counts as deviating
 
 
 def judge_dump(
@@ -91,7 +91,7 @@ class _Run:
         self.summaries = {key: Summary(by_severity=True) for key in keys}
         self.effects: dict[Subject, Summary] = {}
         self.budgets = {key: Budget(len(self.places)) for key in keys}
-        self.farthest: dict[tuple[Claim, str], Farthest] = {}
+        self.deviations = Deviations(loss)
         self.stride = max(1, len(self.places) // CHECKED)
         self.done = 0
 
@@ -120,7 +120,9 @@ class _Run:
                         self._judge(caller, block, seen, chosen)
                 except RefusedError as refusal:
                     self.reasons[caller.subject] = str(refusal)
-        self._add_deviations(places, seen)
+        for quantity in self.question.quantities:
+            claims = {formula_of(self.loss, caller.subject.implementation, quantity, self.dtype) for caller in self.callers}
+            self.deviations.add(quantity, claims, places, seen)
         if self.wholes.asked:
             sums = {(self.wholes.claim(caller.subject.implementation), caller.subject.implementation) for caller in self.callers}
             self._add_sums(block, seen, [(definition_of(self.loss, "loss"), None), *sums])
@@ -221,20 +223,6 @@ class _Run:
         found = self._effects_of(subject, list(errors)).finding(case, logit, target, errors)
         return replace(found, index=index_of(case.position, self.elements.shape))
 
-    def _add_deviations(self, places: Any, seen: Callable[[Claim], tuple[Any, Any]]) -> None:
-        import numpy as np
-
-        for quantity in self.question.quantities:
-            definition = definition_of(self.loss, quantity)
-            claims = {formula_of(self.loss, caller.subject.implementation, quantity, self.dtype) for caller in self.callers}
-            for claim in claims - {definition}:
-                (own, own_bound), (right, right_bound) = seen(claim), seen(definition)
-                with np.errstate(all="ignore"):
-                    size = abs(own / right - 1)
-                    sure = size > DEVIATING + 2 * (own_bound + right_bound)
-                    size = np.where(sure & (own_bound < 0.5) & (right_bound < 0.5), size, 0.0)
-                self.farthest.setdefault((claim, quantity), Farthest()).add(size, places)
-
     def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:
         done = set()
         for claim, implementation in sums:
@@ -268,7 +256,7 @@ class _Run:
             return replace(row, reason=caller.no_gradient or no_gradient(subject).reason)
         counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
         worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
-        far = self.farthest.get((formula_of(self.loss, subject.implementation, quantity, self.dtype), quantity), Farthest())
+        far = self.deviations.farthest(formula_of(self.loss, subject.implementation, quantity, self.dtype), quantity)
         return replace(
             row,
             judged=sum(counts.values()),
@@ -312,24 +300,6 @@ class _Run:
 def _all_but(refused: Any) -> Any:
     """An index of the elements that are not refused; where none is, one that copies nothing."""
     return ~refused if refused.any() else slice(None)
-
-
-@dataclass
-class Farthest:
-    """How many elements deviate, and where the most."""
-
-    count: int = 0
-    size: float = 0.0
-    place: int = -1
-
-    def add(self, size: Any, places: Any) -> None:
-        """|own / definition - 1| of a block, 0 where it is not known to deviate."""
-        import numpy as np
-
-        self.count += int((size > 0).sum())
-        n = int(np.argmax(size)) if len(size) else 0
-        if len(size) and size[n] > self.size:
-            self.size, self.place = float(size[n]), int(places[n])
 
 
 def _badness(element: Element) -> tuple[int, float, tuple[int, ...]]:

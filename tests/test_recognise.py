@@ -289,3 +289,15 @@ def test_the_asymmetric_loss_is_told_with_its_exponents_and_its_margin(what):
 
     assert (best.loss.name, best.params, best.reduction) == ("asymmetric", {"gamma_pos": 0.0, "gamma_neg": 2.0, "clip": 0.1}, "sum")
     assert best.confidence is Confidence.AGREES
+
+
+def cast_back(x, z):
+    """Computed in float32, and returned in the dtype that was given."""
+    return with_logits(x.float(), z.float()).to(x.dtype)
+
+
+def test_the_digits_of_float32_are_no_deviation():
+    """As Keras computes, on torch: the rest is rounding, of which nothing is said."""
+    best = recognise(cast_back)[0]
+
+    assert (best.loss.name, best.confidence, best.deviation.sentence) == ("bce", AGREES, "")

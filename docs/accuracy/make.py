@@ -34,9 +34,18 @@ def entries() -> list[dict[str, Any]]:
 
 
 def command(entry: Mapping[str, Any], dtype: str = "") -> str:
-    """What reproduces the rows of an entry, or its row of a dtype."""
+    """What reproduces the rows of an entry, or its row of a dtype, as a shell takes it."""
+    return " ".join([*(f"{name}={value}" for name, value in entry.get("env", {}).items()), shlex.join(_words(entry, dtype))])
+
+
+def _words(entry: Mapping[str, Any], dtype: str) -> list[str]:
     words = ["losscheck", "check", entry["what"], *shlex.split(entry.get("options", ""))]
-    return shlex.join([*words, *(["--dtype", dtype] if dtype else [])])
+    return [*words, *(["--dtype", dtype] if dtype else [])]
+
+
+def identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What an entry and its rows have in common, and no other."""
+    return row["what"], row.get("options", ""), tuple(row.get("env", {}).items())
 
 
 def installed(entry: Mapping[str, Any]) -> str:
@@ -53,7 +62,7 @@ def run(entry: Mapping[str, Any], dtype: str) -> dict[str, Any]:
     Raises:
         RuntimeError: when it could not judge.
     """
-    words = [sys.executable, "-m", *shlex.split(command(entry, dtype)), "--format", "json"]
+    words = [sys.executable, "-m", *_words(entry, dtype), "--format", "json"]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=TIMEOUT, check=False, env={**os.environ, "PYTHONPATH": path, **entry.get("env", {})}
@@ -77,6 +86,7 @@ def measured(entry: Mapping[str, Any], dtype: str) -> dict[str, Any]:
         "version": installed(entry),
         "what": entry["what"],
         "options": entry.get("options", ""),
+        "env": entry.get("env", {}),
         "issue": issue_of(entry, dtype),
         "dtype": dtype,
         "effect": row["effect"],
@@ -116,7 +126,7 @@ def measure(only: str = "") -> dict[str, Any]:
     old = json.loads(ROWS.read_text()) if ROWS.exists() else {"rows": [], "left_out": []}
     rows, left_out = [], []
     for entry in entries():
-        mine = [row for row in old["rows"] if (row["what"], row["options"]) == (entry["what"], entry.get("options", ""))]
+        mine = [row for row in old["rows"] if identity(row) == identity(entry)]
         if only and only not in command(entry):
             rows += mine
             left_out += [left for left in old["left_out"] if left["command"].startswith(command(entry))]

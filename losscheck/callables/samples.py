@@ -89,14 +89,18 @@ class Samples:
 
 def sample(adapted: Adapted, backend: str) -> Samples:
     """Values at the points above, soft targets among them, in the first of float64 and float32 in which there are any. Code that
-    casts its logits to float32 has the digits of float32, whatever it is given."""
+    casts its logits to float32 has the digits of float32, whatever it is given, also where it casts the losses back."""
     for precision in PRECISIONS:
         call, came_out = _call(adapted, backend, precision.dtype), set[Format]()
         if ordinary := _finite(call, ORDINARY, TARGETS, came_out):
             far = _finite(call, FAR, TARGETS)
-            kept = precision if came_out <= {precision.dtype} else PRECISIONS[-1]
+            kept = precision if came_out <= {precision.dtype} and not _of_float32(ordinary) else PRECISIONS[-1]
             return Samples(ordinary, far, _finite(call, HELD_ORDINARY, HELD_TARGETS), _finite(call, HELD_FAR, HELD_TARGETS), kept)
     return Samples((), (), (), (), PRECISIONS[-1])
+
+
+def _of_float32(points: Sequence[Sample]) -> bool:
+    return all(FLOAT32.round(point.value) == point.value for point in points)
 
 
 def sample_in(adapted: Adapted, backend: str, dtype: Format) -> tuple[Sample, ...]:

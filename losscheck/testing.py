@@ -140,7 +140,8 @@ def _detached(tensor: Any) -> Any:
 
 def _recognised(loss_fn: str | Callable[..., Any]) -> dict[str, Any]:
     """The arguments of compare that say which loss it is and how it is called."""
-    from losscheck.callables.recognise import Confidence, recognise
+    from losscheck.callables.recognise import recognise
+    from losscheck.callables.recognition import Confidence
     from losscheck.core.errors import UserError
 
     best = next(iter(recognise(loss_fn)), None)

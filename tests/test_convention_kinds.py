@@ -12,7 +12,8 @@ import losscheck
 from losscheck.callables.diagnose import diagnose
 from losscheck.callables.implementation import accepted, own_implementation
 from losscheck.callables.loading import load, register
-from losscheck.callables.recognise import Confidence, recognise
+from losscheck.callables.recognise import recognise
+from losscheck.callables.recognition import Confidence
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from losscheck.callables.recognise import Confidence, recognise
+from losscheck.callables.recognise import recognise
+from losscheck.callables.recognition import Confidence
 from losscheck.core.errors import UserError
 
 AGREES, DEVIATES, NONE = Confidence

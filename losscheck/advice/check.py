@@ -11,8 +11,10 @@ from losscheck.advice.next_steps import next_steps
 from losscheck.advice.ranking import ranked
 from losscheck.callables.calling import call_alone
 from losscheck.callables.implementation import accepted
-from losscheck.callables.loading import is_spec, load, stdout_to_stderr
-from losscheck.callables.recognise import Confidence, Recognition, recognise
+from losscheck.callables.loading import is_spec, load
+from losscheck.callables.printed import stdout_to_stderr
+from losscheck.callables.recognise import recognise
+from losscheck.callables.recognition import Confidence, Recognition
 from losscheck.callables.refusal import reason_of
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FORMATS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.loading import stdout_to_stderr
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.core.effect import Effect, EffectFinding
 from losscheck.core.errors import UserError
 from losscheck.core.explanations import page_of

@@ -6,7 +6,8 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from losscheck.callables.loading import is_spec, stdout_to_stderr
+from losscheck.callables.loading import is_spec
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.trace_command import trace_command
 from losscheck.core import registry
 from losscheck.core.batch_rows import TensorRow

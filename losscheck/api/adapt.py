@@ -98,7 +98,8 @@ def adapt(
 
 def _as_it_is(what: str, call_spec: Any, losses: list[Loss] | None) -> tuple[str, bool]:
     """What it is when it is called as it is, in words, "" for nothing known; and whether no other way can be nearer to that loss."""
-    from losscheck.callables.recognise import HARD, Confidence, recognise
+    from losscheck.callables.recognise import recognise
+    from losscheck.callables.recognition import HARD, Confidence
 
     try:
         best = next(iter(recognise(what, losses, call_spec)), None)

@@ -197,7 +197,8 @@ def _recognised(spec: str, calling: dict[str, Any], params: dict[str, Any]) -> t
     """
     from losscheck.api.arguments import call_spec_of
     from losscheck.callables.loading import is_spec
-    from losscheck.callables.recognise import Confidence, recognise
+    from losscheck.callables.recognise import recognise
+    from losscheck.callables.recognition import Confidence
     from losscheck.core.call_spec import PLAIN_CALL
 
     known = recognise(spec, None, call_spec_of(calling)) if is_spec(spec) else []

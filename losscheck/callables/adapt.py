@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
 from losscheck.backends.arrays import Arrays, arrays_of, dtype_name, size
 from losscheck.callables import apart
+from losscheck.callables.building import built_of, check_arguments, handed
 from losscheck.callables.forms import formed
-from losscheck.callables.loading import Own, silence, stdout_to_stderr
+from losscheck.callables.loading import Own
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.probe import Probe, probe_callable, vmap_agrees
 from losscheck.callables.refusal import OwnCallError, describe_error
 from losscheck.core.call_spec import CallSpec, picked
 from losscheck.core.dtypes import FLOAT32, FORMATS, Format
-from losscheck.core.errors import UserError, nearest
-from losscheck.core.literals import Ones, TensorValue, as_given, value_text
 
 __all__ = ["Adapted"]
 
@@ -47,7 +46,7 @@ class Adapted:
         self.probes: dict[tuple[str, str, str], Probe] = {}
         self._built: dict[str, Any] = {}
         self.vmap_agreed: dict[tuple[str, str, str], bool] = {}
-        self._check_arguments()
+        check_arguments(own, call_spec, is_class=self.is_class)
 
     def __call__(self, xp: Any, logit: Any, target: Any, **params: Any) -> Any:
         """One loss for each logit, in their shape.
@@ -122,7 +121,7 @@ class Adapted:
         positional, named = self.call_spec.bound(logits, targets)
         function = self._function(arrays, x)
         if not self.is_class:
-            named |= _handed(self.call_spec.keyword_values(), arrays, FORMATS[dtype_name(x)], x, shape)
+            named |= handed(self.call_spec.keyword_values(), arrays, FORMATS[dtype_name(x)], x, shape)
         try:
             # A compiler cannot follow the redirection, and what it compiles prints nothing.
             with contextlib.nullcontext() if _compiling(xp) else stdout_to_stderr():
@@ -222,7 +221,10 @@ class Adapted:
         """The callable itself, or an object of the class; a module in the dtype and on the device of the logits."""
         # Torch's modules are built once and moved; nothing else can be.
         at = "" if arrays.backend == "torch" else dtype_name(x)
-        built = self._kept(f"built {arrays.backend} {at}", lambda: self._build(arrays, FORMATS[at] if at else FLOAT32))
+        built = self._kept(
+            f"built {arrays.backend} {at}",
+            lambda: built_of(self.own, self.call_spec, arrays, FORMATS[at] if at else FLOAT32) if self.is_class else self.own.target,
+        )
         return self._kept(f"placed {' '.join(_key(arrays.module(), x))}", lambda: self._compiled(arrays.placed(built, x)))
 
     def _compiled(self, function: Any) -> Any:
@@ -232,74 +234,6 @@ class Adapted:
         if key not in self._built:
             self._built[key] = make()
         return self._built[key]
-
-    def _build(self, arrays: Arrays, dtype: Format) -> Any:
-        if not self.is_class:
-            return self.own.target
-        try:
-            with stdout_to_stderr():
-                built = self.own.target(**_handed(self.call_spec.keyword_values(), arrays, dtype))
-        except (Exception, SystemExit) as error:
-            raise UserError(
-                f"{self.own.spec} cannot be built: {describe_error(error, self.own.file)}", self._how_to_build(arrays)
-            ) from None
-        if not callable(built):
-            raise UserError(f"an object of {self.own.spec} cannot be called", "give the class a __call__ or a forward")
-        return built
-
-    def _how_to_build(self, arrays: Arrays) -> str:
-        """The cure of a class that cannot be built: tensors for its numbers, where that has been tried and does it."""
-        tensors = {
-            name: TensorValue((float(value),)) if isinstance(value, int | float) and not isinstance(value, bool) else value
-            for name, value in self.call_spec.keywords
-        }
-        try:
-            with silence():
-                self.own.target(**_handed({name: as_given(value) for name, value in tensors.items()}, arrays, FLOAT32))
-        except (Exception, SystemExit):
-            return "--kw gives its arguments"
-        words = [f"--kw {name}={value_text(value)}" for name, value in tensors.items() if value != dict(self.call_spec.keywords)[name]]
-        return f"it takes a tensor there: {' '.join(words)}" if words else "--kw gives its arguments"
-
-    def _check_arguments(self) -> None:
-        """Refuse a keyword that it does not take before anything runs.
-
-        Raises:
-            UserError: with the nearest keywords, or what is missing.
-        """
-        try:
-            signature = inspect.signature(self.own.target)
-        except (ValueError, TypeError):
-            return
-        known = [
-            parameter.name
-            for parameter in signature.parameters.values()
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        ]
-        anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
-        for name, _ in self.call_spec.keywords:
-            if name not in known and not anything:
-                raise UserError(f"{self.own.spec} takes no {name!r}", nearest(name, known))
-        positional, named = ([], {}) if self.is_class else self.call_spec.bound(None, None)
-        try:
-            signature.bind(*positional, **named, **self.call_spec.keyword_values())
-        except TypeError as error:
-            cure = (
-                "--kw gives its arguments"
-                if self.is_class
-                else "--call and --kw say how to call it, as in --call '{targets}, input={logits}'"
-            )
-            raise UserError(f"{self.own.spec}{signature} cannot be called so: {error}", cure) from None
-
-
-def _handed(keywords: dict[str, Any], arrays: Arrays, dtype: Format, x: Any = None, shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
-    """Keywords as they are handed over: tensors made of what was written ``tensor:2``, or ``ones`` in the shape of the logits."""
-    device = str(x.device) if arrays.backend == "torch" and x is not None else "cpu"
-    made = {name: arrays.make(value, dtype, device) for name, value in keywords.items() if isinstance(value, TensorValue)}
-    for name, value in keywords.items():
-        if isinstance(value, Ones):
-            made[name] = arrays.reshape(arrays.make([1.0] * math.prod(shape), dtype, device), shape)
-    return {**keywords, **made}
 
 
 def _key(xp: Any, x: Any) -> tuple[str, str, str]:

@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from losscheck.callables.loading import Own, load, stdout_to_stderr
+from losscheck.callables.loading import Own, load
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.refusal import describe_error
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.dtypes import FLOAT64

@@ -15,7 +15,8 @@ from losscheck.callables.adapt import Adapted
 from losscheck.callables.arguments import REQUIRED, named_places, required
 from losscheck.callables.implementation import accepted
 from losscheck.callables.loading import Own
-from losscheck.callables.recognise import Recognition, called_so
+from losscheck.callables.recognise import called_so
+from losscheck.callables.recognition import Recognition
 from losscheck.callables.refusal import OwnCallError
 from losscheck.core.call_spec import DEFAULT_CALL, INPUTS, TARGETS_FIRST, CallSpec
 from losscheck.core.errors import UserError

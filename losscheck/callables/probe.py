@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from losscheck.backends import LANES
 from losscheck.backends.arrays import Arrays, arrays_named, arrays_of, dtype_name, size
-from losscheck.callables.loading import silence
+from losscheck.callables.printed import silence
 from losscheck.callables.refusal import OwnCallError
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.dtypes import FORMATS, Format

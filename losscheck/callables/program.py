@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.loading import silence
+from losscheck.callables.printed import silence
 from losscheck.callables.refusal import OwnCallError
 from losscheck.callables.samples import HELD_ORDINARY
 from losscheck.core.dtypes import FLOAT64, Format

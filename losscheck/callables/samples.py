@@ -10,7 +10,7 @@ from typing import Any
 from losscheck.backends import Call, Invocation, backend_named
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.calling import prepare
-from losscheck.callables.loading import silence
+from losscheck.callables.printed import silence
 from losscheck.core.dtypes import FLOAT32, FLOAT64, Format
 from losscheck.core.loss import EVERY_LOSS, Implementation
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from losscheck.callables.loading import Own, bring, is_registered, is_spec, load, run
+from losscheck.callables.loading import Own, bring, is_registered, is_spec, load
+from losscheck.callables.modules import run
 from losscheck.core.errors import UserError
 from losscheck.core.request import Request
 

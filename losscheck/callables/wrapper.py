@@ -17,8 +17,10 @@ from types import ModuleType
 from typing import Any
 
 from losscheck.callables.layouts import Attempt, Search, layout_words
-from losscheck.callables.loading import Own, silence
-from losscheck.callables.recognise import HARD, Confidence, Recognition, recognise
+from losscheck.callables.loading import Own
+from losscheck.callables.printed import silence
+from losscheck.callables.recognise import recognise
+from losscheck.callables.recognition import HARD, Confidence, Recognition
 from losscheck.callables.refusal import describe_error
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.errors import UserError

@@ -14,7 +14,7 @@ from typing import Any
 
 from losscheck.backends import Backend, Call, Invocation, Output, backend_named
 from losscheck.backends.extras import missing
-from losscheck.callables.loading import stdout_to_stderr
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.refusal import reason_of
 from losscheck.core.absence import Absence, Unavailable
 from losscheck.core.dtypes import Format

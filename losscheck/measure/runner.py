@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from losscheck.callables.loading import stdout_to_stderr
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.refusal import reason_of
 from losscheck.core.request import BISECTED, PROVED, Range
 from losscheck.measure.engine import Engine

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from losscheck.callables.loading import stdout_to_stderr
+from losscheck.callables.printed import stdout_to_stderr
 from losscheck.core.deferred import Deferred
 from losscheck.core.effect import EFFECTS, MOST_PARTS, Effect, EffectFinding
 from losscheck.core.outcome import Outcome

@@ -46,7 +46,7 @@ def test_the_page_has_what_it_promises():
     rows = PAGES.ranked(DATA["rows"])
 
     assert len(rows) >= 40
-    assert all(row["version"] and row["date"] and row["command"].startswith("losscheck check ") for row in rows)
+    assert all(row["version"] and row["date"] and "losscheck check " in row["command"] for row in rows)
     for _, mine in PAGES.by_loss(rows):
         severities = [Effect(row["effect"]).severity for row in mine]
         assert severities == sorted(severities)

@@ -32,7 +32,9 @@ where `losscheck trace` finds the value lost. A function of probabilities is giv
 
 Everything on the CPU. The compiled operators of torchvision 0.28.0 do not load beside the PyTorch that was used: a file of it that
 registers them, `_meta_registrations.py`, was changed so that the package imports, for its own rows and those of packages that import it
-(segmentation-models-pytorch, timm, transformers). The losses themselves are plain Python, and ran as published.
+(segmentation-models-pytorch, timm, transformers). The losses themselves are plain Python, and ran as published. mmdet is left out: it
+imports compiled operators of mmcv, which no wheel brings for this PyTorch. scikit-learn is judged by the gradient of its half binomial
+loss (its boosting and regression train on it); its `log_loss` is a metric of whole lists of labels, and none for each logit.
 """
 
 

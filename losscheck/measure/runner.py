@@ -52,5 +52,6 @@ class Runner:
 
     def _engine_of(self, task: Task) -> Engine:
         if self._engine is None or self._task is not task:
+            self._engine = None  # its memory goes before the next takes some
             self._task, self._engine = task, engine_of(task, self.references)
         return self._engine

@@ -18,7 +18,7 @@ __all__ = ["Totals", "bits_of_float", "merged"]
 
 # The bucket of each exponent of a float32: 126 is that of [1/2, 1), 255 that of infinities and NaN.
 _BUCKET_OF = [min(max(exponent - 125, 0), NOT_FINITE - 1) for exponent in range(255)] + [NOT_FINITE]
-ROOM = 8 * MOST_SEGMENTS  # rows of runs that are gathered before they are joined
+ROOM = 2 * MOST_SEGMENTS  # rows of runs that are gathered before they are joined
 
 
 class Totals:

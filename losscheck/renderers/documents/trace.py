@@ -170,6 +170,8 @@ def _figures(remedy: Facts) -> str:
 
 def _to_write(remedy: Facts) -> str:
     hard = "; targets 0 and 1 alone" if remedy["hard_targets_only"] else ""
+    if not remedy["diff"] and not any(expression["after"] for expression in remedy["expressions"]):
+        return f"{hard}; it needs a value that has no name in the source"
     return f"{hard}; {'diff' if remedy['diff'] else 'expression'} below"
 
 
@@ -261,6 +263,9 @@ def _remedy(remedy: Facts, here: Facts | None) -> Iterator[Block]:
             Paragraph(f"{name} takes logits from now on: whoever else calls it has to hand them over.") for name in remedy["takes_logits"]
         )
         yield Code(remedy["diff"].removesuffix("\n"))
+        return
+    if not any(expression["after"] for expression in remedy["expressions"]):
+        yield Paragraph("There is nothing to print: it needs a value that has no name in the source.")
         return
     yield Paragraph("In words of the logit x and the target z; no patch, as the source has no name for what it would need there:")
     for expression in remedy["expressions"]:

@@ -100,7 +100,8 @@ def check_batch(loss_fn: str | Callable[..., Any], logits: Any, targets: Any, *,
     Args:
         loss_fn: as ``fn`` of :func:`assert_accurate`.
         logits, targets: tensors or arrays in memory, of one shape; they are not changed, and their dtype is the one judged.
-        loss: by default it is recognised, with its parameters and how it wants to be called.
+        loss: by default it is recognised, with its parameters and how it wants to be called; what is none that is known here is judged
+            by what its own lines say in exact arithmetic.
         more: as of :func:`losscheck.compare`: ``params``, ``keywords``, ``input``, ``max_ulp`` ...
 
     Returns:
@@ -109,7 +110,7 @@ def check_batch(loss_fn: str | Callable[..., Any], logits: Any, targets: Any, *,
     Raises:
         AssertionError: where one does (from ``misstates`` on), with the text of ``losscheck compare --tensors``: the element, what
             came out and what is right, the effect and why.
-        UserError: when it is no loss that is known, or cannot be called.
+        UserError: when it cannot be called, or is no loss that is known and not of PyTorch.
     """
     from losscheck.api.compare import compare
     from losscheck.api.exact import render
@@ -140,19 +141,16 @@ def _detached(tensor: Any) -> Any:
 
 def _recognised(loss_fn: str | Callable[..., Any]) -> dict[str, Any]:
     """The arguments of compare that say which loss it is and how it is called."""
-    from losscheck.callables.recognise import recognise
-    from losscheck.callables.recognition import Confidence
-    from losscheck.core.errors import UserError
+    from losscheck.advice.judged_as import judged_as
+    from losscheck.api.arguments import specs_of
+    from losscheck.core.call_spec import PLAIN_CALL
 
-    best = next(iter(recognise(loss_fn)), None)
-    if best is None or best.confidence is Confidence.NONE:
-        raise UserError(
-            "it is no loss that is known here", 'say which one it is meant to be, such as loss="bce"; `losscheck list` has them'
-        )
-    spec = best.call_spec
+    (name,) = specs_of(loss_fn)
+    known = judged_as(name, (), PLAIN_CALL, {})
+    spec = known.call_spec
     return {
-        "loss": best.loss.name,
-        "params": dict(best.params),
+        "loss": () if spec.by_program else known.loss.name,
+        "params": dict(known.params),
         "keywords": dict(spec.keywords),
         **{name: getattr(spec, name) for name in ("call", "input", "pick", "axes", "formula")},
     }

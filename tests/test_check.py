@@ -196,12 +196,16 @@ def test_a_mistake_is_one_message_and_exit_2(call, words, said):
     assert said in err and "Traceback" not in err
 
 
-def test_what_is_no_loss_known_here_is_not_judged(tmp_path):
-    """Mean absolute error agrees with none: it is said, and nothing is claimed."""
+def test_what_is_no_loss_known_here_is_judged_by_its_own_lines(tmp_path):
+    """Mean absolute error agrees with none: it is said, and no formula of ours is held against it. In numpy it has no program."""
     (tmp_path / "other.py").write_text("def mae(x, z):\n    return (x - z).abs()\n")
+    (row,) = losscheck.check(f"{tmp_path}/other.py:mae", dtype="float32").ranking
+    (tmp_path / "plain.py").write_text("import numpy\n\n\ndef mae(x, z):\n    return numpy.abs(x - z)\n")
 
+    assert row.recognised.startswith("no loss that is known here")
+    assert row.effect.effect is Effect.SOUND
     with pytest.raises(UserError, match="agrees with no loss"):
-        losscheck.check(f"{tmp_path}/other.py:mae")
+        losscheck.check(f"{tmp_path}/plain.py:mae")
 
 
 def test_the_command_of_a_report_says_all_that_was_asked():

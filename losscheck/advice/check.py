@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from losscheck.advice.judged_as import judged_as
 from losscheck.advice.next_steps import next_steps
 from losscheck.advice.ranking import ranked
 from losscheck.callables.calling import call_alone
-from losscheck.callables.implementation import accepted
-from losscheck.callables.loading import is_spec, load
+from losscheck.callables.loading import is_spec
 from losscheck.callables.printed import stdout_to_stderr
-from losscheck.callables.recognise import recognise
 from losscheck.callables.recognition import Confidence, Recognition
 from losscheck.callables.refusal import reason_of
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import EffectFinding
-from losscheck.core.errors import UserError
 from losscheck.core.files import near
 from losscheck.core.ranking import RankedRow
-from losscheck.core.registry import loss_named
 from losscheck.core.request import Listed, Range
 from losscheck.core.results import SweepRow
-from losscheck.measure.ask import Asked, ask, parameters
+from losscheck.measure.ask import Asked, ask
 from losscheck.measure.compare import compare
 from losscheck.measure.engines import References
 from losscheck.measure.onset import search_harm
@@ -82,7 +79,7 @@ def check(
         asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
     for spec in specs:
         say(f"which loss is {near(spec)}?")
-        known = _recognised(spec, loss, call_spec.of(spec), params or {})
+        known = judged_as(spec, loss, call_spec.of(spec), params or {})
         given = {**known.params, **(params or {})}
         asked.append((_asked((known.loss.name,), (spec,), dtypes, device, known.call_spec, given), known))
     rows: list[RankedRow] = []
@@ -113,28 +110,6 @@ def _asked(
 ) -> Asked:
     points = Range(*RANGE, points=SAMPLE)
     return ask(points, loss=tuple(loss), impl=tuple(impl), dtype=tuple(dtypes), device=tuple(device), params=params, call_spec=call_spec)
-
-
-def _recognised(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mapping[str, Any]) -> Recognition:
-    losses = [loss_named(name) for name in loss] or None
-    given = parameters(params, losses) if losses and params else None
-    found = recognise(spec, losses, call_spec, given)
-    best = found[0] if found else None
-    if best is not None and (best.confidence is not Confidence.NONE or losses):
-        return best
-    if best is None and (failure := _failure(spec, call_spec)):
-        raise UserError(f"{spec} cannot be judged: {failure}", "mend that; --call, --kw, --axes and --pick say how it is called")
-    nearest = f"; the nearest is {best.words}, off by {best.distance:.2g} of itself" if best else ""
-    raise UserError(
-        f"{spec} agrees with no loss that is known here{nearest}",
-        "say which it is to be with --loss, or give its own exact formula: losscheck sweep --impl ... --formula file.py:function",
-    )
-
-
-def _failure(spec: str, call_spec: CallSpec) -> str:
-    """What a callable did when it was tried, instead of returning losses; empty when it returned some."""
-    backend, adapted = accepted(load(spec), call_spec, ())
-    return adapted.tried(backend).failure
 
 
 def _tasks(asked: Asked, *, every_float: bool = False) -> list[Task]:
@@ -176,10 +151,22 @@ def _search(task: Task, finding: Finding, references: References) -> None:
 
 def _nearest_to_zero(row: RankedRow, asked: Asked) -> RankedRow:
     """A row that poisons, shown where it begins to: at the logit nearest to 0 that gives no number, and not at the far end."""
+    ends = [end for span in row.spans for end in span]
+    return (_alone(row, min(ends, key=abs), asked) or row) if ends else row
+
+
+def _at_far_end(row: RankedRow, asked: Asked) -> RankedRow | None:
+    """The same at the far end, for a trace that shows nothing where it begins: kernels take other instructions for one number alone than
+    inside an array, and may fail there a little later."""
+    ends = [end for span in row.spans for end in span]
+    return _alone(row, max(ends, key=abs), asked) if ends else None
+
+
+def _alone(row: RankedRow, logit: float, asked: Asked) -> RankedRow | None:
+    """The row with what one logit by itself shows; None where that is not its effect."""
     worst = row.effect
-    if not row.spans or worst is None or worst.target is None:
-        return row
-    logit = min((end for span in row.spans for end in span), key=abs)
+    if worst is None or worst.target is None:
+        return None
     dtype = FORMATS[row.given_dtype]
     point = Listed((dtype.shortest(logit),), (dtype.shortest(worst.target),))
     request = replace(
@@ -193,7 +180,7 @@ def _nearest_to_zero(row: RankedRow, asked: Asked) -> RankedRow:
     )
     effects = [point.effect for point in compare(request) if point.effect is not None]
     if not effects or effects[0].effect is not worst.effect:
-        return row
+        return None
     there = replace(worst, quantity=effects[0].quantity, value=effects[0].value, exact=effects[0].exact, logit=logit)
     return replace(row, effect=there, findings=(there, *row.findings[1:]))
 
@@ -202,7 +189,7 @@ def _told(row: RankedRow, recognition: Recognition | None, asked: Asked) -> Rank
     """With what is known of the callable beside it."""
     if recognition is None:
         return row
-    sure = recognition.confidence is Confidence.AGREES
+    sure = recognition.confidence in (Confidence.AGREES, Confidence.OWN)
     deviation = recognition.deviation.sentence if not sure else ""
     if deviation and recognition.deviation.changes:
         from losscheck.callables.standing import stands
@@ -225,7 +212,11 @@ def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition
             request = _request_of(row, asked)
             (implementation,) = (other for other in request.selection.implementations if (other.loss, other.name) == key)
             soft = any(loss.name == row.loss and not loss.hard_targets for loss in request.selection.losses)
-            row = replace(row, advice=advice_on(row, implementation, soft=soft, again=partial(_again, row, request)))
+            advice = advice_on(row, implementation, soft=soft, again=partial(_again, row, request))
+            far = _at_far_end(row, request) if advice is None or not advice.why else None
+            if far is not None and (there := advice_on(far, implementation, soft=soft)) and there.why:
+                row, advice = far, replace(advice or there, why=there.why, place=there.place, cause=there.cause, code=there.code)
+            row = replace(row, advice=advice)
         result.append(row)
     return result
 

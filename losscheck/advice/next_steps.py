@@ -42,7 +42,7 @@ def _steps(row: RankedRow, asked: Asked) -> Iterator[tuple[str, str]]:
         return
     shortest = FORMATS[row.given_dtype].shortest
     dtype = [] if row.given_dtype == "float32" else ["--dtype", row.given_dtype]
-    called = [*asked.request.call_spec.options(), *dtype]
+    called = [*replace(asked.request.call_spec, formula="").options(), *dtype]
     target = [] if finding.target is None else ["--target", shortest(finding.target)]
     yield "op by op", shlex.join(["losscheck", "trace", near(row.implementation), shortest(finding.logit), *target, *called])
     if row.advice and row.advice.diff and not row.advice.changes_meaning:

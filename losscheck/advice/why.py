@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
@@ -60,7 +61,7 @@ def advice_on(
             return None  # what does not run alone, or returns no tensor, is told by its row
     blame = _why(traced, finding.effect)
     remedy, graph = found.cure or found.meaning, graph_of(traced)
-    if remedy is None:
+    if remedy is None or not all(map(math.isfinite, remedy.after)):  # what still gives no number somewhere is not worth writing
         return replace(blame, graph=graph) if blame.why else None
     write, diff = _written(remedy)
     return replace(

@@ -10,10 +10,11 @@ from losscheck.callables.loading import Own
 from losscheck.core.call_spec import CallSpec
 from losscheck.core.literals import ONES, Value
 
-__all__ = ["completed", "named_places", "required", "targets_come_first"]
+__all__ = ["completed", "named_places", "probabilities_by_name", "required", "targets_come_first"]
 
 TARGETS = ("y_true", "target", "targets", "label", "labels", "gt", "truth", "ground_truth", "gt_heatmap")
 LOGITS = ("y_pred", "input", "inputs", "logit", "logits", "pred", "preds", "output", "outputs", "prediction", "predictions", "y_hat")
+PROBABILITIES = ("p", "prob", "probs", "proba", "probability", "probabilities", "y_prob", "pred_prob", "heatmap")
 # What people require beside them, and the value that changes nothing: of counts 1, of weights as many ones as there are logits.
 REQUIRED: dict[str, Value] = {
     **dict.fromkeys(("avg_factor", "num_boxes", "num_pos", "num_positives", "num_masks", "normalizer", "num_instances"), 1.0),
@@ -34,6 +35,11 @@ def targets_come_first(target: Any) -> bool:
     """Are its first two arguments named like (y_true, y_pred)?"""
     names = [parameter.name.lower() for parameter in _parameters(_called(target))]
     return len(names) > 1 and names[0] in TARGETS and names[1] in LOGITS
+
+
+def probabilities_by_name(target: Any) -> bool:
+    """Is one of its first two arguments named like a probability?"""
+    return any(parameter.name.lower() in PROBABILITIES for parameter in _parameters(_called(target))[:2])
 
 
 def named_places(target: Any) -> tuple[str, str]:

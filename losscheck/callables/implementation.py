@@ -85,7 +85,9 @@ def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[s
 
     backend, adapted = accepted(own, call_spec, backends)
     probe = adapted.tried(backend)
-    formula = own_formula(call_spec, loss) if call_spec.formula and call_spec.formula != loss.name else None
+    stated = call_spec.formula and not call_spec.by_program
+    formula = own_formula(call_spec, loss) if stated and call_spec.formula != loss.name else None
+    derived = backend == "torch" and not stated and loss.name != own.spec and not probe.failure
     return Implementation(
         loss=loss.name,
         name=own.spec,
@@ -98,7 +100,7 @@ def _implementation(own: Own, call_spec: CallSpec, loss: Loss, backends: tuple[s
         note="; ".join(probe.oddities()),
         module=own.file or own.spec,
         own=True,
-        derive=FromProgram(adapted, loss) if backend == "torch" and not call_spec.formula and not probe.failure else None,
+        derive=FromProgram(adapted, loss) if derived else None,
     )
 
 

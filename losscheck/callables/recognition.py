@@ -25,6 +25,7 @@ class Confidence(Enum):
 
     AGREES = "agrees everywhere"
     DEVIATES = "agrees but for a named deviation"
+    OWN = "a loss of its own"
     NONE = "does not agree"
 
 
@@ -53,6 +54,9 @@ class Recognition:
     @property
     def words(self) -> str:
         """'weighted-focal with alpha=0.25, gamma=2, on probabilities, the mean of its elements'"""
+        if self.confidence is Confidence.OWN:
+            on = ", on probabilities" if self.call_spec.input == "probabilities" else ""
+            return f"no loss that is known here{on}: judged by what its own lines say in exact arithmetic"
         params = ", ".join(f"{parameter.name}={parameter.text(self.params[parameter.name])}" for parameter in self.loss.parameters)
         parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
         parts += ["on probabilities"] * (self.call_spec.input == "probabilities")

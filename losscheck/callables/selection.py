@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from losscheck.callables.loading import is_spec
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.errors import UserError
@@ -54,7 +55,7 @@ def select(request: Request) -> Selection:
 
 
 def loss_of(name: str, call_spec: CallSpec = PLAIN_CALL) -> Loss:
-    """The loss of that name; that of the call spec's own formula has its spec for a name.
+    """The loss of that name; that of the call spec's own formula has its spec for a name, that of a program the callable's.
 
     Raises:
         UserError: with the nearest known names.
@@ -63,6 +64,10 @@ def loss_of(name: str, call_spec: CallSpec = PLAIN_CALL) -> Loss:
         from losscheck.callables.formulas import own_loss
 
         return own_loss(call_spec)
+    if call_spec.by_program and is_spec(name):
+        from losscheck.callables.program_loss import program_loss
+
+        return program_loss(name, call_spec.of(name))
     return registry.loss_named(name)
 
 
@@ -77,4 +82,7 @@ def _own(losses: Sequence[Loss], specs: Sequence[str], backends: Sequence[str], 
     from losscheck.callables.implementation import own_implementation
 
     call_spec.check_names(specs)
-    return [own_implementation(spec, loss, call_spec.of(spec), tuple(backends)) for loss in losses for spec in dict.fromkeys(specs)]
+    pairs = [(loss, spec) for loss in losses for spec in dict.fromkeys(specs) if loss.name == spec or not is_spec(loss.name)]
+    if not call_spec.by_program:
+        pairs = [(loss, spec) for loss in losses for spec in dict.fromkeys(specs)]
+    return [own_implementation(spec, loss, call_spec.of(spec), tuple(backends)) for loss, spec in pairs]

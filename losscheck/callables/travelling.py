@@ -62,7 +62,7 @@ class Luggage:
 
 def pack(request: Request) -> Luggage:
     """What the callables and the formula of a request are made of; they have been loaded."""
-    specs = dict.fromkeys([*filter(is_spec, request.impl), *filter(None, [request.call_spec.formula])])
+    specs = dict.fromkeys([*filter(is_spec, request.impl), *filter(is_spec, [request.call_spec.formula])])
     files, folders, handed_over = [], set(), []
     for spec in specs:
         own = load(spec)

@@ -90,7 +90,11 @@ def own(function: Callable[..., Any]) -> Callable[..., Any]:
         option("--pick", group=_OWN, default="", metavar="PATH", help="The loss in its result: a key, index or attribute."),
         option("--axes", group=_OWN, default="", metavar="B,C,H,W", help="The shape it expects: points along the first, 1 along the rest."),
         option(
-            "--formula", group=_OWN, default="", metavar="SPEC", help="file.py:function, its exact formula(m, logit, target, **params)."
+            "--formula",
+            group=_OWN,
+            default="",
+            metavar="SPEC",
+            help="file.py:function, its exact formula(m, logit, target, **params); `program`: what its own lines say, exactly.",
         ),
     )(function)
 

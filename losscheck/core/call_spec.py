@@ -17,6 +17,7 @@ __all__ = [
     "HARD_FORMS",
     "INPUTS",
     "PLAIN_CALL",
+    "PROGRAM",
     "TARGETS_FIRST",
     "Argument",
     "CallSpec",
@@ -28,6 +29,7 @@ DEFAULT_CALL = "{logits}, {targets}"
 TARGETS_FIRST = "{targets}, {logits}"
 INPUTS = ("logits", "probabilities")
 GRADIENT = "gradient"  # what is picked of an objective, which returns a gradient and a hessian and no loss
+PROGRAM = "program"  # as a formula
 # What a callable may insist on instead of floats: {targets:long}, {logits:pair}.
 FORMS = {"logits": ("column", "pair"), "targets": ("long", "bool", "signs", "column", "onehot", "dmatrix")}
 HARD_FORMS = ("long", "bool", "signs")  # they mean the targets 0 and 1 alone
@@ -58,7 +60,7 @@ class CallSpec:
         pick: which part of its result is the loss: a key, an index or an attribute; a dotted path of these. ``gradient`` of an
             objective, which returns (gradient, hessian): then there is no loss.
         axes: the shape it insists on, such as ``B,C,H,W``: points along the first axis, the others of size 1.
-        formula: ``file.py:function``, its own exact formula.
+        formula: ``file.py:function``, its own exact formula; or ``program``: what its own lines say in exact arithmetic is the loss.
 
     Raises:
         UserError: when one of them cannot be read.
@@ -81,6 +83,11 @@ class CallSpec:
                 f"--call {self.call!r} does not name {{logits}} and {{targets}} once each", "for example --call '{targets}, input={logits}'"
             )
         self.shape(1)
+
+    @property
+    def by_program(self) -> bool:
+        """Is what a callable's own program says in exact arithmetic the loss that it is judged by?"""
+        return self.formula == PROGRAM
 
     def of(self, spec: str) -> CallSpec:
         """How this callable among several is called: what its input is said to be, else what that of all is said to be."""

@@ -235,7 +235,8 @@ class Request:
         plain = Request((), self.points)
         own = any(":" in name for name in self.impl)
         if self.losses != every_loss:
-            yield from _repeated("--loss", [name for name in self.losses if name != self.call_spec.formula])
+            of_own = {self.call_spec.formula, *(self.impl if self.call_spec.by_program else ())}
+            yield from _repeated("--loss", [name for name in self.losses if name not in of_own])
         yield from _repeated("--impl", self.impl)
         for name, option in (("backends", "backend"), ("dtypes", "dtype"), ("devices", "device"), ("modes", "mode")):
             if getattr(self, name) != getattr(plain, name) or option in always:

@@ -108,10 +108,10 @@ class RunningErrorArithmetic:
         return Bounded(self, value, self.ratio(error, self.absolute(value)) + ELEMENTARY)
 
     def log1p(self, x: Any) -> Bounded:
-        """For x > -1/2, where the slope of the logarithm is at most 2."""
+        """For x > -1/2. With an error of at most half of x the slope of the logarithm on the way is at most 2 / (1 + max(x, 0))."""
         x = self.lift(x)
         value = self._call(math.log1p, self.operations.log1p, x.value)
-        error = 2 * self.absolute(x.value) * x.bound
+        error = self.where_bound(x.bound, 0.5, 2 * self.absolute(x.value) * x.bound / (1.0 + self._max0(x.value)))
         return Bounded(self, value, self.ratio(error, self.absolute(value)) + ELEMENTARY, x.sign)
 
     def softplus(self, x: Any) -> Bounded:

@@ -109,7 +109,7 @@ def ask(
     dtypes = _each(dtype, lambda name: format_named(name).name)
     points, targets = _checked_points(points, [format_named(name) for name in dtypes])
     request = Request(
-        losses=_each(loss or ([call_spec.formula] if call_spec.formula else []), lambda name: _loss_name(name, call_spec)),
+        losses=_each(loss or _own_losses(call_spec, impl), lambda name: _loss_name(name, call_spec)),
         points=points,
         impl=tuple(impl),
         backends=_each(backend, lambda name: backend_named(name.lower()).name),
@@ -162,7 +162,7 @@ def _selection(request: Request) -> Selection:
         if own := next(filter(is_spec, request.impl), None):
             raise UserError(
                 f"no --loss says what {own} should compute",
-                f"add --loss {', '.join(every)}, or --formula file.py:function with the exact formula of your own",
+                f"add --loss {', '.join(every)}; or --formula program, which judges it by what its own lines say in exact arithmetic",
             )
         selection = select(replace(request, losses=every))
     return selection.taking(loss for loss in selection.losses if selection.of(loss))
@@ -174,7 +174,15 @@ def _each(values: Sequence[str], read: Callable[[str], T]) -> tuple[T, ...]:
 
 
 def _loss_name(name: str, call_spec: CallSpec) -> str:
-    return name if name == call_spec.formula else registry.loss_named(name).name
+    own = name == call_spec.formula or (call_spec.by_program and is_spec(name))
+    return name if own else registry.loss_named(name).name
+
+
+def _own_losses(call_spec: CallSpec, impl: Sequence[str]) -> list[str]:
+    """Where none is named: that of the formula, or what each callable's own program says."""
+    if call_spec.by_program:
+        return [name for name in impl if is_spec(name)]
+    return [call_spec.formula] if call_spec.formula else []
 
 
 def _device(text: str) -> str:

@@ -15,6 +15,7 @@ from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, TAILS
 from losscheck.measure.engine import Engine
 from losscheck.measure.engines import References, call_of, dense_engine, effects_of, streams_of
 from losscheck.measure.harm import HarmEngine
+from losscheck.measure.reference import ENOUGH
 from losscheck.measure.summary import Summary, joined
 from losscheck.measure.task import Task
 from losscheck.points.grid import Grid
@@ -23,6 +24,7 @@ __all__ = ["onsets_of", "search_harm", "search_onsets"]
 
 SEARCHED = 2**20  # floats that must hold before a first failing one
 SEARCHED_FOR_HARM = 2**17  # the same where nobody asked for it, and seconds count; harm begins where rounding does not decide
+TRIED, MOSTLY = 256, 0.9  # logits at which the filter is asked beforehand, and the share of them that it has to know
 SIDES = (1, -1)
 # Where the largest error is as near to the limit as this, a float that was not in the sample may be beyond it.
 NEAR = 0.25
@@ -60,7 +62,21 @@ def search_harm(task: Task, summaries: dict[str, Summary], references: Reference
     """The same of the severest effect alone, where it harms: SEARCHED_FOR_HARM floats before it."""
     if _searchable(task) and min(_codes(EFFECT, summaries[EFFECT]), default=TAILS) < TAILS:
         engine = HarmEngine(call_of(task), streams_of(task, references), _every_float(task), effects_of(task, references))
-        _Search(task, {EFFECT: summaries[EFFECT]}, engine, SEARCHED_FOR_HARM).run()
+        if _known_to_the_filter(engine):
+            _Search(task, {EFFECT: summaries[EFFECT]}, engine, SEARCHED_FOR_HARM).run()
+
+
+def _known_to_the_filter(engine: Engine) -> bool:
+    """Does float64 know the definition nearly everywhere? Else the oracle would be asked about each of a hundred thousand floats."""
+    import numpy as np
+
+    assert engine.effects is not None
+    logits = engine.grid.some_logits(TRIED).astype(np.float64)
+    for quantity, stream in engine.streams.items():
+        bound = stream.reference.filter(np, engine.effects.definition(quantity), logits, stream.target)[1]
+        if np.mean(bound <= ENOUGH) < MOSTLY:
+            return False
+    return True
 
 
 def _searchable(task: Task) -> bool:

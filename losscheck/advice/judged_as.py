@@ -1,0 +1,66 @@
+"""By which definition a callable is judged: that of the loss it is recognised as, or what its own lines say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from losscheck.callables.arguments import probabilities_by_name
+from losscheck.callables.implementation import accepted
+from losscheck.callables.loading import load
+from losscheck.callables.recognise import recognise
+from losscheck.callables.recognition import Confidence, Recognition
+from losscheck.callables.samples import sample
+from losscheck.callables.selection import loss_of
+from losscheck.core.call_spec import INPUTS, PROGRAM, CallSpec
+from losscheck.core.errors import UserError
+from losscheck.core.registry import loss_named
+from losscheck.measure.ask import parameters
+
+__all__ = ["judged_as"]
+
+
+def judged_as(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mapping[str, Any]) -> Recognition:
+    """The likeliest of some losses, or of all; of none, what its own program says in exact arithmetic.
+
+    Raises:
+        UserError: for a callable that cannot be called, and one that is no loss known here and has no program to be read.
+    """
+    if call_spec.by_program and not loss:
+        return _by_program(spec, call_spec)
+    losses = [loss_named(name) for name in loss] or None
+    given = parameters(params, losses) if losses and params else None
+    best = next(iter(recognise(spec, losses, call_spec, given)), None)
+    if best is not None and (best.confidence is not Confidence.NONE or losses):
+        return best
+    if best is None and (failure := _failure(spec, call_spec)):
+        raise UserError(f"{spec} cannot be judged: {failure}", "mend that; --call, --kw, --axes and --pick say how it is called")
+    nearest = f"; the nearest is {best.words}, off by {best.distance:.2g} of itself" if best else ""
+    try:
+        return _by_program(spec, call_spec)
+    except UserError as error:
+        raise UserError(f"{spec} agrees with no loss that is known here{nearest}; {error.problem}", error.cure) from None
+
+
+def _by_program(spec: str, call_spec: CallSpec) -> Recognition:
+    """On what gives more numbers, logits or probabilities; where both do, by the name of its argument."""
+    inputs = INPUTS[::-1] if probabilities_by_name(load(spec).target) else INPUTS
+    ways = [call_spec] if call_spec.input != INPUTS[0] else [replace(call_spec, input=given) for given in inputs]
+    called = replace(max(ways, key=lambda way: _numbers(spec, way)), formula=PROGRAM)
+    return Recognition(loss_of(spec, called), {}, called, "torch", "", Confidence.OWN)
+
+
+def _numbers(spec: str, call_spec: CallSpec) -> int:
+    """At how many ordinary points it returns a number when it is called so."""
+    try:
+        backend, adapted = accepted(load(spec), call_spec, ())
+        return len(sample(adapted, backend).ordinary)
+    except UserError:
+        return 0
+
+
+def _failure(spec: str, call_spec: CallSpec) -> str:
+    """What a callable did when it was tried, instead of returning losses; empty when it returned some."""
+    backend, adapted = accepted(load(spec), call_spec, ())
+    return adapted.tried(backend).failure

@@ -56,18 +56,14 @@ def _loss(own: Own, call_spec: CallSpec) -> Loss:
             )
         parameters.append(Parameter(parameter.name, float(default), -math.inf, math.inf, f"of {own.spec}"))
 
-    def gradient(m: Any, logit: Any, target: Any, **params: Any) -> Any:
-        from losscheck.oracle.dual import DualArithmetic
-
-        dual = DualArithmetic(m)
-        return dual.slope(formula(dual, dual.variable(logit), target, **params))
+    from losscheck.oracle.dual import derivative
 
     loss = Loss(
         name=own.spec,
         title=f"the formula of {own.spec}",
         definition=_in_words(own),
         formula=formula,
-        gradient=gradient,
+        gradient=derivative(formula),
         parameters=tuple(parameters),
         targets=(0.0, 1.0),
         reduction="mean",

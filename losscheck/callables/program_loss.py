@@ -19,6 +19,7 @@ from losscheck.core.call_spec import DEFAULT_CALL, TARGETS_FIRST, CallSpec
 from losscheck.core.dtypes import FLOAT32, FLOAT64
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Loss, logistic_landmarks
+from losscheck.oracle.dual import derivative
 from losscheck.tracing.formula import Programs, derived_formula, derived_gradient
 from losscheck.tracing.own.reading import NoProgramError, Program
 
@@ -72,15 +73,9 @@ def _loss(own: Own, call_spec: CallSpec) -> Loss:
 
 
 def _defined(bare: Loss, programs: Programs, read: dict[float, Program]) -> Loss:
-    formula, gradient = derived_formula(programs), derived_gradient(programs)
-    if any(program.no_gradient for program in read.values()):
-
-        def gradient(m, logit, target, **params):  # type: ignore[no-untyped-def, no-redef]
-            from losscheck.oracle.dual import DualArithmetic
-
-            dual = DualArithmetic(m)
-            return dual.slope(formula(dual, dual.variable(logit), target, **params))
-
+    formula = derived_formula(programs)
+    whole = not any(program.no_gradient for program in read.values())
+    gradient = derived_gradient(programs) if whole else derivative(formula)
     targets = tuple(read)
     return replace(bare, formula=formula, gradient=gradient, targets=targets, hard_targets=not any(0 < target < 1 for target in targets))
 

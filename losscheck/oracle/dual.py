@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from losscheck.core.dtypes import Format
 from losscheck.core.exact import Dyadic
 from losscheck.oracle import Arithmetic
 
-__all__ = ["Dual", "DualArithmetic"]
+__all__ = ["Dual", "DualArithmetic", "derivative"]
 
 
 class Dual:
@@ -170,3 +171,13 @@ class DualArithmetic:
 
     def _dual(self, value: Any, slope: Any) -> Dual:
         return Dual(value, slope, self.level)
+
+
+def derivative(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """``d formula / d logit`` of a ``formula(m, logit, target, **params)``, over the same arithmetics."""
+
+    def slope(m: Any, logit: Any, target: Any, **params: Any) -> Any:
+        dual = DualArithmetic(m)
+        return dual.slope(formula(dual, dual.variable(logit), target, **params))
+
+    return slope

@@ -230,7 +230,7 @@ def _in_softplus(loss):
 
     yield mutant("no-log1p", "log(1 + e) for log1p(e)", LOG1P, "xp.log(1 + decay(xp, x))")
     yield mutant("eps-in-the-log", "1e-7 added inside the logarithm", LOG1P, "xp.log1p(decay(xp, x) + xp.full_like(x, 1e-7))")
-    yield mutant("exp-unguarded", "log1p(exp(x)), which overflows", SOFTPLUS, "xp.log1p(_exp(xp, x))")
+    yield mutant("exp-unguarded", "log1p(exp(x)), which overflows", SOFTPLUS, "xp.log1p(exp(xp, x))")
     relu = "xp.clip(x, 0, None)"
     yield mutant("relu-subgradient", "max(x, 0) as clip, with slope 1 at exactly 0", "xp.where(x > 0, x, xp.zeros_like(x))", relu)
     yield mutant("abs-subgradient", "the modulus as abs, with slope 0 at exactly 0", "xp.where(x > 0, -x, x)", "-abs(x)", "decay")
@@ -330,7 +330,7 @@ def _of_heatmap():
     yield mutant("almost-1-is-positive", "a target within 1e-6 of 1 counts as 1", last, last.replace("target == 1", "1 - target < 1e-6"))
     z = "xp.asarray(z, dtype=xp.float64)"
     yield mutant("z-of-the-penalty", "z^b for (1 - z)^b", f"(1 - {z})", z, "power_of_complement")
-    guarded, unguarded = "_exp(xp, exponent * below)", "_exp(xp, x) ** exponent"
+    guarded, unguarded = "exp(xp, exponent * below)", "exp(xp, x) ** exponent"
     yield mutant("exp-unguarded-in-s", "s(x)^a as (e^x)^a / (1 + e)^a", guarded, unguarded, "power_of_sigmoid")
     yield mutant(
         "gradient-unsigned", "the gradient of a positive cell without its minus (numpy)", "-xp.ones_like", "xp.ones_like", "stable_gradient"

@@ -69,7 +69,7 @@ def at(*pairs):
 def test_compare_at_1_5_shows_0_2014_in_every_sound_bce_row():
     """The first command of the README, in full: every bce value at logit 1.5 begins with 0.2014, and nothing is said beside it."""
     done = process("compare", "--logit", "1.5", "-v")
-    block = done.stdout.partition("loss at logit 1.5")[2].partition("\n\n")[0].splitlines()[2:]
+    block = done.stdout.partition("bce  float32")[2].partition("loss at logit 1.5")[2].partition("\n\n")[0].splitlines()[2:]
 
     assert done.returncode == 0
     assert done.stderr == ""

@@ -11,7 +11,7 @@ from losscheck.callables.recognise import recognise
 from losscheck.callables.recognition import Confidence
 from losscheck.core.errors import UserError
 
-AGREES, DEVIATES, NONE = Confidence
+AGREES, DEVIATES, NONE = Confidence.AGREES, Confidence.DEVIATES, Confidence.NONE
 
 
 def with_logits(x, z):

@@ -21,7 +21,7 @@ from losscheck.core.fail_on import rules_of
 from losscheck.core.request import Dumped, Listed, Range, Request, exact_text
 
 CASES = Path(__file__).parents[1] / "cases" / "worked_examples.yaml"
-MOST_MODULES = 64  # of losscheck that one compare loads, losses and implementations aside; 64 when this was written
+MOST_MODULES = 69  # of losscheck that one compare loads, losses and implementations aside; 69 when this was written, after four were split
 
 texts = st.sampled_from(["0", "-15", "0x1.8p+0", "inf", "nan", "1e-7"])
 points = st.one_of(

@@ -29,7 +29,8 @@ def where_an_epsilon_of_a_kernel_counts(logit, dtype, quantity):
 
 
 def where_a_rounded_constant_stands(logit, dtype, quantity):
-    """Beside a soft minimum a stable implementation adds ln 2 as the dtype holds it, which decides the last bit now and then."""
+    """Beside a soft minimum a stable implementation adds ln 2 as the dtype holds it, beside a margin the margin's logit: either decides
+    the last bit now and then."""
     return abs(logit) <= 4
 
 
@@ -39,7 +40,8 @@ def excuse_of(implementation):
         return beyond_a_written_threshold
     if implementation.name == "torch-sigmoid-bceloss":
         return where_an_epsilon_of_a_kernel_counts
-    if implementation.name == "stable" and loss_named(implementation.loss).soft_minimum:
+    loss = loss_named(implementation.loss)
+    if implementation.name == "stable" and (loss.soft_minimum or "clip" in [parameter.name for parameter in loss.parameters]):
         return where_a_rounded_constant_stands
     return None
 

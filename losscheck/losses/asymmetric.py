@@ -4,7 +4,6 @@ asl(x, 1) = s(-x)^gp softplus(-x) and asl(x, 0) = -q^gn log(1 - q) with q = max(
 """
 
 import functools
-import math
 from decimal import Decimal, localcontext
 
 from losscheck.core.focal import focal, focal_derivative
@@ -88,11 +87,13 @@ def logit_of(clip):
 
 
 def sides(xp, x):
-    """s(x) and s(-x) from e = exp(-|x|), which beyond LATE is made of a greater number: its slope is then rounded once, and late."""
-    late = x > LATE
-    e = xp.where(late, decay(xp, xp.where(late, x - LATE, xp.zeros_like(x))) * xp.full_like(x, math.exp(-LATE)), decay(xp, x))
+    """s(x), and s(-x) in units of a third: from e = exp(-|x|), which beyond LATE is made of a greater number, so that the unit, multiplied
+    last, rounds a small result once."""
+    start = xp.where(x > LATE, xp.full_like(x, LATE), xp.zeros_like(x))
+    e, unit = decay(xp, x - start), exp(xp, -start)
     one = xp.ones_like(e)
-    return xp.where(x > 0, one, e) / (1 + e), xp.where(x > 0, e, one) / (1 + e)
+    whole = 1 + e * unit
+    return xp.where(x > 0, one, e) / whole, xp.where(x > 0, e, one) / whole, unit
 
 
 def beyond(xp, logit, s, clip):
@@ -128,11 +129,11 @@ def stable_gradient(xp, logit, target, *, gamma_pos, gamma_neg, clip):
     positive = focal_slope(xp, -logit, gamma_pos, -xp.ones_like(logit))
     if clip == 0:
         return xp.where(target == 1, positive, focal_slope(xp, logit, gamma_neg, xp.ones_like(logit)))
-    s, other = sides(xp, logit)
+    s, other, unit = sides(xp, logit)
     q = beyond(xp, logit, s, float(clip))
-    log = logs(xp, q, other, float(clip))
-    inner = gamma_neg * log + q / (other + xp.full_like(q, float(clip)))
-    negative = s * q ** (gamma_neg - 1) * inner * other
+    log = logs(xp, q, other * unit, float(clip))
+    inner = gamma_neg * log + q / (other * unit + xp.full_like(q, float(clip)))
+    negative = s * q ** (gamma_neg - 1) * inner * other * unit
     return xp.where(target == 1, positive, xp.where(q <= 0, xp.zeros_like(q), negative))
 
 
@@ -156,8 +157,8 @@ def stable(xp, logit, target, *, gamma_pos, gamma_neg, clip):
     positive = focal_term(xp, -logit, gamma_pos, xp.ones_like(logit))
     if clip == 0:
         return xp.where(target == 1, positive, focal_term(xp, logit, gamma_neg, xp.ones_like(logit)))
-    s, other = sides(xp, logit)
+    s, other, unit = sides(xp, logit)
     q = beyond(xp, logit, s, float(clip))
-    log = logs(xp, q, other, float(clip))
+    log = logs(xp, q, other * unit, float(clip))
     most = xp.full_like(logit, limit(float(gamma_neg), float(clip)))
-    return xp.where(target == 1, positive, xp.where(logit == math.inf, most, q**gamma_neg * log))
+    return xp.where(target == 1, positive, xp.where(other * unit == 0, most, q**gamma_neg * log))

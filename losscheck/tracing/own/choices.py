@@ -17,7 +17,7 @@ __all__ = ["tree_of"]
 
 MOST_RUNS = 24
 # With answers left out, when all of them are too many.
-MOST_RUNS_SAMPLED = 80
+MOST_RUNS_SAMPLED = 200
 
 
 def tree_of(run: Callable[[Symbols], Sum | None]) -> Tree:

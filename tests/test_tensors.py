@@ -105,7 +105,10 @@ def test_counts_first_and_worst_are_those_of_compare(batch):
         failing = {point.outcome: n for n, point in reversed(list(enumerate(points))) if point.outcome.failed}
         assert {element.point.outcome: element.index for element in row.first} == {outcome: (n,) for outcome, n in failing.items()}
         told = [point for point in points if point.value is not None]
-        assert badness(row.worst[0].point) == min(map(badness, told))
+        severity, ulp = badness(row.worst[0].point)
+        worst_severity, worst_ulp = min(map(badness, told))
+        # The filter, which finds it, knows errors to so much of an ulp; which of two is worse by less is not told apart.
+        assert severity == worst_severity and (ulp == worst_ulp or math.isclose(ulp, worst_ulp, rel_tol=1e-4, abs_tol=1e-4))
         assert all(repr(element.point) == repr(replace(points[element.index[0]], effect=None)) for element in (*row.worst, *row.first))
         tops = [math.inf if math.isnan(point.ulp) else abs(point.ulp) for point in told]
         assert math.isclose(row.max_ulp, max(tops), rel_tol=1e-4, abs_tol=1e-4)

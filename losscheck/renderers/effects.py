@@ -142,7 +142,10 @@ def judged(finding: EffectFinding | None, advice: Advice) -> str:
     if advice.changes_meaning:
         within += ", of the loss without its guard"
     left = left_by(advice, finding)
-    return f"{within}; it mends the rounding alone, and still {_VERBS[left.effect]} by its own formula" if left else within
+    if left is None:
+        return within
+    part, whose = ("the rounding alone", " by its own formula") if left.truth is Truth.DEVIATION else ("a part of it", "")
+    return f"{within}; it mends {part}, and still {_VERBS[left.effect]}{whose}"
 
 
 def left_by(advice: Advice, finding: EffectFinding | None) -> EffectFinding | None:

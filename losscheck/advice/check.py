@@ -201,7 +201,7 @@ def _told(row: RankedRow, recognition: Recognition | None, asked: Asked) -> Rank
 
 def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition | None]]) -> list[RankedRow]:
     """Why and what to write, for each implementation that harms, in the first dtype in which it does."""
-    from losscheck.advice.why import advice_on
+    from losscheck.advice.why import advice_on, blame_on, blamed
 
     advised: set[tuple[str, str]] = set()
     result = []
@@ -213,9 +213,13 @@ def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition
             (implementation,) = (other for other in request.selection.implementations if (other.loss, other.name) == key)
             soft = any(loss.name == row.loss and not loss.hard_targets for loss in request.selection.losses)
             advice = advice_on(row, implementation, soft=soft, again=partial(_again, row, request))
-            far = _at_far_end(row, request) if advice is None or not advice.why else None
-            if far is not None and (there := advice_on(far, implementation, soft=soft)) and there.why:
-                row, advice = far, replace(advice or there, why=there.why, place=there.place, cause=there.cause, code=there.code)
+            if (
+                not (advice and advice.why)
+                and (far := _at_far_end(row, request))
+                and (blame := blame_on(far, implementation))
+                and blame.why
+            ):
+                row, advice = far, blamed(advice, blame)
             row = replace(row, advice=advice)
         result.append(row)
     return result

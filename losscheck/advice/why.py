@@ -24,7 +24,7 @@ from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.graph import graph_of
 from losscheck.tracing.report import Cause, CauseKind, DeviationKind, Op, Trace
 
-__all__ = ["advice_on"]
+__all__ = ["advice_on", "blame_on", "blamed"]
 
 OURS = str(Path(__file__).parents[1])
 # Causes after which a number is still a number.
@@ -49,20 +49,17 @@ def advice_on(
         soft: the loss takes targets between 0 and 1: identities for 0 and 1 alone are no cure then.
         again: judges the implementation as it stands in memory, by the definition: it is asked while the cure is in force.
     """
-    finding = row.effect
-    if finding is None or finding.logit is None or finding.target is None:
+    blame = blame_on(row, implementation)
+    if blame is None:
         return None
-    function = _callable(implementation, row)
     with stdout_to_stderr():
         try:
-            traced = trace(function, [finding.logit], [finding.target], dtype=row.given_dtype)
-            found = remedies(function, row.given_dtype, soft=soft)
+            found = remedies(_callable(implementation, row), row.given_dtype, soft=soft)
         except (UserError, RuntimeError, TypeError, ValueError):
-            return None  # what does not run alone, or returns no tensor, is told by its row
-    blame = _why(traced, finding.effect)
-    remedy, graph = found.cure or found.meaning, graph_of(traced)
+            return None
+    remedy = found.cure or found.meaning
     if remedy is None or not all(map(math.isfinite, remedy.after)):  # what still gives no number somewhere is not worth writing
-        return replace(blame, graph=graph) if blame.why else None
+        return blame if blame.why else None
     write, diff = _written(remedy)
     return replace(
         blame,
@@ -72,8 +69,25 @@ def advice_on(
         after_effect=_tried(remedy, again),
         changes_meaning=remedy.meaning,
         diff=diff,
-        graph=graph,
     )
+
+
+def blame_on(row: Row, implementation: Implementation) -> Advice | None:
+    """Why alone: what one call at the worst point tells, and its graph; None where PyTorch cannot run it."""
+    finding = row.effect
+    if finding is None or finding.logit is None or finding.target is None:
+        return None
+    with stdout_to_stderr():
+        try:
+            traced = trace(_callable(implementation, row), [finding.logit], [finding.target], dtype=row.given_dtype)
+        except (UserError, RuntimeError, TypeError, ValueError):
+            return None  # what does not run alone, or returns no tensor, is told by its row
+    return replace(_why(traced, finding.effect), graph=graph_of(traced))
+
+
+def blamed(advice: Advice | None, blame: Advice) -> Advice:
+    """What is to be written of one point, with the why of another."""
+    return replace(advice or blame, why=blame.why, place=blame.place, cause=blame.cause, code=blame.code, graph=blame.graph)
 
 
 def _tried(remedy: Remedy, again: Callable[[], EffectFinding | None]) -> EffectFinding | None:

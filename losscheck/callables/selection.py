@@ -82,7 +82,10 @@ def _own(losses: Sequence[Loss], specs: Sequence[str], backends: Sequence[str], 
     from losscheck.callables.implementation import own_implementation
 
     call_spec.check_names(specs)
-    pairs = [(loss, spec) for loss in losses for spec in dict.fromkeys(specs) if loss.name == spec or not is_spec(loss.name)]
-    if not call_spec.by_program:
-        pairs = [(loss, spec) for loss in losses for spec in dict.fromkeys(specs)]
-    return [own_implementation(spec, loss, call_spec.of(spec), tuple(backends)) for loss, spec in pairs]
+    return [
+        own_implementation(spec, loss, call_spec.of(spec), tuple(backends))
+        for loss in losses
+        for spec in dict.fromkeys(specs)
+        # What the program of one says is no loss of another.
+        if spec == loss.name or not (call_spec.by_program and is_spec(loss.name))
+    ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from losscheck.callables.loading import is_spec
 from losscheck.core.errors import UserError
 from losscheck.core.files import write_atomically
 from losscheck.renderers import SUFFIXES, Style, formats_for
@@ -74,7 +75,7 @@ def _refuse_if_nothing_ran(report: Report) -> None:
         reasons = list(dict.fromkeys(f"{device}: {reason}" for device, reason, _ in rows))
         cure = "change what it names, or select another implementation, --device or --backend; see `losscheck doctor`"
         rows_of = (*report.rows, *report.sweeps, *report.tensors)
-        if own := next((row.implementation for row in rows_of if ":" in row.implementation), ""):
+        if own := next((row.implementation for row in rows_of if is_spec(row.implementation)), ""):
             cure = f"`losscheck check {own}` tries the ways in which it may want to be called; or say it with --input and --call"
         raise UserError(f"nothing could run ({'; '.join(reasons[:3])[:1000]})", "\n  ".join([*report.remarks, cure]))
 

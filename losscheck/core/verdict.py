@@ -80,7 +80,12 @@ class CaseRow(CountedRow):
     @property
     def subject(self) -> str:
         """'stable numpy float32 cpu loss': the quantity too, because a case judges both apart."""
-        return f"{super().subject} {self.quantity}"
+        return f"{self.of_both} {self.quantity}"
+
+    @property
+    def of_both(self) -> str:
+        """'stable numpy float32 cpu': what loss and gradient of one subject share."""
+        return super().subject
 
 
 @dataclass(frozen=True)

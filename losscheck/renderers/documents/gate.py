@@ -89,7 +89,7 @@ def _told_together(rows: Sequence[CaseRow]) -> list[list[CaseRow]]:
 
 
 def _reason(row: CaseRow) -> tuple[object, ...]:
-    return row.file, row.line, row.case, row.subject.removesuffix(row.quantity), row.verdict, row.reason, row.reproduce
+    return row.file, row.line, row.case, row.of_both, row.verdict, row.reason, row.reproduce
 
 
 def _in_full(rows: Sequence[CaseRow]) -> Entry:
@@ -98,7 +98,7 @@ def _in_full(rows: Sequence[CaseRow]) -> Entry:
         f"{quantity_name(row)}, {row.failing} of {row.points} points" if row.failing and row.points else quantity_name(row) for row in rows
     ]
     worst = [f"{f'{quantity_name(row)} at ' if len(rows) > 1 else ''}{told}" for row in rows if (told := worst_point(row))]
-    lines = (f"{first.subject.removesuffix(first.quantity)}{'; '.join(failing)}", *filter(None, [first.reason]), *worst)
+    lines = (f"{first.of_both} {'; '.join(failing)}", *filter(None, [first.reason]), *worst)
     place, severity = f"{first.file}:{first.line}", severity_of(first.verdict)
     return Entry(
         first.verdict.value, place, first.case, lines, first.reproduce, severity, trace=next((row.trace for row in rows if row.trace), "")

@@ -40,6 +40,10 @@ def in_numpy(x, z):
 
 def guarded(x, z):
     return torch.sqrt((x - z) ** 2 + 1e-9)
+
+
+def lifted(x, z):
+    return (x - z) ** 2 + 0.1
 """
 
 
@@ -95,6 +99,13 @@ def test_a_constant_that_a_dtype_rounds_away_is_an_error_of_that_dtype(mine):
 
     assert loss.value == 0 and math.isclose(loss.exact.rounded, math.sqrt(1e-9), rel_tol=1e-2)
     assert math.isnan(gradient.value) and gradient.exact.rounded == 0
+
+
+def test_constants_are_those_of_float64(mine):
+    """0.1 as float32 holds it would be 1.5e-9 off."""
+    (row,) = losscheck.compare(mine("lifted"), formula="program", logit=0.0, target=0, dtype="float64", quantity="loss").rows
+
+    assert row.value == row.exact.rounded == 0.1
 
 
 def test_a_sound_loss_of_its_own_is_called_so(call, mine):

@@ -416,3 +416,11 @@ def test_constants_follow_the_dtype():
         assert m.rounded(1 - 1e-4).value == dtype.round(1 - 1e-4)
         assert m.rounded(1 - 1e-4, FLOAT32).value == FLOAT32.round(1 - 1e-4)
         assert m.as_float(m.number(0.3)) == 0.3
+
+
+def test_a_logarithm_of_large_numbers_is_known_as_well_as_of_small_ones():
+    """log1p(e^x) at 80 has no more error than at -1: the slope of the logarithm falls as its argument grows."""
+    logits = np.array([-1.0, 1.0, 20.0, 80.0])
+    bound = filter_arrays(np, lambda m, x, z: m.log1p(m.exp(x)), logits, 0.0, {}, FLOAT32)[1]
+
+    assert (bound <= 2.0**-42).all()

@@ -18,7 +18,8 @@ from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Subject, listed, swept
 from losscheck.measure import engines
-from losscheck.measure.call import Caller, why_not
+from losscheck.measure.absent import why_not
+from losscheck.measure.call import Caller
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import tasks_of
 

@@ -19,8 +19,8 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.request import Listed, Points, Range, Request
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.gating.case import Case
+from losscheck.measure.absent import not_here
 from losscheck.measure.ask import Asked, ask
-from losscheck.measure.call import not_here
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import run_tasks, tasks_of
 from losscheck.measure.sweep_rows import rows_of

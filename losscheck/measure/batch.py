@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from losscheck.callables.selection import Selection
 from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, format_named
-from losscheck.core.effect import EffectFinding
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Dumped, Request, Subject
 from losscheck.filter.classify import CODE, CODES, UNDECIDED
 from losscheck.filter.pairs import Pairs, part
-from losscheck.measure.batch_call import BLOCK, BatchCaller, Computed, RefusedError
+from losscheck.measure.absent import no_gradient
+from losscheck.measure.batch_call import BLOCK, BatchCaller, RefusedError
 from losscheck.measure.batch_deviations import Deviations
-from losscheck.measure.call import no_gradient
+from losscheck.measure.batch_effects import BatchEffects
 from losscheck.measure.compare import subjects
-from losscheck.measure.effect_stream import Effects
 from losscheck.measure.point_rows import PointRows
 from losscheck.measure.reduced import Wholes
 from losscheck.measure.reference import Budget, Claim, Judged, Reference, definition_of, formula_of
@@ -89,7 +88,7 @@ class _Run:
         self.dtypes = {(caller.subject, quantity): self.dtype for caller in self.callers for quantity in question.quantities}
         keys = [(caller.subject, quantity) for caller in self.callers for quantity in question.quantities]
         self.summaries = {key: Summary(by_severity=True) for key in keys}
-        self.effects: dict[Subject, Summary] = {}
+        self.effects = BatchEffects(loss, elements, self.references)
         self.budgets = {key: Budget(len(self.places)) for key in keys}
         self.deviations = Deviations(loss)
         self.stride = max(1, len(self.places) // CHECKED)
@@ -161,7 +160,7 @@ class _Run:
             if key not in self.summaries or values is None:
                 continue
             refused, dtype = computed.refused[quantity], computed.dtypes[quantity]
-            self.dtypes[key], reference, kept = dtype, self.references[dtype], _all_but(refused)
+            self.dtypes[key], reference, kept = dtype, self.references[dtype], computed.answered(quantity)
             claim = formula_of(self.loss, subject.implementation, quantity, self.dtype)
             value, bound = seen(claim)
             judged = reference.classify(np, values[kept], (value[kept], bound[kept]))
@@ -179,49 +178,9 @@ class _Run:
             if refused.any():
                 codes[quantity] = np.full(len(logits), UNDECIDED)
                 codes[quantity][kept] = judged.codes
-        self._judge_effects(caller, block, computed, codes, seen)
+        self.effects.judge(subject, block, computed, codes, seen)
         if self.wholes.asked and subject not in self.only:
             self.wholes.add_computed(subject, places, computed.loss)
-
-    def _judge_effects(
-        self, caller: BatchCaller, block: tuple[Any, Any, Any], computed: Computed, codes: dict[str, Any], seen: Callable[[Claim], Any]
-    ) -> None:
-        """Loss and gradient of the elements that have what was asked, judged together."""
-        import numpy as np
-
-        if not codes:
-            return
-        kept = _all_but(np.logical_or.reduce([computed.refused[quantity] for quantity in codes]))
-        places, logits, targets = (column[kept] for column in block)
-        returned = {"loss": computed.loss, "grad": computed.gradient}
-        values = {quantity: returned[quantity][kept] for quantity in codes}
-        effects = self._effects_of(caller.subject, list(codes))
-        exact = {}
-        for quantity in codes:
-            value, bound = seen(effects.definition(quantity))
-            exact[quantity] = value[kept], bound[kept]
-        outcomes = {quantity: Judged(code[kept], None) for quantity, code in codes.items()}
-        judged = effects.judge(np, logits, targets, values, outcomes, exact)
-        summary = summarise(np, judged, places, [values.get("loss"), values.get("grad")], kept=(), by_severity=True)
-        self.effects[caller.subject] = self.effects.get(caller.subject, Summary(by_severity=True)).merge(summary)
-
-    def _effects_of(self, subject: Subject, quantities: Sequence[str]) -> Effects:
-        references = {quantity: self.references[self.dtypes[subject, quantity]] for quantity in quantities}
-        return Effects(self.loss, subject.implementation, references, self.dtype)
-
-    def _effect(self, subject: Subject) -> EffectFinding | None:
-        """The effect of the worst element; None where no element has a finite logit and a result."""
-        summary = self.effects.get(subject)
-        if summary is None or not summary.worst:
-            return None
-        case = summary.worst[0]
-        returned = {"loss": (case.loss, summary.loss_error), "grad": (case.grad, summary.grad_error)}
-        errors = {quantity: error for quantity, (value, error) in returned.items() if value is not None}
-        logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
-        if not math.isfinite(logit):
-            return None
-        found = self._effects_of(subject, list(errors)).finding(case, logit, target, errors)
-        return replace(found, index=index_of(case.position, self.elements.shape))
 
     def _add_sums(self, block: Any, seen: Callable[[Claim], tuple[Any, Any]], sums: list[tuple[Claim, Implementation | None]]) -> None:
         done = set()
@@ -263,7 +222,7 @@ class _Run:
             sampled=subject in self.only and sum(counts.values()) < len(self.places),
             counts=counts,
             max_ulp=summary.top,
-            effect=self._effect(subject),
+            effect=self.effects.finding(subject),
             first=tuple(self._element(subject, quantity, summary.first[code]) for code in sorted(summary.first)),
             worst=tuple(worst[:SHOWN]),
             deviating=far.count,
@@ -295,11 +254,6 @@ class _Run:
     def _whole(self, caller: BatchCaller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)
         return self.wholes.whole(caller.subject, value)
-
-
-def _all_but(refused: Any) -> Any:
-    """An index of the elements that are not refused; where none is, one that copies nothing."""
-    return ~refused if refused.any() else slice(None)
 
 
 def _badness(element: Element) -> tuple[int, float, tuple[int, ...]]:

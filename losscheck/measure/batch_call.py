@@ -9,7 +9,8 @@ from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.call import Caller, Piece, lacks, why_not
+from losscheck.measure.absent import lacks, why_not
+from losscheck.measure.call import Caller, Piece
 from losscheck.measure.reference import distinct
 
 __all__ = ["BLOCK", "BatchCaller", "Computed", "RefusedError"]
@@ -32,6 +33,13 @@ class Computed:
     gradient: Any
     refused: dict[str, Any]
     dtypes: dict[str, Format]
+
+    def answered(self, *quantities: str) -> Any:
+        """An index of the elements that have all of these quantities; where every element does, one that copies nothing."""
+        import numpy as np
+
+        refused = np.logical_or.reduce([self.refused[quantity] for quantity in quantities])
+        return ~refused if refused.any() else slice(None)
 
     def at(self, places: Any) -> Computed:
         """The elements at some places."""

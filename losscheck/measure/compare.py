@@ -13,7 +13,8 @@ from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
 from losscheck.core.request import Listed, Request, Subject, listed
 from losscheck.core.results import Difference, PointRow
-from losscheck.measure.call import Caller, Piece, lacks, no_gradient, why_not
+from losscheck.measure.absent import lacks, no_gradient, why_not
+from losscheck.measure.call import Caller, Piece
 from losscheck.measure.effects import with_effects
 from losscheck.measure.point_rows import Answer, PointRows
 from losscheck.points.listed import check_domain, pair

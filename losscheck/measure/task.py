@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from losscheck.core.absence import Unavailable
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.call import lacks, why_not
+from losscheck.measure.absent import lacks, why_not
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import Grid
 

@@ -178,6 +178,54 @@ def softmax_by_hand(x, z):
     return -(torch.log(torch.softmax(x, 1)) * z).sum(1)
 
 
+MOVED = torch.tensor([3, 0, 2, 1])
+# What is computed of several elements of a batch; by their values alone, some look like one.
+TOGETHER = {
+    "flip": lambda x, z: (x * x.flip(0)).sum(),
+    "the targets flipped": lambda x, z: F.binary_cross_entropy_with_logits(x, z.flip(0)),
+    "returned as elements": lambda x, z: F.softplus(x) * F.softplus(x).flip(0),
+    "roll": lambda x, z: F.softplus(x.roll(1) - x).mean(),
+    "sort": lambda x, z: (x.sort().values * z).sum(),
+    "gather": lambda x, z: (F.softplus(x) * x.gather(0, MOVED)).sum(),
+    "x[idx]": lambda x, z: (F.softplus(x) + z * x[MOVED]).sum(),
+    "x[idx], one twice": lambda x, z: F.softplus(x[MOVED[[0, 0, 1, 2]]]).sum(),
+    "some alone": lambda x, z: F.softplus(x[z == 1]).sum(),
+    "pairs": lambda x, z: F.softplus(x[:, None] - x[None, :]).mean(),
+    "a mean taken off": lambda x, z: F.softplus(x - x.mean()).sum(),
+    "a number that Python took out": lambda x, z: F.softplus(x - x.max().item()).mean(),
+    "a ratio of sums": lambda x, z: 1 - 2 * (torch.sigmoid(x) * z).sum() / (torch.sigmoid(x).sum() + z.sum()),
+    "a function of the sum": lambda x, z: F.softplus(x).sum() ** 2,
+}
+APART = {
+    "sorted as a whole": lambda x, z: F.softplus(x).sort().values.mean(),
+    "both flipped": lambda x, z: (F.softplus(x.flip(0)) * z.flip(0)).sum(),
+    "by the number of positives": lambda x, z: (F.softplus(x) * z).sum() / z.sum().clamp(min=1),
+    "by that as a number": lambda x, z: (F.softplus(x) * z).sum() / max(1, z.sum().item()),
+    "in two parts": lambda x, z: F.softplus(-x[z == 1]).sum() + F.softplus(-x[z == 0]).sum(),
+    "row by row": lambda x, z: (F.softplus(x) * z).sum(-1).mean(),
+}
+
+
+@pytest.mark.parametrize("name", [*TOGETHER, *APART])
+def test_elements_are_judged_apart_where_none_has_a_part_in_another(name):
+    """By the positions that each is made of: planted permutations, ratios and sums are no element's own."""
+    pairs = np.array([2.0, -3.0, 0.5, 1.0]), np.array([1.0, 0.0, 0.0, 1.0])
+
+    assert (verdicts_on({**TOGETHER, **APART}[name], *pairs, FLOAT32) is not None) == (name in APART)
+
+
+def test_a_batch_of_rows_and_columns_is_asked_in_its_own_shape():
+    """x.t() moves nothing on one axis."""
+
+    def transposed(x, z):
+        return (F.softplus(x) - x.t() * z).mean()
+
+    pairs = np.linspace(-2, 2, 16), np.zeros(16)
+
+    assert verdicts_on(transposed, *pairs, FLOAT32, (4, 4)) is None
+    assert verdicts_on(transposed, *pairs, FLOAT32) is not None
+
+
 def test_elements_that_depend_on_each_other_are_run_exactly_together():
     """A softmax over classes is no term over x and z: of a batch with one saturated row that row fails, and the trace is of the call."""
     x, z = torch.linspace(-2, 2, 24).reshape(6, 4), torch.eye(4)[[0, 1, 2, 3, 0, 1]]

@@ -94,7 +94,7 @@ def _looked_at(
 
     x, z = (torch.from_numpy(values).to(getattr(torch, dtype.name)) for values in (elements.logits, elements.targets))
     screen = _screen(function, x, z, shape, dtype)
-    verdicts = verdicts_on(function, elements.logits, elements.targets, dtype)
+    verdicts = verdicts_on(function, elements.logits, elements.targets, dtype, shape)
     together = verdicts is None
     if verdicts is None:
         verdicts = _together(function, x, z, shape)

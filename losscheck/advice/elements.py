@@ -6,7 +6,7 @@ proved bounds, of the terms that cure them: where the original would lose in flo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ __all__ = ["Verdicts", "verdicts_on"]
 MOST_EXACT = 4096
 TOGETHER = 512  # pairs of one exact run
 QUANTITIES = ("loss", "grad")
+# Twice, because a number that Python took out of the call (`x.max().item()`) is seen by its being another one. No two are alike.
+SAMPLES = ((2.0, -3.0, 0.5, 1.0), (0.75, 1.5, -1.25, -2.5))
+FLAT = (4,)
 # Their kernels floor a logarithm and divide by a constant: their own exact definitions say so, the formulas of the filter do not.
 KERNELS = frozenset({"binary_cross_entropy"})
 
@@ -69,20 +72,22 @@ class Verdicts:
         }
 
 
-def verdicts_on(function: Callable[[Any, Any], Any], logits: Any, targets: Any, dtype: Format) -> Verdicts | None:
+def verdicts_on(
+    function: Callable[[Any, Any], Any], logits: Any, targets: Any, dtype: Format, shape: Sequence[int] = ()
+) -> Verdicts | None:
     """Judge every element.
 
     Args:
-        function: f(logits, targets) on torch tensors of one axis.
+        function: f(logits, targets) on torch tensors of the shape, or of one axis where it takes none of that many.
         logits, targets: float arrays of one axis, of numbers of the dtype.
+        shape: of the batch, where it is not of one axis.
 
     Returns:
-        None where the callable is no sum of terms that are known: its elements may depend on each other.
+        None where the callable is no sum of terms that are known, each of one element: its elements may depend on each other.
     """
     import numpy as np
 
-    extracted = terms_of(function, dtype.name)
-    roots = [root.term for root in extracted.roots] if extracted else []
+    roots = _separate_terms(function, dtype, shape)
     if not roots or not all(map(supported, roots)):
         return None
     pairs, where = np.unique(np.stack([logits, targets], axis=1).astype(np.float64), axis=0, return_inverse=True)
@@ -94,6 +99,23 @@ def verdicts_on(function: Callable[[Any, Any], Any], logits: Any, targets: Any, 
         return None
     loss, grad = (np.minimum.reduce([verdict[0][name] for verdict in judged]) for name in QUANTITIES)
     return Verdicts(loss[where], grad[where], sum(verdict[1] for verdict in judged)[where], sum(verdict[2] for verdict in judged))
+
+
+def _separate_terms(function: Callable[[Any, Any], Any], dtype: Format, shape: Sequence[int]) -> list[Term]:
+    """The terms that a callable sums up; none where they are not of one element each, or other ones at other logits."""
+    for sample in dict.fromkeys((_small(shape), FLAT)):
+        calls = [terms_of(function, dtype.name, sample, logits) for logits in SAMPLES]
+        if calls[0] is not None:
+            terms = [[root.term for root in extracted.roots] if extracted and extracted.separate else [] for extracted in calls]
+            return terms[0] if all(several == terms[0] for several in terms) else []
+    return []
+
+
+def _small(shape: Sequence[int]) -> tuple[int, ...]:
+    """As many axes, of two elements each: axes that were of one size still are."""
+    if sum(size > 1 for size in shape) < 2:
+        return tuple(FLAT[0] if size > 1 else 1 for size in shape) or FLAT
+    return tuple(min(size, 2) for size in shape)
 
 
 def _judged(root: Term, logits: Any, targets: Any, dtype: Format, soft: bool) -> tuple[dict[str, Any], Any, int]:

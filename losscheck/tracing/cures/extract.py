@@ -10,12 +10,13 @@ from typing import Any
 
 from losscheck.tracing import ops as exact_ops
 from losscheck.tracing.cures.sources import Source, operands, source_of
-from losscheck.tracing.cures.terms import COMPUTED, LOGIT, TARGET, Term, constant, is_computed, subterms, term
+from losscheck.tracing.cures.terms import COMPUTED, LOGIT, MIXED, TARGET, Term, constant, is_computed, subterms, term
 from losscheck.tracing.memory import TensorRef
 from losscheck.tracing.ops import Layout
 from losscheck.tracing.places import Place
 from losscheck.tracing.plan import bind
 from losscheck.tracing.recording import Recording
+from losscheck.tracing.separate import Owners
 from losscheck.tracing.tape import Kind, Operation
 
 __all__ = ["Extracted", "Root", "extracted"]
@@ -24,6 +25,7 @@ SUMMED = ("sum", "mean")
 REDUCTIONS = {1: "mean", 2: "sum"}  # as aten numbers them
 FUSED = ("binary_cross_entropy_with_logits", "binary_cross_entropy")
 COMMUTATIVE = ("add", "mul")
+ELEMENT = (LOGIT, TARGET, MIXED)
 
 
 @dataclass(frozen=True)
@@ -43,16 +45,19 @@ class Extracted:
         reduced: of each sub-expression that is a fused loss and its reduction, the term before it and the reduction's name.
         names: for each sub-expression, the names that its operands have there.
         roots: what is returned or summed up, each once.
+        separate: the loss is a sum of the roots, each over every element of the batch once: what one element adds, it adds whatever
+            the others are.
     """
 
     places: dict[Place, Term] = field(default_factory=dict)
     reduced: dict[Place, tuple[Term, str]] = field(default_factory=dict)
     names: dict[Place, dict[Term, str]] = field(default_factory=dict)
     roots: list[Root] = field(default_factory=list)
+    separate: bool = False
 
 
 def extracted(recording: Recording, targets: Sequence[float]) -> Extracted:
-    """The terms of a recording whose logits and ``targets`` are of one axis and one length."""
+    """The terms of a recording; ``targets`` are its targets in flat order, one for each logit."""
     return _Extraction(recording, targets).run()
 
 
@@ -64,6 +69,10 @@ class _Extraction:
             **dict.fromkeys(recording.logits, LOGIT),
             **dict.fromkeys(recording.targets, TARGET),
         }
+        self.owners = Owners(recording)
+        self.varying: dict[Term, bool] = {}
+        # What is summed up or returned of which root; None of what is no one term.
+        self.summed: list[tuple[Term | None, list[int]]] = []
         self.result = Extracted()
 
     def run(self) -> Extracted:
@@ -71,7 +80,16 @@ class _Extraction:
             self._enter(op)
         if len(self.recording.loss) == len(self.targets):
             self._root(self.recording.loss, self._place_of(self.recording.loss))
+        self.result.separate = self._separate()
         return self.result
+
+    def _separate(self) -> bool:
+        of_term: dict[Term | None, list[int]] = {}
+        for whole, taken in self.summed:
+            of_term.setdefault(whole, []).extend(taken)
+        return all(map(self.owners.is_sum, self.recording.loss)) and all(
+            whole is not None and self.owners.each_once(taken) for whole, taken in of_term.items()
+        )
 
     def _enter(self, op: Operation) -> None:
         definition = exact_ops.known(op.name)
@@ -106,8 +124,18 @@ class _Extraction:
             clamped = op.name
             if op.name == "clamp" and len(args) == 2:
                 clamped = "clamp_min" if "min" in given else "clamp_max"
-            made.append((out, term(clamped, *args)))
+            made.append((out, MIXED if self._mixes(taken) else term(clamped, *args)))
         self._made(op, made)
+
+    def _mixes(self, taken: Sequence[int]) -> bool:
+        """Do the operands belong to several positions of the batch? What was computed of all of them is a number of this call."""
+        return len({self.owners.of(element) for element in taken if self._varies(self._of(element))}) > 1
+
+    def _varies(self, whole: Term) -> bool:
+        """Is it a term over the logit or the target?"""
+        if whole not in self.varying:
+            self.varying[whole] = whole in ELEMENT or any(map(self._varies, whole.args))
+        return self.varying[whole]
 
     def _fused(self, op: Operation) -> None:
         """A fused loss, of which the unreduced form is the term; its reduction makes it a root."""
@@ -118,13 +146,24 @@ class _Extraction:
         if arguments.get("reduction"):
             ((_, taken),) = op.plan.calls
             half = len(taken) // 2
-            terms = [term(op.name, self._of(a), self._of(b)) for a, b in zip(taken[:half], taken[half:], strict=True)]
-            if (unified := self._unified(terms)) is not None:
+            terms = [
+                MIXED if self._mixes((a, b)) else term(op.name, self._of(a), self._of(b))
+                for a, b in zip(taken[:half], taken[half:], strict=True)
+            ]
+            unified = self._unified(terms)
+            self.summed.append((unified, list(taken[:half])))
+            if unified is not None:
                 self.result.roots.append(Root(unified, op.place))
                 self.result.reduced[op.place] = unified, REDUCTIONS[arguments["reduction"]]
                 self.result.names[op.place] = self._named(op, unified)
             return
-        self._made(op, [(out, term(op.name, *(self._of(element) for element in taken[:2]))) for (out,), taken in _calls(op)])
+        self._made(
+            op,
+            [
+                (out, MIXED if self._mixes(taken[:2]) else term(op.name, *(self._of(element) for element in taken[:2])))
+                for (out,), taken in _calls(op)
+            ],
+        )
 
     def _made(self, op: Operation, made: list[tuple[int, Term]]) -> None:
         self.terms.update(made)
@@ -246,6 +285,9 @@ class _Extraction:
     def _root(self, taken: list[int], place: Place) -> None:
         terms = [self._of(element) for element in taken]
         whole = self._unified(terms)
+        # Sums of what was summed before, and what the logits have no part in, are no roots.
+        if any(element in self.owners.of_logits and len(self.owners.of(element)) == 1 for element in taken):
+            self.summed.append((whole, taken))
         known = {root.term for root in self.result.roots}
         if whole is not None and whole not in known and any(part is LOGIT for part in subterms(whole)):
             self.result.roots.append(Root(whole, place))

@@ -82,16 +82,24 @@ def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | No
     return Remedies(search.best(find_cure, choices, False), search.best(without_guards, choices, True))
 
 
-def terms_of(function: Callable[[Any, Any], Any], dtype: str) -> Extracted | None:
-    """The elementwise terms of a callable, of one call at logits of both classes; None when that fails."""
+def terms_of(
+    function: Callable[[Any, Any], Any], dtype: str, shape: Sequence[int] = (len(LOGITS),), logits: Sequence[float] = LOGITS
+) -> Extracted | None:
+    """The elementwise terms of a callable, of one call at logits of both classes; None when that fails.
+
+    Args:
+        shape: of the call; ``logits`` are repeated, a little larger each time, until it is full.
+    """
     import torch
 
-    kind = getattr(torch, dtype)
+    kind, count = getattr(torch, dtype), math.prod(shape)
+    x = [logits[place % len(logits)] + place // len(logits) / 64 for place in range(count)]
+    targets = [RECORDED[place % len(RECORDED)] for place in range(count)]
     try:
-        recording = record(function, as_tensor(LOGITS, kind), as_tensor(RECORDED, kind), backward=False)
+        recording = record(function, *(as_tensor(values, kind).reshape(tuple(shape)) for values in (x, targets)), backward=False)
     except UserError:
         return None
-    return extracted(recording, RECORDED) if recording.error is None and recording.forward <= MOST_OPS else None
+    return extracted(recording, targets) if recording.error is None and recording.forward <= MOST_OPS else None
 
 
 class _Search:

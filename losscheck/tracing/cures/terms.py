@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["COMPUTED", "LEAVES", "LOGIT", "TARGET", "Term", "constant", "is_computed", "is_constant", "subterms", "term"]
+__all__ = ["COMPUTED", "LEAVES", "LOGIT", "MIXED", "TARGET", "Term", "constant", "is_computed", "is_constant", "subterms", "term"]
 
 COMPUTED = "#"
 LEAVES = ("x", "z", "constant", "given")
@@ -52,6 +52,8 @@ def term(op: str, *args: Term, value: Any = None, source: str = "") -> Term:
 
 
 LOGIT, TARGET = term("x"), term("z")
+# What is made of several elements of the batch, such as x - x.flip(0): no term over one logit and one target.
+MIXED = term("mixed")
 
 
 def constant(value: float, source: str = "") -> Term:

@@ -10,7 +10,8 @@ import losscheck
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.effect import Onset
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Range, Request, swept
+from losscheck.core.request import Request, swept
+from losscheck.core.which_points import Range
 from losscheck.measure.summary import Summary
 from losscheck.renderers.onsets import begins_text, first_failing_text
 

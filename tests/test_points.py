@@ -1,4 +1,4 @@
-"""Points: text rounded once to the dtype, pairing, and the domain."""
+"""RoundedPoints: text rounded once to the dtype, pairing, and the domain."""
 
 import math
 
@@ -10,14 +10,14 @@ from strategies import finite_floats, formats
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 from losscheck.core.errors import UserError
 from losscheck.core.registry import loss_named
-from losscheck.points.listed import Points, check_domain, pair
+from losscheck.points.listed import RoundedPoints, check_domain, pair
 
 
 def test_one_target_serves_all_logits():
     """A single --target being taken for the first logit alone."""
     points = pair([1.0, 2.0, 3.0], [0.5], FLOAT32)
 
-    assert points == Points((1.0, 2.0, 3.0), (0.5, 0.5, 0.5))
+    assert points == RoundedPoints((1.0, 2.0, 3.0), (0.5, 0.5, 0.5))
     assert len(points) == 3
     assert points.pairs() == [(1.0, 0.5), (2.0, 0.5), (3.0, 0.5)]
 
@@ -29,7 +29,7 @@ def test_logits_and_targets_pair_in_order():
 
 @pytest.mark.parametrize("targets", [[0.0, 1.0], [0.0] * 4, []])
 def test_other_numbers_of_targets_are_an_error(targets):
-    """Points quietly dropped, or targets repeated, when the counts do not fit."""
+    """RoundedPoints quietly dropped, or targets repeated, when the counts do not fit."""
     with pytest.raises(UserError, match="do not pair") as caught:
         pair([1.0, 2.0, 3.0], targets, FLOAT32)
     assert f"3 logits and {len(targets)} targets" in caught.value.problem
@@ -141,8 +141,8 @@ def test_soft_targets_are_taken_where_they_are_defined(name):
 
 
 def test_check_domain_refuses_what_pair_would():
-    """Points built without `pair` bypassing the domain."""
+    """RoundedPoints built without `pair` bypassing the domain."""
     with pytest.raises(UserError, match="outside"):
-        check_domain(Points((0.0,), (1.5,)), loss_named("bce"))
+        check_domain(RoundedPoints((0.0,), (1.5,)), loss_named("bce"))
     with pytest.raises(UserError, match="outside"):
-        check_domain(Points((0.0,), (math.nan,)), loss_named("bce"))
+        check_domain(RoundedPoints((0.0,), (math.nan,)), loss_named("bce"))

@@ -20,8 +20,8 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import EffectFinding
 from losscheck.core.files import near
 from losscheck.core.ranking import RankedRow
-from losscheck.core.request import Listed, Range
 from losscheck.core.results import SweepRow
+from losscheck.core.which_points import Listed, Range
 from losscheck.measure.ask import Asked, ask
 from losscheck.measure.compare import compare
 from losscheck.measure.engines import References

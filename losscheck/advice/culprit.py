@@ -10,7 +10,7 @@ from losscheck.advice.why import advice_on
 from losscheck.core.batch_rows import TensorRow
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import EffectFinding
-from losscheck.core.request import Listed
+from losscheck.core.which_points import Listed
 from losscheck.measure.ask import Asked
 from losscheck.measure.compare import compare
 

@@ -10,7 +10,7 @@ from losscheck.callables.loading import is_spec
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.files import near
 from losscheck.core.ranking import RankedRow
-from losscheck.core.request import Range
+from losscheck.core.which_points import Range
 from losscheck.measure.ask import Asked
 
 __all__ = ["next_steps"]

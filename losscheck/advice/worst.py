@@ -15,8 +15,9 @@ from losscheck.core.call_spec import PLAIN_CALL
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.errors import UserError
-from losscheck.core.request import Dumped, Request
+from losscheck.core.request import Request
 from losscheck.core.results import Row
+from losscheck.core.which_points import Dumped
 
 __all__ = ["worst_trace"]
 

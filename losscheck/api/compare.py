@@ -11,7 +11,7 @@ from losscheck.api.dumps import dump_of, files_of
 from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import Rules, rules_of
-from losscheck.core.request import Dumped, Listed
+from losscheck.core.which_points import Dumped, Listed
 
 if TYPE_CHECKING:
     from losscheck.measure.ask import Asked

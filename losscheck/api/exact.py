@@ -35,7 +35,7 @@ def exact(
     """
     from losscheck.api.arguments import common
     from losscheck.core.dtypes import format_named
-    from losscheck.core.request import Listed
+    from losscheck.core.which_points import Listed
     from losscheck.measure.ask import ask
     from losscheck.measure.reference import definition_of
     from losscheck.oracle.refine import Term, exact_value

@@ -15,7 +15,7 @@ from losscheck.api.arguments import SILENT, Implementations, Listener, Some, com
 from losscheck.api.report import Report
 from losscheck.core.errors import UserError
 from losscheck.core.fail_on import rules_of
-from losscheck.core.request import BISECTED, Range, exact_text
+from losscheck.core.which_points import BISECTED, Range, exact_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -10,7 +10,7 @@ from losscheck.cli import options
 from losscheck.cli.command import WordsCommand, option
 from losscheck.cli.output import chosen_format, finish
 from losscheck.cli.request import arguments, listener, shape_of
-from losscheck.core.request import REDUCTION_NAMES
+from losscheck.core.which_points import REDUCTION_NAMES
 
 _POINTS = "Points"
 

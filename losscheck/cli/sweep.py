@@ -10,7 +10,7 @@ from losscheck.cli import options
 from losscheck.cli.command import WordsCommand, option
 from losscheck.cli.output import chosen_format, finish
 from losscheck.cli.request import arguments, listener
-from losscheck.core.request import BISECTED, ENDS, LAYOUTS, SPACINGS
+from losscheck.core.which_points import BISECTED, ENDS, LAYOUTS, SPACINGS
 
 _POINTS, _WORK = "Points", "The work"
 

@@ -8,134 +8,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.loss import Implementation
-from losscheck.core.reductions import REDUCTIONS
+from losscheck.core.which_points import BISECTED, CHOICES, KINDS, Dumped, Listed, Points, Range, exact_text, repeated_option
 
-__all__ = [
-    "BISECTED",
-    "DEFAULT_MAX_ULP",
-    "ENDS",
-    "LAYOUTS",
-    "PROVED",
-    "REDUCTION_NAMES",
-    "SEARCHED",
-    "SPACINGS",
-    "Dumped",
-    "Listed",
-    "Points",
-    "Range",
-    "Request",
-    "Subject",
-    "dumped",
-    "exact_text",
-    "listed",
-    "swept",
-]
+__all__ = ["DEFAULT_MAX_ULP", "Request", "Subject", "dumped", "listed", "swept"]
 
 # What a careful implementation reaches in float32 and float64 (the stable ones here; see tests/test_stable.py).
 DEFAULT_MAX_ULP = 8.0
-
-REDUCTION_NAMES = ("none", *REDUCTIONS, "published")
-SPACINGS = ("linear", "ulp", "both")
-LAYOUTS = ("body", "tail", "both")
-ENDS = BISECTED, SEARCHED, PROVED = "bisected", "searched", "proved"
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Single points.
-
-    Attributes:
-        logits, targets: as the user wrote them (text is rounded once, straight to each dtype); one target for all, or one each.
-        reduction: none, mean, sum, normalised or published.
-        shape: the shape the points have for a reduction; empty for one axis.
-    """
-
-    logits: tuple[str | float, ...]
-    targets: tuple[str | float, ...] = ("1",)
-    reduction: str = "none"
-    shape: tuple[int, ...] = ()
-
-    def words(self, always: Collection[str] = ()) -> Iterator[str]:
-        """The command and its options that name these points."""
-        yield "compare"
-        yield from _repeated("--logit", self.logits)
-        # What is written out beside a single logit reads better whole.
-        yield from _repeated("--target", self.targets)
-        if self.reduction != "none" or "reduction" in always:
-            yield from ("--reduction", self.reduction)
-        if self.shape and self.shape != (len(self.logits),):
-            yield from ("--shape", ",".join(map(str, self.shape)))
-
-
-@dataclass(frozen=True)
-class Range:
-    """A grid of logits from low to high, both included, at each target.
-
-    Attributes:
-        low, high: the ends, as written.
-        targets: as written; empty for each loss's own.
-        points, spacing: of a sample; every float with ``exhaustive``, and always of the 16-bit dtypes.
-        layout: body (long tensors), tail (tensors of three elements) or both.
-        ends: how the first failing float on each side of 0 is found in a sample: bisected between two floats of it, searched (the floats
-            before it are judged until 2^20 of them hold) or proved (all floats before it are).
-    """
-
-    low: str
-    high: str
-    targets: tuple[str, ...] = ()
-    points: int = 1000
-    spacing: str = "both"
-    exhaustive: bool = False
-    layout: str = "body"
-    ends: str = BISECTED
-    reduction = "none"
-    shape = ()
-
-    def words(self, always: Collection[str] = ()) -> Iterator[str]:
-        """The command and its options that name these points."""
-        yield from ("sweep", "--range", self.low, self.high)
-        yield from _repeated("--target", self.targets)
-        for name in ("points", "spacing", "layout", "ends"):
-            if getattr(self, name) != getattr(Range, name) or name in always:
-                yield from (f"--{name}", str(getattr(self, name)))
-        if self.exhaustive:
-            yield "--exhaustive"
-
-
-@dataclass(frozen=True)
-class Dumped:
-    """A batch that lies in one file or two, or in memory.
-
-    Attributes:
-        files: one that holds logits and targets, or two with one tensor each; empty for tensors in memory.
-        names: (role, name of the tensor) pairs, the roles logits and targets.
-        reduction: as of :class:`Listed`.
-        shape: known once it is loaded.
-    """
-
-    files: tuple[str, ...] = ()
-    names: tuple[tuple[str, str], ...] = ()
-    reduction: str = "published"
-    shape: tuple[int, ...] = ()
-
-    def words(self, always: Collection[str] = ()) -> Iterator[str]:
-        """The command and its options that name this batch."""
-        yield "compare"
-        yield from _repeated("--tensors", self.files)
-        if self.names:
-            yield from ("--names", ",".join(f"{role}={name}" for role, name in self.names))
-        if self.reduction != "published" or "reduction" in always:
-            yield from ("--reduction", self.reduction)
-
-
-_CHOICES = {"spacing": SPACINGS, "layout": LAYOUTS, "ends": ENDS}
-Points: TypeAlias = Listed | Range | Dumped
-_KINDS: dict[str, type[Listed] | type[Range] | type[Dumped]] = {"listed": Listed, "range": Range, "dumped": Dumped}
 
 
 @dataclass(frozen=True)
@@ -184,7 +67,7 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """Plain text and whole numbers: limits and parameters are in hex, because JSON has no word for infinity and NaN."""
-        (kind,) = (name for name, kind in _KINDS.items() if type(self.points) is kind)
+        (kind,) = (name for name, kind in KINDS.items() if type(self.points) is kind)
         points = asdict(self.points)
         if isinstance(self.points, Listed):
             points |= {name: [exact_text(value) for value in points[name]] for name in ("logits", "targets")}
@@ -205,7 +88,7 @@ class Request:
         """The inverse of :meth:`to_json`; KeyError, TypeError, ValueError, AttributeError or UserError for anything else."""
         given = {name: _tuples(value) for name, value in data.items()}
         points = {name: _tuples(value) for name, value in data["points"].items()}
-        kind = _KINDS[points.pop("kind")]
+        kind = KINDS[points.pop("kind")]
         if kind is Range:
             points.setdefault("ends", BISECTED)  # a file written before there was a choice
         _check_types(kind, points)
@@ -216,7 +99,7 @@ class Request:
             "call_spec": CallSpec.from_json(data["call_spec"]),
         }
         _check_types(cls, given)
-        if kind is Range and not all(points[name] in words for name, words in _CHOICES.items()):
+        if kind is Range and not all(points[name] in words for name, words in CHOICES.items()):
             raise ValueError("it names a spacing, a layout or ends that there are not")
         if not {*given["quantities"]} <= {"loss", "grad"}:
             raise ValueError("it names a quantity that there is not")
@@ -236,14 +119,14 @@ class Request:
         own = any(":" in name for name in self.impl)
         if self.losses != every_loss:
             of_own = {self.call_spec.formula, *(self.impl if self.call_spec.by_program else ())}
-            yield from _repeated("--loss", [name for name in self.losses if name not in of_own])
-        yield from _repeated("--impl", self.impl)
+            yield from repeated_option("--loss", [name for name in self.losses if name not in of_own])
+        yield from repeated_option("--impl", self.impl)
         for name, option in (("backends", "backend"), ("dtypes", "dtype"), ("devices", "device"), ("modes", "mode")):
             if getattr(self, name) != getattr(plain, name) or option in always:
-                yield from _repeated(f"--{option}", getattr(self, name))
+                yield from repeated_option(f"--{option}", getattr(self, name))
         if self.quantities != plain.quantities or "quantity" in always:
             yield from ("--quantity", self.quantities[0] if len(self.quantities) == 1 else "both")
-        yield from _repeated("--param", [f"{name}={FLOAT64.shortest(value)}" for name, value in self.params.items()])
+        yield from repeated_option("--param", [f"{name}={FLOAT64.shortest(value)}" for name, value in self.params.items()])
         for name in ("oracle", "digits"):
             if getattr(self, name) != getattr(plain, name) or name in always:
                 yield from (f"--{name}", str(getattr(self, name)))
@@ -285,25 +168,6 @@ def swept(losses: Collection[str], low: str, high: str, *, targets: Collection[s
 def dumped(losses: Collection[str], files: Collection[str] = (), *, reduction: str = "published", **asked: Any) -> Request:
     """A request about a dump; ``asked`` are other attributes of :class:`Request`."""
     return Request(tuple(losses), Dumped(tuple(files), reduction=reduction), **asked)
-
-
-def exact_text(value: str | float) -> str:
-    """Text as it is; a float as text that reads back as itself and as nothing else, straight into any dtype.
-
-    The shortest decimal of a float64 beside a tie of float32 may lie on its other side: such a one is written in hex.
-    """
-    if isinstance(value, str):
-        return value
-    from fractions import Fraction
-    from math import isfinite
-
-    text = repr(float(value))
-    return text if not isfinite(value) or Fraction(text) == Fraction(value) else float(value).hex()
-
-
-def _repeated(option: str, values: Collection[str | float]) -> Iterator[str]:
-    for value in values:
-        yield from (option, exact_text(value))
 
 
 def _tuples(value: Any) -> Any:

@@ -13,9 +13,9 @@ from losscheck.core.dtypes import Format
 from losscheck.core.effect import EffectFinding
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Listed, Range
 from losscheck.core.results import PointRow
 from losscheck.core.verdict import CaseRow, Verdict
+from losscheck.core.which_points import Listed, Range
 from losscheck.gating.baseline import FOLDER, Baseline, Recorded, key_of, read_baseline, recorded_of
 from losscheck.gating.case import Case
 from losscheck.gating.deviations import broken_deviation

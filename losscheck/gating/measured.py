@@ -16,8 +16,9 @@ from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.effect import EffectFinding
 from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Listed, Points, Range, Request
+from losscheck.core.request import Request
 from losscheck.core.results import PointRow, SweepRow
+from losscheck.core.which_points import Listed, Points, Range
 from losscheck.gating.case import Case
 from losscheck.measure.absent import not_here
 from losscheck.measure.ask import Asked, ask

@@ -16,7 +16,8 @@ from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT32, FLOAT64, Format, format_named
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Loss
-from losscheck.core.request import DEFAULT_MAX_ULP, LAYOUTS, REDUCTION_NAMES, SPACINGS, Dumped, Listed, Points, Request, exact_text
+from losscheck.core.request import DEFAULT_MAX_ULP, Request
+from losscheck.core.which_points import LAYOUTS, REDUCTION_NAMES, SPACINGS, Dumped, Listed, Points, exact_text
 from losscheck.oracle import arithmetic
 from losscheck.points.listed import pair
 

@@ -12,7 +12,8 @@ from losscheck.core.batch_rows import Element, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, format_named
 from losscheck.core.loss import Implementation, Loss
 from losscheck.core.outcome import Outcome
-from losscheck.core.request import Dumped, Request, Subject
+from losscheck.core.request import Request, Subject
+from losscheck.core.which_points import Dumped
 from losscheck.filter.classify import CODE, CODES, UNDECIDED
 from losscheck.filter.pairs import Pairs, part
 from losscheck.measure.absent import no_gradient
@@ -25,7 +26,7 @@ from losscheck.measure.reduced import Wholes
 from losscheck.measure.reference import Budget, Claim, Judged, Reference, definition_of, formula_of
 from losscheck.measure.summary import Case, Summary, summarise
 from losscheck.points.batch import Elements, elements_of, index_of
-from losscheck.points.listed import Points
+from losscheck.points.listed import RoundedPoints
 from losscheck.points.load import Dump
 
 __all__ = ["judge_dump", "work"]
@@ -239,7 +240,7 @@ class _Run:
         value = case.loss if quantity == "loss" else case.grad
         assert value is not None
         logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
-        points = PointRows(self.question.at(reduction="none"), self.loss, self.dtype, Points((logit,), (target,)), self.params)
+        points = PointRows(self.question.at(reduction="none"), self.loss, self.dtype, RoundedPoints((logit,), (target,)), self.params)
         point = points.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
         return Element(index_of(case.position, self.elements.shape), point, case.loss, case.grad)
 

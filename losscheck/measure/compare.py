@@ -11,8 +11,9 @@ from losscheck.callables.selection import Selection, select
 from losscheck.core.dtypes import format_named
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Implementation
-from losscheck.core.request import Listed, Request, Subject, listed
+from losscheck.core.request import Request, Subject, listed
 from losscheck.core.results import Difference, PointRow
+from losscheck.core.which_points import Listed
 from losscheck.measure.absent import lacks, no_gradient, why_not
 from losscheck.measure.call import Caller, Piece
 from losscheck.measure.effects import with_effects

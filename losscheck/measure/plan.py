@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from losscheck.callables.selection import Selection, select
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.loss import Loss
-from losscheck.core.request import Range, Request
+from losscheck.core.request import Request
+from losscheck.core.which_points import Range
 from losscheck.measure.compare import nothing_runs, subjects
 from losscheck.measure.task import Task
 from losscheck.points.grid import Grid, exhaustive_grid, sampled_grid

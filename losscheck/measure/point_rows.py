@@ -17,7 +17,7 @@ from losscheck.core.request import Request, Subject
 from losscheck.core.results import PointRow
 from losscheck.measure.reference import Claim, Reference, definition_of, formula_of
 from losscheck.oracle.refine import Term
-from losscheck.points.listed import Points
+from losscheck.points.listed import RoundedPoints
 
 __all__ = ["Answer", "PointRows", "point_row"]
 
@@ -69,7 +69,7 @@ class PointRows:
     An ``index`` is that of a point, or None for the loss of a reduction over all of them.
     """
 
-    def __init__(self, question: Request, loss: Loss, dtype: Format, points: Points, params: dict[str, float]) -> None:
+    def __init__(self, question: Request, loss: Loss, dtype: Format, points: RoundedPoints, params: dict[str, float]) -> None:
         self.question, self.loss, self.dtype, self.points, self.params = question, loss, dtype, points, params
         self._references: dict[str, Reference] = {}
         self._weighted: dict[str, tuple[Term, ...]] = {}

@@ -23,7 +23,7 @@ from losscheck.measure.point_rows import PointRows
 from losscheck.measure.reference import MOST_ASKED, Claim, Reference, definition_of, formula_of
 from losscheck.measure.sums import Total
 from losscheck.points.batch import Elements
-from losscheck.points.listed import Points
+from losscheck.points.listed import RoundedPoints
 
 __all__ = ["SMALL", "Weights", "Wholes", "weights_of"]
 
@@ -171,7 +171,7 @@ class Wholes:
             return unknown, True, unknown
         if self.small:
             if self._points is None:
-                points = Points(tuple(self.elements.logits.tolist()), tuple(self.elements.targets.tolist()))
+                points = RoundedPoints(tuple(self.elements.logits.tolist()), tuple(self.elements.targets.tolist()))
                 self._points = PointRows(self.question, self.loss, self.elements.dtype, points, self.params)
             exact, definition = self._points.pair(implementation, "loss", None, dtype)
             return exact, True, definition

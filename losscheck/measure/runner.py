@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.refusal import reason_of
-from losscheck.core.request import BISECTED, PROVED, Range
+from losscheck.core.which_points import BISECTED, PROVED, Range
 from losscheck.measure.engine import Engine
 from losscheck.measure.engines import References, count_nans, engine_of
 from losscheck.measure.onset import search_onsets

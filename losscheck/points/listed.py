@@ -10,11 +10,11 @@ from losscheck.core.dtypes import Format
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Loss
 
-__all__ = ["Points", "pair"]
+__all__ = ["RoundedPoints", "pair"]
 
 
 @dataclass(frozen=True)
-class Points:
+class RoundedPoints:
     """Logits and targets of one length, all of them floats of the dtype."""
 
     logits: tuple[float, ...]
@@ -27,7 +27,7 @@ class Points:
         return list(zip(self.logits, self.targets, strict=True))
 
 
-def pair(logits: Sequence[str | float], targets: Sequence[str | float], dtype: Format) -> Points:
+def pair(logits: Sequence[str | float], targets: Sequence[str | float], dtype: Format) -> RoundedPoints:
     """One target for all logits, or one each.
 
     Raises:
@@ -45,10 +45,10 @@ def pair(logits: Sequence[str | float], targets: Sequence[str | float], dtype: F
     for written, z in zip(targets, zs, strict=True):
         if not 0 <= z <= 1:
             raise UserError(f"target {written} is outside [0, 1]", "a target is a label or a heatmap value between 0 and 1")
-    return Points(xs, zs if len(zs) == len(xs) else zs * len(xs))
+    return RoundedPoints(xs, zs if len(zs) == len(xs) else zs * len(xs))
 
 
-def check_domain(points: Points, loss: Loss) -> None:
+def check_domain(points: RoundedPoints, loss: Loss) -> None:
     """Refuse targets that the loss does not take.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from losscheck.core.effect import Onset
-from losscheck.core.request import BISECTED, PROVED, SEARCHED
+from losscheck.core.which_points import BISECTED, PROVED, SEARCHED
 from losscheck.renderers.figures import end_text
 
 __all__ = ["begins_text", "first_failing_text", "kind_of"]

@@ -11,8 +11,8 @@ from losscheck.core.deferred import Deferred
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
-from losscheck.core.request import BISECTED
 from losscheck.core.results import BitDifference, SweepRow
+from losscheck.core.which_points import BISECTED
 from losscheck.renderers.document import (
     Appendix,
     Block,

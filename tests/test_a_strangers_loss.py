@@ -31,7 +31,7 @@ def their_softplus_bce(xp, logit, target, *, pos_weight):
 RENDERER = '''
 """A line for each row of a comparison, fields apart by tabs."""
 
-from losscheck.renderers.flat import flat_rows
+from losscheck.renderers.flat_report import flat_rows
 
 SERVES = ("compare", "sweep")
 SUFFIX = ".tsv"

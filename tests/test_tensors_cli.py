@@ -20,7 +20,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.measure import batch as evaluate
 from losscheck.renderers import Style, render
-from losscheck.renderers.flat import flat_tensor
+from losscheck.renderers.flat_batch import flat_tensor
 from losscheck.testing import check_batch
 
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["nan", "inf", "-inf"]}]}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from losscheck.core.dtypes import FLOAT32
 from losscheck.core.exact import Kind
-from losscheck.oracle.extended import UNKNOWN, Extended, UndecidedError, exact_of, settled
+from losscheck.oracle.extended import UNKNOWN, Extended, UndecidedError
+from losscheck.oracle.extended_rounding import exact_of, settled
 from losscheck.oracle.reverse import Reverse
 
 VALUES = (0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 4.0, math.inf, -math.inf, math.nan)

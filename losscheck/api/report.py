@@ -29,7 +29,7 @@ class Report(report.Report):
             import pandas
         except ImportError:
             raise UserError("to_pandas() needs pandas, which is not installed", "pip install pandas") from None
-        from losscheck.renderers.flat import flat_rows
+        from losscheck.renderers.flat_report import flat_rows
 
         return pandas.DataFrame([_record(row) for row in flat_rows(self)])
 

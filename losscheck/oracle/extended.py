@@ -12,18 +12,12 @@ from typing import Any
 
 from flint import arb, ctx
 
-from losscheck.core.dtypes import Format
-from losscheck.core.exact import Exact, Kind
-from losscheck.oracle.refine import decide
-
-__all__ = ["UNKNOWN", "Extended", "UndecidedError", "exact_of", "settled"]
+__all__ = ["UNKNOWN", "Extended", "UndecidedError", "special"]
 
 INF, NAN = math.inf, math.nan
 UNKNOWN = arb.nan()
 # Powers up to this exponent are products, which keeps a power of an exact number exact.
 LARGEST_PRODUCT = 64
-# 53 bits of a double, 20 of its ulp distance and a few more.
-SETTLED = 80
 # sum over k of (x + k)^-s, in terms of which the derivatives of digamma are.
 HURWITZ = {"trigamma": 2, "hurwitz 3": 3}
 
@@ -279,27 +273,3 @@ def _beyond_one(name: str, x: Any) -> Any:
     if abs(x) > 1:
         return NAN
     return x * INF if name != "atanh" and not x.is_exact() else getattr(x, name)() if name != "atanh" else INF if x > 0 else -INF
-
-
-def settled(value: Any) -> bool:
-    """Is a number known well enough to be rounded to any format and its ulp distance pinned, in nearly every case?"""
-    return type(value) is not arb or value == 0 or value.rel_accuracy_bits() >= SETTLED
-
-
-def exact_of(value: Any, dtype: Format, bits: int) -> Exact:
-    """A number of this arithmetic as an exact value of the dtype; undecided while more than one float could be it."""
-    if isinstance(value, bool | int):
-        value = arb(int(value))
-    if special(value):
-        return Exact(Kind.NAN, NAN) if value != value else Exact(Kind.INFINITE, value)
-    if not value.is_finite():
-        return Exact(Kind.UNDECIDED, NAN, bits=bits)
-    if value.is_exact():
-        end = _dyadic(value)
-        return Exact(Kind.FINITE, dtype.round_dyadic(*end), end, (0, 0), bits)
-    return decide((_dyadic(value.lower()), _dyadic(value.upper())), dtype, bits) or Exact(Kind.UNDECIDED, NAN, bits=bits)
-
-
-def _dyadic(x: Any) -> tuple[int, int]:
-    mantissa, exponent = x.man_exp()
-    return int(mantissa), int(exponent)

@@ -8,7 +8,7 @@ from typing import Any
 
 from losscheck.core.report import Report
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat_rows
+from losscheck.renderers.flat_report import flat_rows
 
 __all__ = ["render"]
 

@@ -10,7 +10,9 @@ from losscheck.core.report import SCHEMA_VERSION, Inventory, Report
 from losscheck.core.results import BitDifference
 from losscheck.core.verdict import exit_code
 from losscheck.renderers import Style
-from losscheck.renderers.flat import flat_batch, flat_rows, number
+from losscheck.renderers.flat import number
+from losscheck.renderers.flat_batch import flat_batch
+from losscheck.renderers.flat_report import flat_rows
 
 __all__ = ["render"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.core.exact import Exact, Kind
-from losscheck.oracle.extended import exact_of
+from losscheck.oracle.extended_rounding import exact_of
 from losscheck.tracing.errors import LIMIT, element_error
 from losscheck.tracing.plan import Plan
 from losscheck.tracing.replay import ExactRun, lifted, needed_for, rerun

@@ -8,7 +8,7 @@ from typing import Any
 from losscheck.core.dtypes import Format
 from losscheck.core.error import ulp_error
 from losscheck.core.exact import Exact, Kind
-from losscheck.oracle.extended import exact_of
+from losscheck.oracle.extended_rounding import exact_of
 from losscheck.tracing.replay import ExactRun
 from losscheck.tracing.tape import Operation
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.exact import Exact, Kind
-from losscheck.oracle.extended import Extended, exact_of, settled
+from losscheck.oracle.extended import Extended
+from losscheck.oracle.extended_rounding import exact_of, settled
 from losscheck.oracle.reverse import Reverse
 from losscheck.tracing import tape as tapes
 from losscheck.tracing.memory import TensorRef, mapped_refs

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.core.dtypes import FLOAT64
-from losscheck.oracle.extended import Extended, UndecidedError, exact_of
+from losscheck.oracle.extended import Extended, UndecidedError
+from losscheck.oracle.extended_rounding import exact_of
 from losscheck.oracle.reverse import Reverse
 from losscheck.tracing.memory import LEAF
 from losscheck.tracing.recording import Recording

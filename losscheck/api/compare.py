@@ -52,7 +52,7 @@ def compare(
         tensors: a batch instead of logits: the path of a dump or of two, ``{"logits": ..., "targets": ...}`` or
             ``(logits, targets)`` of tensors or arrays in memory.
         names: of the tensors in a dump, ``{"logits": "pred"}`` or as --names.
-        loss: names of losses; all by default. Needed where a callable of your own is judged, unless it has a ``formula``.
+        loss: names of losses; by default all, or the one that callables of your own are recognised as, which the remarks say.
         dtype: float32 by default; of a batch, its own.
         params: parameters of the loss, such as ``{"gamma": 1.5}``.
         reduction, shape: as --reduction and --shape; of a batch, ``published`` by default.
@@ -86,11 +86,11 @@ def compare(
 
 
 def _points(points: Listed, options: dict[str, Any], rules: tuple[Rules, str | None], listener: Listener) -> Report:
-    from losscheck.measure.ask import ask
+    from losscheck.advice.recognised import ask_recognising
     from losscheck.measure.compare import compare as rows_of
     from losscheck.measure.compare import differences, nothing_runs
 
-    asked = ask(points, **options)
+    asked = ask_recognising(points, options, listener.activity)
     _tell(asked, listener)
     request = asked.request
     rows = rows_of(request, asked.selection)
@@ -121,7 +121,7 @@ def _batch(
     listener: Listener,
 ) -> Report:
     from losscheck.advice.culprit import advised
-    from losscheck.measure.ask import ask
+    from losscheck.advice.recognised import ask_recognising
     from losscheck.measure.batch import judge_dump, work
     from losscheck.points.load import parse_names
 
@@ -129,7 +129,7 @@ def _batch(
     files = files_of(tensors)
     points = Dumped(files, tuple(roles.items()), reduction or "published")
     # Spelling mistakes are told before a file of a gigabyte is read.
-    asked = ask(points, **{**options, "dtype": options["dtype"] or ("float32",)})
+    asked = ask_recognising(points, {**options, "dtype": options["dtype"] or ("float32",)}, listener.activity)
     dump = dump_of(tensors, files, roles)
     soft = dump.targets[(dump.targets > 0) & (dump.targets < 1)]
     asked = asked.taking([float(soft[0])] if len(soft) else [])

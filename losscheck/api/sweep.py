@@ -84,7 +84,7 @@ def sweep(
         UserError: as :func:`losscheck.compare`, and for an empty range; when no scheduler answers, workers have other versions
             than this process, or are lost again and again.
     """
-    from losscheck.measure.ask import ask
+    from losscheck.advice.recognised import ask_recognising
     from losscheck.measure.checkpoint import State
     from losscheck.measure.sweep import tasks_of
     from losscheck.measure.task import Finding
@@ -102,7 +102,7 @@ def sweep(
     grid = Range(exact_text(low), exact_text(high), many(target), points, spacing, exhaustive, layout, ends)
     path = Path(resume) if resume else None
     with _crew(jobs, cluster, executor, listener) as crew:
-        asked = ask(grid, **common(options, calling))
+        asked = ask_recognising(grid, common(options, calling), listener.activity)
         for sentence in (*asked.notes, *asked.autocast_notes()):
             listener.note(sentence)
         tasks = tasks_of(asked.request, asked.selection)

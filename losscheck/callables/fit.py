@@ -16,7 +16,7 @@ __all__ = ["Fit"]
 
 LEAST = 6  # points that a convention has to explain
 SHOWN = 2  # points at which a guard has to make a difference, among those found with and among those held back
-STEP = 1e-4  # of the central difference that stands for a slope: its error is some 1e-8
+STEP = 1e-4  # of the central difference that stands for a slope: its error is some 1e-12, of rounding
 SLOPES = 1e-5  # so close a gradient has to be, in float64
 
 
@@ -98,10 +98,10 @@ class Fit:
         return next((candidate for candidate in guarded if self.holds(candidate)), convention)
 
     def slope(self, convention: Convention, point: Sample) -> float:
-        """The derivative of the changed definition to the logit, as a central difference."""
+        """The derivative of the changed definition to the logit, as a central difference of the fourth order."""
         definition = Definition(self.formula, self.params, convention.guard)
-        above, below = (self._at(convention, point.logit + step, point.target, definition) for step in (STEP, -STEP))
-        return (above - below) / (2 * STEP)
+        beside = {step: self._at(convention, point.logit + step * STEP, point.target, definition) for step in (-2, -1, 1, 2)}
+        return (8 * (beside[1] - beside[-1]) - (beside[2] - beside[-2])) / (12 * STEP)
 
     def slopes(self, convention: Convention) -> bool | None:
         """Are the gradients at ordinary points those of a convention? None where there are none."""
@@ -114,5 +114,9 @@ class Fit:
 
     def is_slope(self, point: Sample, right: float) -> bool:
         """Is a gradient what it should be, but for rounding and the central difference?"""
-        tolerance = max(SLOPES, 10 * self.samples.precision.ordinary)
-        return abs(point.slope - right) <= tolerance * (abs(right) + abs(self.of(AS_IT_IS, point)))
+        return self.slope_error(point, right) <= max(SLOPES, 10 * self.samples.precision.ordinary)
+
+    def slope_error(self, point: Sample, right: float) -> float:
+        """How far a gradient is from what it should be, as a part of that and of the loss."""
+        error, size = abs(point.slope - right), abs(right) + abs(self.of(AS_IT_IS, point))
+        return error / size if size else (math.inf if error else 0.0)

@@ -32,7 +32,7 @@ def slope_words(fit: Fit, convention: Convention) -> str:
     factor = first.slope / right if (right := fit.slope(convention, first)) else 0.0
     if factor and all_are(lambda point: factor * fit.slope(convention, point)):
         return f"{start} {times(factor)} the derivative."
-    worst = max(points, key=lambda point: abs(point.slope - fit.slope(convention, point)))
+    worst = max(points, key=lambda point: fit.slope_error(point, fit.slope(convention, point)))
     return (
         f"{start} {worst.slope:.6g} at logit {worst.logit:g}, target {worst.target:g}, where its derivative is "
         f"{fit.slope(convention, worst):.6g}."

@@ -37,12 +37,14 @@ class Asked:
     Attributes:
         every_loss: was no loss named, so that one which cannot take a target is left out and not an error?
         notes: what was left out, in words.
+        recognised: which losses callables were found to be, in words, where nobody said it.
     """
 
     request: Request
     selection: Selection
     every_loss: bool
     notes: tuple[str, ...] = ()
+    recognised: tuple[str, ...] = ()
 
     def taking(self, targets: Sequence[float]) -> Asked:
         """The part about losses that take all of the targets. One that was named must; of all losses, others go on without it."""
@@ -66,7 +68,7 @@ class Asked:
             return ()
         from losscheck.callables.notes import notes_on
 
-        return notes_on(self.request, self.selection)
+        return (*self.recognised, *notes_on(self.request, self.selection))
 
     def autocast_notes(self) -> tuple[str, ...]:
         """Which autocast changes nothing, in words."""

@@ -99,9 +99,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
+    """``ranking``: a line for each implementation with its effect, which formats that begin with one need not repeat."""
+
     columns: tuple[Column, ...]
     lines: Sequence[Line]
     headed: bool = True
+    ranking: bool = False
 
 
 @dataclass(frozen=True)

@@ -108,14 +108,16 @@ def finding_text(findings: Sequence[EffectFinding], low: float, high: float, dty
 
 
 def at_most(findings: Sequence[EffectFinding]) -> str:
-    """'loss off by at most 4.8e-07, gradient by 8.8e-08'"""
+    """'loss off by at most 4.8e-07, gradient by 8.8e-08'; 'exact' where nothing is off"""
     parts: list[str] = []
+    exact = True
     for name in ("loss", "gradient"):
         errors = [finding.loss_error if name == "loss" else finding.grad_error for finding in findings]
         known = [error for error in errors if error is not None]
         if known:
             parts.append(f"{name} {'by' if parts else 'off by at most'} {rough(max(known))}")
-    return ", ".join(parts)
+            exact &= max(known) == 0
+    return "exact" if parts and exact else ", ".join(parts)
 
 
 def _tails(finding: EffectFinding) -> str:

@@ -14,7 +14,7 @@ from losscheck.renderers import Style
 from losscheck.renderers.blocks import block_html, sentence_html
 from losscheck.renderers.cards import cards, signed
 from losscheck.renderers.curves import escape
-from losscheck.renderers.document import Document, Picture
+from losscheck.renderers.document import Document, Picture, Table
 from losscheck.renderers.documents import document_of
 from losscheck.renderers.filters import ROOT, Filters
 from losscheck.renderers.severity import Severity, severity_of
@@ -87,7 +87,7 @@ def _main(document: Document, report: Report | Inventory, found: list[Standing],
             # The blocks of a ranking are its verdict, which nothing may push off the first screen.
             yield from choices if ranked else ()
             yield from _curves(block.report, found, filters)
-        else:
+        elif not (isinstance(block, Table) and block.ranking):  # which the verdict is
             yield block_html(block, filters)
     yield "</main>"
 

@@ -115,7 +115,7 @@ def _effects(rows: Sequence[TensorRow], report: Report) -> Table:
         words = f"{standing.word}: {standing.words}" if standing.words else standing.word
         cells = Cell(standing.name, standing.severity, signed=True), Cell(words, standing.severity)
         lines.append(Line(cells, standing.severity, standing.rows))
-    return Table((Column("implementation", Kind.NAME), Column("effect on training", Kind.WORDS)), tuple(lines))
+    return Table((Column("implementation", Kind.NAME), Column("effect on training", Kind.WORDS)), tuple(lines), ranking=True)
 
 
 def _outcomes(rows: list[TensorRow], name: Names) -> Table:

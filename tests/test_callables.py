@@ -224,11 +224,13 @@ def test_an_error_at_import_is_one_message_with_their_line(call, tmp_path, monke
     assert words in err and "Traceback" not in err and len(err.splitlines()) == 2
 
 
-def test_a_spec_needs_a_loss(call):
-    """Against which truth? The message names --loss and --formula; --loss alone is enough."""
-    code, _, err = call("compare", "--impl", own("good"), "--logit", "1")
+def test_a_spec_that_is_no_loss_needs_one(call, tmp_path):
+    """Against which truth? The message names --loss and --formula; --loss alone is enough, for several as well."""
+    (tmp_path / "odd.py").write_text("import numpy\n\n\ndef odd(x, z):\n    return numpy.cos(x) + z\n", encoding="utf-8")
+    code, _, err = call("compare", "--impl", f"{tmp_path}/odd.py:odd", "--logit", "1")
 
-    assert code == 2 and "--loss" in err and "bce" in err and "--formula" in err
+    assert code == 2 and "--loss" in err and "--formula" in err and "no loss that is known" in err
+    assert "losscheck trace" not in err  # which is for PyTorch
     assert call("compare", "--impl", own("good"), "--logit", "1", "--loss", "bce", "--loss", "weighted-focal")[0] == 0
 
 

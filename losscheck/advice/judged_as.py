@@ -40,7 +40,8 @@ def judged_as(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mappi
     try:
         return _by_program(spec, call_spec)
     except UserError as error:
-        traced = f"; of what runs on PyTorch `losscheck trace {spec} LOGIT` shows every op, whichever loss it is"
+        torch = best is None or best.backend == "torch"
+        traced = f"; `losscheck trace {spec} LOGIT` shows every op, whichever loss it is" if torch else ""
         raise UserError(f"{spec} agrees with no loss that is known here{nearest}; {error.problem}", error.cure + traced) from None
 
 

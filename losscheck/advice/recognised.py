@@ -13,7 +13,7 @@ from losscheck.callables.recognition import Confidence, Recognition
 from losscheck.core.call_spec import INPUTS, CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.files import near
-from losscheck.core.request import Points
+from losscheck.core.which_points import Points
 from losscheck.measure.ask import Asked, ask
 
 __all__ = ["ask_recognising"]

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from hypothesis import given
 from hypothesis import strategies as st
+from tracing_losses.detection import hard_negative_mining
 
 from losscheck.tracing.advice import advise
 from losscheck.tracing.cures import rules
@@ -330,6 +331,15 @@ def test_constants_keep_their_names(gamma):
 
     assert "self.gamma" in added[0]
     assert "at * " in added[0]
+
+
+def test_an_op_that_no_rule_knows_leaves_the_rest_to_be_cured():
+    """hard_negative_mining masks and sorts: its cross entropy is rewritten, and that line alone."""
+    cure = remedies(hard_negative_mining, "float32").cure
+    changed = [line for line in cure.patches[0].diff("f.py").splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")]
+
+    assert [line[0] for line in changed] == ["-", "+"]
+    assert "logsigmoid" in changed[1]
 
 
 def test_a_helper_that_is_called_twice_is_left_alone(tmp_path):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from losscheck.tracing.cures.callers import Handed, handed
+from losscheck.tracing.cures.evaluate import supported
 from losscheck.tracing.cures.extract import Extracted
-from losscheck.tracing.cures.printing import CALLED, Names, NoNameError, written
+from losscheck.tracing.cures.printing import Names, NoNameError, expression
 from losscheck.tracing.cures.rebinding import Rebound, rebound
 from losscheck.tracing.cures.search import Step, apply
 from losscheck.tracing.cures.sources import Range, Source, range_of_node, range_of_place, source_of
 from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, subterms
 
 __all__ = ["Patch", "patches"]
+
+CLOSED = (ast.Call, ast.Name, ast.Attribute)
+# A bracket that opens no call and no subscript.
+GROUPED = re.compile(r"(^|[-+*/=(\[,{]|\breturn)\s*\($")
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class _Editor:
         line, start, _, _ = range_of_node(helper.parameter, self.source.lines)
         first_line, first_start, _, _ = range_of_node(helper.first, self.source.lines)
         names = Names({LOGIT: helper.name}, self.source.torch, self.source.functional)
-        statement = f"{helper.parameter.arg} = {written(apply(self.steps, helper.term), names)}"
+        statement = f"{helper.parameter.arg} = {expression(apply(self.steps, helper.term), names)}"
         return [
             _Edit(range_of_node(helper.argument, self.source.lines), helper.logits),
             _Edit((line, start, line, start + len(helper.parameter.arg)), helper.name),
@@ -136,8 +142,7 @@ class _Editor:
                 new = apply(self.steps, old)
                 if new is not old:
                     known = Names(names, self.source.torch, self.source.functional, texts)
-                    text = f"{written(new, known, CALLED)}.{reduction}()" if reduction else written(new, known)
-                    yield _Edit(place, self._placed(text, node, value))
+                    yield self._placed(expression(new, known, reduction=reduction), node, value)
             stored = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
             names = {term: name for term, name in names.items() if name not in stored}
             held = self.terms.get(range_of_node(value, self.source.lines))
@@ -158,21 +163,28 @@ class _Editor:
         return texts
 
     def _computed(self, node: ast.AST) -> Iterator[ast.expr]:
-        """The largest sub-expressions that an elementwise op computed, of terms over the logit or the target."""
+        """The largest sub-expressions that an elementwise op computed, of terms over the logit or the target that rules are for."""
         if isinstance(node, ast.expr):
             place = range_of_node(node, self.source.lines)
-            if place in self.reduced or (place in self.terms and _of_element(self.terms[place])):
+            if place in self.reduced or (place in self.terms and _of_element(self.terms[place]) and supported(self.terms[place])):
                 yield node
                 return
         for child in ast.iter_child_nodes(node):
             yield from self._computed(child)
 
-    def _placed(self, text: str, node: ast.expr, whole: ast.expr) -> str:
-        """In parentheses where it stands among others without any."""
+    def _placed(self, text: str, node: ast.expr, whole: ast.expr) -> _Edit:
+        """In parentheses where it stands among others without any; without those that stood there for nothing else."""
         line, start, end_line, end = range_of_node(node, self.source.lines)
-        before, after = self.source.lines[line - 1][:start].rstrip()[-1:], self.source.lines[end_line - 1][end:].lstrip()[:1]
-        enclosed = node is whole or (before in "([," and after in ")],")
-        return text if enclosed or isinstance(ast.parse(text, mode="eval").body, ast.Call | ast.Name | ast.Attribute) else f"({text})"
+        before, after = self.source.lines[line - 1][:start], self.source.lines[end_line - 1][end:]
+        body = ast.parse(text, mode="eval").body
+        alone = isinstance(body, CLOSED)
+        if isinstance(body, ast.UnaryOp) and isinstance(body.operand, CLOSED):
+            # A sign binds weaker than what follows a name, and stronger than all else; two of them are hard to read.
+            alone = not (after.lstrip().startswith((".", "[", "(", "**")) or before.rstrip().endswith(("-", "**")))
+        if isinstance(body, CLOSED) and GROUPED.search(before) and after.startswith(")"):
+            return _Edit((line, start - 1, end_line, end + 1), text)
+        enclosed = node is whole or (before.rstrip()[-1:] in "([," and after.lstrip()[:1] in ")],")
+        return _Edit((line, start, end_line, end), text if enclosed or alone else f"({text})")
 
 
 def _statements(function: ast.AST) -> Iterator[ast.stmt]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.tracing.cures.terms import Term, is_computed, term
+from losscheck.tracing.cures.tidying import tidied
 
-__all__ = ["CALLED", "Names", "NoNameError", "written"]
+__all__ = ["Names", "NoNameError", "expression", "written"]
 
 SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 COMPARED, SUMMED, MULTIPLIED, NEGATED, RAISED, CALLED = range(6)
@@ -49,6 +50,29 @@ class Names:
     texts: Mapping[Term, str] = field(default_factory=dict)
 
 
+def expression(root: Term, names: Names, *, reduction: str = "") -> str:
+    """With as few signs as it can have, and what stands there already as it stands; ``reduction`` is a method that it ends in.
+
+    Raises:
+        NoNameError: when it needs a tensor that has no name.
+    """
+    spellings = (tidied(root, {**names.terms, **names.texts}), tidied(root, names.terms))
+    return min((_reduced(spelling, names, reduction) for spelling in dict.fromkeys(spellings)), key=_signs)
+
+
+def _signs(text: str) -> int:
+    return sum(isinstance(node, ast.USub) for node in ast.walk(ast.parse(text, mode="eval")))
+
+
+def _reduced(root: Term, names: Names, reduction: str) -> str:
+    if not reduction:
+        return written(root, names)
+    if root.op == "neg" and root not in names.terms:
+        # (-y).mean() is -y.mean()
+        return f"-{_reduced(root.args[0], names, reduction)}"
+    return f"{written(root, names, CALLED)}.{reduction}()"
+
+
 def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
     """The expression; in parentheses where it binds weaker than ``binding`` asks.
 
@@ -69,6 +93,9 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
         return _infix("sub", root.args[1], root.args[0], names, binding)
     if root.op in SYMBOLS:
         return _infix(root.op, root.args[0], root.args[1], names, binding)
+    if root.op == "neg" and root.args[0].op in ("mul", "div") and not _stands(root.args[0], names):
+        # (-a) * b is -(a * b)
+        return _parenthesised("-" + written(root.args[0], names, MULTIPLIED), MULTIPLIED, binding)
     if root.op == "neg":
         return _parenthesised("-" + written(root.args[0], names, NEGATED), NEGATED, binding)
     if root.op == "pow":
@@ -80,6 +107,10 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
         inner = written(root.args[0], names, CALLED)
         return f"{inner}.float()" if root.value == "float32" else f"{inner}.to({names.torch}.{root.value})"
     return _call(root, names)
+
+
+def _stands(root: Term, names: Names) -> bool:
+    return root in names.terms or root in names.texts
 
 
 STRENGTHS: dict[type, int] = {
@@ -101,7 +132,8 @@ def _as_written(text: str, binding: int) -> str:
 
 def _infix(op: str, a: Term, b: Term, names: Names, binding: int) -> str:
     strength = BINDING[op]
-    right = strength + (op in ("sub", "div") or strength == COMPARED)
+    # a * (b * c) is rounded otherwise than a * b * c.
+    right = strength + 1
     left = strength + (strength == COMPARED)
     if op == "add" and b.op == "neg":
         # a + -b is a - b to everybody but a tree.

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from losscheck.core.errors import UserError
+from losscheck.tracing.cures.evaluate import supported
 from losscheck.tracing.cures.extract import Extracted, Root, extracted
 from losscheck.tracing.cures.measured import Grid, Measured, Truth, measure, truth_on
 from losscheck.tracing.cures.patch import Patch, patches
-from losscheck.tracing.cures.printing import Names, NoNameError, written
+from losscheck.tracing.cures.patterns import negated
+from losscheck.tracing.cures.printing import Names, NoNameError, expression
 from losscheck.tracing.cures.search import Cure, Step, apply, find_cure, without_guards
 from losscheck.tracing.cures.terms import LOGIT, TARGET, Term
 from losscheck.tracing.cures.trial import CannotTryError, alike, patched, results_of
@@ -107,11 +109,15 @@ class _Search:
         self.function, self.dtype = function, dtype
         self.grid = Grid.of(dtype, CLASSES)
         self.extracted = self._extracted()
-        self.roots: list[Root] = self.extracted.roots if self.extracted else []
+        self.roots = self._known(self.extracted)
 
     def _extracted(self) -> Extracted | None:
         """The terms of the callable as it is now."""
         return terms_of(self.function, self.dtype)
+
+    def _known(self, extracted: Extracted | None) -> list[Root]:
+        """The roots that can be measured."""
+        return [root for root in extracted.roots if supported(root.term)] if extracted else []
 
     def best(self, find: Callable[..., Cure | None], choices: Sequence[bool], meaning: bool) -> Remedy | None:
         """The first that leaves no NaN and no infinity; where none does, the first of all."""
@@ -167,10 +173,17 @@ class _Search:
             return False
         if not all(alike(*pair, values=not meaning) for pair in zip(results_of(self.function), results, strict=True)):
             return False
-        if now is None or len(now.roots) != len(truths):
+        roots = self._known(now)
+        if len(roots) != len(truths):
             return False
-        measured = self._measured([root.term for root in now.roots], truths)
-        return measured is not None and all(error <= AS_PROMISED * limit for error, limit in zip(_worst(measured), promised, strict=True))
+        measured = [self._either(root.term, truth) for root, truth in zip(roots, truths, strict=True)]
+        kept = [errors for errors in measured if errors is not None]
+        return len(kept) == len(truths) and all(error <= AS_PROMISED * limit for error, limit in zip(_worst(kept), promised, strict=True))
+
+    def _either(self, whole: Term, truth: tuple[Truth, Truth]) -> Measured | None:
+        """Of a term or its negative, whichever is meant: -(...).mean() sums the negative of (-...).mean()."""
+        signs = [measure(self.grid, signed, truth) for signed in (whole, negated(whole))]
+        return min((errors for errors in signs if errors is not None), key=lambda errors: errors.score, default=None)
 
     def _rewritten(self, root: Root, steps: Sequence[Step]) -> Rewritten:
         return Rewritten(root.place, _text(root.term), _text(apply(steps, root.term)))
@@ -179,7 +192,7 @@ class _Search:
 def _text(whole: Term) -> str:
     """In words of x and z; "" where a value from outside has no name."""
     try:
-        return written(whole, Names({LOGIT: "x", TARGET: "z"}, functional="F"))
+        return expression(whole, Names({LOGIT: "x", TARGET: "z"}, functional="F"))
     except NoNameError:
         return ""
 

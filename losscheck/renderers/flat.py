@@ -12,12 +12,12 @@ from losscheck.core.ranking import Advice
 from losscheck.core.results import PointRow, Region, Row, SweepRow
 from losscheck.core.verdict import CaseRow
 
-__all__ = ["NAMES", "advice_of", "effect_of", "flat", "flat_case", "flat_sweep", "names_of", "number", "onset_of", "params_of"]
+__all__ = ["NAMES", "flat", "flat_advice", "flat_case", "flat_effect", "flat_names", "flat_onset", "flat_params", "flat_sweep", "number"]
 
 NAMES = ("loss", "implementation", "backend", "device", "dtype", "quantity")
 
 
-def advice_of(advice: Advice) -> dict[str, Any]:
+def flat_advice(advice: Advice) -> dict[str, Any]:
     """The cause and the cure of a finding."""
 
     def pair(errors: tuple[float, float] | None) -> list[Any] | None:
@@ -37,12 +37,12 @@ def advice_of(advice: Advice) -> dict[str, Any]:
     }
 
 
-def names_of(row: Row) -> dict[str, Any]:
+def flat_names(row: Row) -> dict[str, Any]:
     """Which implementation, where, in which dtype, and which quantity."""
     return {name: getattr(row, name) for name in NAMES}
 
 
-def params_of(row: Row) -> dict[str, Any]:
+def flat_params(row: Row) -> dict[str, Any]:
     """Every parameter of the loss."""
     return {name: number(value) for name, value in row.params.items()}
 
@@ -52,8 +52,8 @@ def flat(row: PointRow) -> dict[str, Any]:
     dtype = FORMATS[row.dtype]
     exact = row.exact
     return {
-        **names_of(row),
-        "params": params_of(row),
+        **flat_names(row),
+        "params": flat_params(row),
         "logit": _one_or_all([number(logit) for logit in row.logits]),
         "logit_hex": _one_or_all([logit.hex() for logit in row.logits]),
         "target": _one_or_all([number(target) for target in row.targets]),
@@ -72,16 +72,16 @@ def flat(row: PointRow) -> dict[str, Any]:
         "reason": row.reason,
         "mode": row.mode,
         "logit_dtype": row.given_dtype,
-        **effect_of(row),
+        **flat_effect(row),
     }
 
 
 def flat_sweep(row: SweepRow) -> dict[str, Any]:
     """A row of a sweep, in the order of the contract."""
     return {
-        **names_of(row),
+        **flat_names(row),
         "layout": row.layout,
-        "params": params_of(row),
+        "params": flat_params(row),
         "low": number(row.low),
         "high": number(row.high),
         "target": number(row.target),
@@ -97,11 +97,11 @@ def flat_sweep(row: SweepRow) -> dict[str, Any]:
         "checked_sample": {"points": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled},
         "nan": {"points": row.nan_points, "numbers": row.nan_wrong},
         "refusal": row.refusal,
-        "onsets": [onset_of(onset) for onset in row.onsets],
+        "onsets": [flat_onset(onset) for onset in row.onsets],
         "reason": row.reason,
         "mode": row.mode,
         "logit_dtype": row.given_dtype,
-        **effect_of(row),
+        **flat_effect(row),
     }
 
 
@@ -130,12 +130,12 @@ def flat_case(row: CaseRow) -> dict[str, Any]:
         "limit": number(row.limit),
         "deviation": number(row.deviation),
         "worst": flat(row.worst) if row.worst else None,
-        **effect_of(row),
+        **flat_effect(row),
         "trace": row.trace,
     }
 
 
-def onset_of(onset: Onset) -> dict[str, Any]:
+def flat_onset(onset: Onset) -> dict[str, Any]:
     """The first failing float on one side of 0, and from where on all hold."""
     held = onset.held_from
     return {
@@ -159,7 +159,7 @@ def _region(region: Region) -> dict[str, Any]:
     }
 
 
-def effect_of(row: Row) -> dict[str, Any]:
+def flat_effect(row: Row) -> dict[str, Any]:
     """What it does to training, what that is blamed on and which quantity shows it; null where it was not judged."""
     effect = row.effect
     return {

@@ -6,7 +6,7 @@ from typing import Any
 
 from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow, Whole
 from losscheck.core.dtypes import FORMATS
-from losscheck.renderers.flat import NAMES, advice_of, effect_of, flat, names_of, number, params_of
+from losscheck.renderers.flat import NAMES, flat, flat_advice, flat_effect, flat_names, flat_params, number
 
 __all__ = ["flat_batch", "flat_tensor"]
 
@@ -39,8 +39,8 @@ def _few(few: Few) -> dict[str, Any]:
 def flat_tensor(row: TensorRow) -> dict[str, Any]:
     """A row about a dumped batch, in the order of the contract."""
     return {
-        **names_of(row),
-        "params": params_of(row),
+        **flat_names(row),
+        "params": flat_params(row),
         "logit_dtype": row.given_dtype,
         "elements": row.judged,
         "sampled": row.sampled,
@@ -53,9 +53,9 @@ def flat_tensor(row: TensorRow) -> dict[str, Any]:
         "checked_sample": {"elements": row.checked, "disagreements": row.wrong, "settled_by_oracle": row.settled, "not_asked": row.unasked},
         "whole": None if row.whole is None else _whole(row.whole, row.dtype),
         "reason": row.reason,
-        **effect_of(row),
+        **flat_effect(row),
         "effect_index": list(row.effect.index) if row.effect and row.effect.index else None,
-        "advice": row.advice and advice_of(row.advice),
+        "advice": row.advice and flat_advice(row.advice),
     }
 
 

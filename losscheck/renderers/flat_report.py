@@ -7,7 +7,7 @@ from typing import Any
 from losscheck.core.effect import EffectFinding
 from losscheck.core.ranking import RankedRow
 from losscheck.core.report import Report
-from losscheck.renderers.flat import advice_of, effect_of, flat, flat_case, flat_sweep, names_of, number, onset_of, params_of
+from losscheck.renderers.flat import flat, flat_advice, flat_case, flat_effect, flat_names, flat_onset, flat_params, flat_sweep, number
 from losscheck.renderers.flat_batch import flat_tensor
 
 __all__ = ["flat_ranked", "flat_rows"]
@@ -28,10 +28,10 @@ def flat_rows(report: Report) -> list[dict[str, Any]]:
 def flat_ranked(row: RankedRow) -> dict[str, Any]:
     """A line of a ranking, in the order of the contract."""
     return {
-        **names_of(row),
+        **flat_names(row),
         "logit_dtype": row.given_dtype,
         "backends": list(row.backends),
-        "params": params_of(row),
+        "params": flat_params(row),
         "low": number(row.low),
         "high": number(row.high),
         "targets": [number(target) for target in row.targets],
@@ -44,9 +44,9 @@ def flat_ranked(row: RankedRow) -> dict[str, Any]:
         "sure": row.sure,
         "note": row.note,
         "findings": [_finding(finding) for finding in row.findings],
-        "advice": row.advice and advice_of(row.advice),
+        "advice": row.advice and flat_advice(row.advice),
         "reason": row.reason,
-        **effect_of(row),
+        **flat_effect(row),
         "points": row.points,
         "exhaustive": row.exhaustive,
         "refusal": next((sweep.refusal for sweep in row.curves if sweep.refusal), ""),
@@ -62,5 +62,5 @@ def _finding(finding: EffectFinding) -> dict[str, Any]:
         "quantity": finding.quantity or None,
         **{name: number(getattr(finding, name)) for name in names},
         "parts": [[number(end) for end in part] for part in finding.parts] or None,
-        "onsets": [onset_of(onset) for onset in finding.onsets] or None,
+        "onsets": [flat_onset(onset) for onset in finding.onsets] or None,
     }

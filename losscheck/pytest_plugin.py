@@ -29,11 +29,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
             raise pytest.UsageError(f"losscheck_cases names {path}, which does not exist")
     if not any(file_path.resolve().is_relative_to(path) for path in chosen):
         return None
-    collected: pytest.Collector = CaseFile.from_parent(parent, path=file_path)
+    collected: pytest.Collector = CaseCollector.from_parent(parent, path=file_path)
     return collected
 
 
-class CaseFile(pytest.File):
+class CaseCollector(pytest.File):
     """A case file; one that cannot be read is a collection error with every problem in it."""
 
     def collect(self) -> Iterable[pytest.Item]:

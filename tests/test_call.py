@@ -18,7 +18,7 @@ from losscheck.core.loss import Implementation
 from losscheck.core.outcome import Outcome
 from losscheck.core.request import Subject, listed, swept
 from losscheck.measure import engines
-from losscheck.measure.absent import why_not
+from losscheck.measure.absent import why_unavailable
 from losscheck.measure.call import Caller
 from losscheck.measure.compare import compare
 from losscheck.measure.sweep import tasks_of
@@ -139,9 +139,9 @@ def test_the_kinds_of_absence_are_facts():
     """A parameter it does not take, a framework that is not here: told apart without their sentences."""
     bceloss = next(implementation for implementation in registry.implementations() if implementation.name == "torch-sigmoid-bceloss")
 
-    assert why_not(BCE, Subject(bceloss, "torch", "cpu"), {"pos_weight": 2.0}).absence is Absence.PARAMETER
-    assert why_not(BCE, Subject(bceloss, "torch", "cuda:99"), {"pos_weight": 1.0}).absence is Absence.NOT_HERE
-    assert why_not(BCE, Subject(bceloss, "torch", "cpu"), {"pos_weight": 1.0}) is None
+    assert why_unavailable(BCE, Subject(bceloss, "torch", "cpu"), {"pos_weight": 2.0}).absence is Absence.PARAMETER
+    assert why_unavailable(BCE, Subject(bceloss, "torch", "cuda:99"), {"pos_weight": 1.0}).absence is Absence.NOT_HERE
+    assert why_unavailable(BCE, Subject(bceloss, "torch", "cpu"), {"pos_weight": 1.0}) is None
 
 
 # NaN logits ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
 from losscheck.core.effect import EFFECTS, Effect, Scale, Truth, blamed, effect_codes, effect_of, effect_rules, truth_codes
 from losscheck.core.error import classify, ulp_error
-from losscheck.filter.codegen import Code, Expression, ExpressionOperations, source_of
+from losscheck.filter.codegen import Expression, ExpressionOperations, LoopBody, source_of
 from losscheck.filter.scale import RANGE, scale_of
 from losscheck.oracle.refine import Term, exact_value
 
@@ -182,7 +182,7 @@ def test_floats_arrays_and_traced_code_agree(points, dtype, asked):
     scale = scale_in(dtype)
     with_loss, with_grad = asked != "grad", asked != "loss"
     names = ("loss", "exact_loss", "grad", "exact_grad", "failed")
-    code = Code()
+    code = LoopBody()
     asked_for = (with_loss, with_loss, with_grad, with_grad, True)
     given = [Expression(code, name) if wanted else None for name, wanted in zip(names, asked_for, strict=True)]
     effect = effect_rules(ExpressionOperations(code), *given, scale)

@@ -8,7 +8,7 @@ import pytest
 
 from losscheck.core.deferred import Deferred
 from losscheck.measure import remembered
-from losscheck.measure.refusals import Returned
+from losscheck.measure.refusals import BlockResult
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def counting():
 
     def call(logits):
         asked.append(len(logits))
-        return Returned(np.exp(logits), None)
+        return BlockResult(np.exp(logits), None)
 
     with remembered.remembered():
         yield SimpleNamespace(asked=asked, call=remembered.remembering(call, object()))
@@ -39,7 +39,7 @@ def test_the_same_logits_are_asked_once(counting):
 def test_calls_of_two_keys_are_kept_apart():
     """Another target or another implementation is another key."""
     logits = np.arange(4, dtype=np.float32)
-    first, second = (remembered.remembering(lambda x, sign=sign: Returned(sign * x, None), ("key", sign)) for sign in (1, -1))
+    first, second = (remembered.remembering(lambda x, sign=sign: BlockResult(sign * x, None), ("key", sign)) for sign in (1, -1))
 
     with remembered.remembered():
         assert (first(logits).loss == -second(logits).loss).all()

@@ -20,7 +20,7 @@ from losscheck.core.exact import Kind
 from losscheck.filter import kernels
 from losscheck.filter.arrays import filter_arrays
 from losscheck.filter.classify import UNDECIDED, UNKNOWN, buckets
-from losscheck.filter.codegen import Code, Expression, source_of, trace
+from losscheck.filter.codegen import Expression, LoopBody, source_of, trace
 from losscheck.filter.operations import ArrayOperations
 from losscheck.filter.running_error import CLAMP, ELEMENTARY, Bounded, NoFilterError, RunningErrorArithmetic
 from losscheck.measure.engine import Stream, judge
@@ -88,7 +88,7 @@ def combinations(loss, rng, count):
 
 def traced(formula, logits, target, params, dtype, differentiate):
     """The statements that become compiled code, run one logit at a time with the compiled functions."""
-    scope, code = dict(kernels.SCOPE), Code()
+    scope, code = dict(kernels.SCOPE), LoopBody()
     scope.update(exp=np.exp, log=np.log, log1p=np.log1p, pow=np.power)
     value, bound = trace(code, formula, Expression(code, "logit"), target, params, dtype, differentiate)
     exec(source_of(code, ("logit",), {"value": value.name, "bound": bound.name}), scope)
@@ -351,7 +351,7 @@ def test_a_formula_that_branches_on_its_logit_is_refused(formula):
     with pytest.raises(NoFilterError):
         formula(m, m.variable(np.array([1.0, 2.0])))
     with pytest.raises(NoFilterError):
-        code = Code()
+        code = LoopBody()
         trace(code, lambda m, logit, target: formula(m, logit), Expression(code, "logit"), 0.0, {}, FLOAT32)
 
 

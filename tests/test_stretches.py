@@ -19,7 +19,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.request import swept as asked_over
 from losscheck.filter import polynomial_kernels as kernels
 from losscheck.filter.classify import CODE, Limits
-from losscheck.filter.ranges import RANGES, Beside, Range
+from losscheck.filter.ranges import RANGES, Beside, Interval
 from losscheck.filter.stretches import Stretches
 from losscheck.measure.compiled import CompiledEngine
 from losscheck.measure.engine import ArrayEngine
@@ -266,11 +266,11 @@ def test_the_effect_of_a_point_is_one_of_those_of_its_range(data):
         value = exact + data.draw(st.floats(-error, error))
         if abs(value - exact) > error:  # rounded
             value = exact
-        sides += [Beside(box := Range(low, high), error), box]
+        sides += [Beside(box := Interval(low, high), error), box]
         points += [value, exact]
     failed = data.draw(st.booleans())
     answer = effect_rules(RANGES, *sides, failed, SCALE)
-    low, high = (answer.low, answer.high) if isinstance(answer, Range) else (answer, answer)
+    low, high = (answer.low, answer.high) if isinstance(answer, Interval) else (answer, answer)
     namespace = type("floats", (), {"where": staticmethod(lambda c, a, b: a if c else b), "absolute": staticmethod(abs)})
 
     assert low <= effect_rules(namespace, *points, failed, SCALE) <= high < len(EFFECTS)

@@ -20,9 +20,9 @@ from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import FAILURES, Outcome
 from losscheck.filter import block_kernels
 from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, Limits, bucket_name, buckets, decide, decide_arrays
-from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop
+from losscheck.filter.codegen import Expression, ExpressionOperations, LoopBody, compile_loop
 from losscheck.measure import summary
-from losscheck.measure.summary import Case, Summary, segments_of
+from losscheck.measure.summary import KeptPoint, Summary, segments_of
 from losscheck.points.grid import CELLS, Grid, decode_ordinals, exhaustive_grid, sampled_grid
 
 NARROW = (FLOAT32, FLOAT16, BFLOAT16)
@@ -71,7 +71,7 @@ def judged_by(name, values, exacts, bounds, limits):
 @functools.cache
 def compiled(limits, contract=True):
     """The rules as compiled code: a loop over values, exact values and bounds."""
-    code = Code()
+    code = LoopBody()
     given = ("value", "exact", "bound")
     outcome, ulp = decide(ExpressionOperations(code), *(Expression(code, name) for name in given), limits)
     return compile_loop(code, given, {"code": outcome.name, "ulp": ulp.name}, contract)
@@ -223,7 +223,7 @@ def stretch(codes, ulps, first, checked=1):
         cell = (first + n) % CELLS
         made.profile_ulp[cell] = max(made.profile_ulp[cell], math.inf if math.isnan(ulp) else abs(ulp))
         made.profile_code[cell] = min(made.profile_code[cell], code)
-    cases = [Case(first + n, code, ulp, 1.0) for n, (code, ulp) in enumerate(zip(codes, ulps, strict=True))]
+    cases = [KeptPoint(first + n, code, ulp, 1.0) for n, (code, ulp) in enumerate(zip(codes, ulps, strict=True))]
     made.worst, made.top = made.the_worst(cases), max(case.size for case in cases)
     made.first = {case.code: case for case in reversed(cases) if case.code in FAILING}
     position = first

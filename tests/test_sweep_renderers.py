@@ -19,7 +19,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.results import BitDifference, Region
 from losscheck.renderers import FORMATS, Style, render
 from losscheck.renderers.documents.sweep import coverage, document, failing_text
-from losscheck.renderers.names import Names
+from losscheck.renderers.names import RowNames
 from losscheck.renderers.strips import LETTERS, axis, draw, legend, strip_of
 from losscheck.renderers.trends import trends
 
@@ -257,9 +257,9 @@ def test_a_row_is_named_with_what_tells_it_apart():
     """cpu and cuda rows that look the same; a backend said where there is only one."""
     rows = [sweep_row(), sweep_row(device="cuda"), sweep_row(implementation="two", backend="numpy", layout="tail", mode="compile")]
 
-    assert [Names(rows)(row) for row in rows] == ["one cpu body", "one cuda body", "two cpu tail compile"]
-    assert Names(rows[:1])(rows[0]) == "one"
-    assert [Names([sweep_row(), sweep_row(backend="jax")])(row) for row in rows[:1]] == ["one torch"]
+    assert [RowNames(rows)(row) for row in rows] == ["one cpu body", "one cuda body", "two cpu tail compile"]
+    assert RowNames(rows[:1])(rows[0]) == "one"
+    assert [RowNames([sweep_row(), sweep_row(backend="jax")])(row) for row in rows[:1]] == ["one torch"]
 
 
 def test_zero_is_marked_above_its_place():

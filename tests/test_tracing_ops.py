@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from losscheck.oracle.extended import Extended
-from losscheck.oracle.reverse import Node, Reverse
+from losscheck.oracle.reverse import Reverse, ReverseNode
 from losscheck.tracing import ops
 from losscheck.tracing.memory import format_of
 from losscheck.tracing.replay import lifted
-from losscheck.tracing.tape import Kind, Tape
+from losscheck.tracing.tape import OpKind, Tape
 
 TABLE = ops.table()
 # Overloads in the order in which one is taken: the first that exists.
@@ -123,7 +123,7 @@ def test_an_exact_definition_is_what_pytorch_computes(name, func):
     for run in runs(name, func):
         tape, _, result = run()
         op = tape.operations[-1]
-        assert op.kind == Kind.EXACT, tape.notes
+        assert op.kind == OpKind.EXACT, tape.notes
         m = Extended(200)
         values = [lifted(m, value) for value in tape.elements.computed]
         for element in op.made:
@@ -167,7 +167,7 @@ def test_its_slopes_are_those_of_autograd(name, func):
         for key, slope in zip(inputs, slopes, strict=True):
             nodes = [values[element] for element in tape.memory.ids(arguments[key]).reshape(-1).tolist()]
             found = [0.0 if node.adjoint is None else float(node.adjoint) for node in nodes]
-            assert all(isinstance(node, Node) for node in nodes)
+            assert all(isinstance(node, ReverseNode) for node in nodes)
             if slope is not None:
                 assert found == pytest.approx(
                     (slope + torch.zeros(slope.shape)).reshape(-1).tolist(), rel=LOOSE.get(name, LIMIT) * 2**-50, abs=1e-12

@@ -19,7 +19,7 @@ from losscheck.tracing.formula import Programs, derived_formula
 from losscheck.tracing.notes import NoteKind
 from losscheck.tracing.recording import record
 from losscheck.tracing.replay import ExactRun
-from losscheck.tracing.tape import Kind
+from losscheck.tracing.tape import OpKind
 
 
 def recorded(function, logits=(0.5, -1.0), targets=(1.0, 0.0), dtype=torch.float32):
@@ -43,7 +43,7 @@ def slopes(function, logits=(0.5, -1.0), targets=(1.0, 0.0)):
 def test_an_op_has_the_sub_expression_that_it_is():
     """`1 - p`, and not only its line."""
     recording = recorded(lambda x, z: torch.log(1 - torch.sigmoid(x)).sum())
-    texts = [op.place.text for op in recording.operations if op.kind == Kind.EXACT and not op.backward]
+    texts = [op.place.text for op in recording.operations if op.kind == OpKind.EXACT and not op.backward]
 
     assert texts == ["torch.sigmoid(x)", "1 - torch.sigmoid(x)", "torch.log(1 - torch.sigmoid(x))", "torch.log(1 - torch.sigmoid(x)).sum()"]
 

@@ -13,7 +13,7 @@ from losscheck.core.errors import UserError
 from losscheck.filter.classify import CODE
 from losscheck.points.batch import elements_of, index_of
 from losscheck.points.load import Dump
-from losscheck.tracing.advice import Advice, advise
+from losscheck.tracing.advice import TraceAdvice, advise
 from losscheck.tracing.batch import Batch
 from losscheck.tracing.judging import outcomes_of
 from losscheck.tracing.shadow import Screen, screened
@@ -35,7 +35,7 @@ def advise_on_batch(
     index: Sequence[int] | None = None,
     soft: bool | None = None,
     name: str = "",
-) -> Advice:
+) -> TraceAdvice:
     """Advice on one element, with what is known of the batch around it.
 
     Args:

@@ -9,7 +9,7 @@ from losscheck.api.arguments import call_spec_of, dtype_name, many
 from losscheck.core.errors import UserError
 
 if TYPE_CHECKING:
-    from losscheck.tracing.advice import Advice
+    from losscheck.tracing.advice import TraceAdvice
 
 __all__ = ["trace"]
 
@@ -26,7 +26,7 @@ def trace(
     loss: str = "",
     params: Mapping[str, float | str] | None = None,
     **calling: Any,
-) -> Advice:
+) -> TraceAdvice:
     """One call of a PyTorch loss, forward and backward, op by op beside exact arithmetic, as ``losscheck trace``.
 
     Args:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from losscheck.callables.adapt import Adapted
-from losscheck.callables.conventions import AS_IT_IS, Convention, Cure, Definition
+from losscheck.callables.conventions import AS_IT_IS, Adjustment, Convention, Definition
 from losscheck.callables.fit import Fit
 from losscheck.callables.refusal import OwnCallError
 from losscheck.callables.samples import Sample, sample, sample_in
@@ -23,7 +23,7 @@ NEAR = 2.0  # ordinary logits up to which every dtype has digits of 1 - p
 
 def cures_that_work(adapted: Adapted, backend: str, fit: Fit, convention: Convention, loss: Loss) -> str:
     """'--param alpha=0.75 or --kw alpha=0.75 makes both agree', of the options that do; "" for none."""
-    working: list[Cure] = []
+    working: list[Adjustment] = []
     for cure in convention.cures:
         # Of two calls that serve, the likelier: a product of logit and label does not mind their order.
         if not (cure.call and any(other.call for other in working)) and _works(adapted, backend, fit, convention, cure, loss):
@@ -31,7 +31,7 @@ def cures_that_work(adapted: Adapted, backend: str, fit: Fit, convention: Conven
     return f"{' or '.join(map(_words, working))} makes both agree" if working else ""
 
 
-def _works(adapted: Adapted, backend: str, fit: Fit, convention: Convention, cure: Cure, loss: Loss) -> bool:
+def _works(adapted: Adapted, backend: str, fit: Fit, convention: Convention, cure: Adjustment, loss: Loss) -> bool:
     """Does the callable, called so, agree with the definition with such parameters, but for a guard that is told beside it?"""
     try:
         params = {**fit.params, **(loss.resolve(dict(cure.params), FLOAT64) if cure.params else {})}
@@ -44,12 +44,12 @@ def _works(adapted: Adapted, backend: str, fit: Fit, convention: Convention, cur
     return cured.holds(replace(AS_IT_IS, guard=convention.guard))
 
 
-def _called(call_spec: CallSpec, cure: Cure) -> CallSpec:
+def _called(call_spec: CallSpec, cure: Adjustment) -> CallSpec:
     keywords = tuple({**dict(call_spec.keywords), **cure.keywords}.items()) if cure.keywords else call_spec.keywords
     return replace(call_spec, keywords=keywords, input=cure.input or call_spec.input, call=cure.call or call_spec.call)
 
 
-def _words(cure: Cure) -> str:
+def _words(cure: Adjustment) -> str:
     words = [f"--param {name}={value:g}" for name, value in cure.params.items()]
     words += [f"--kw {name}={value:g}" for name, value in cure.keywords.items()]
     words += [f"--input {cure.input}"] if cure.input else []

@@ -13,7 +13,19 @@ from losscheck.callables.plain import NO_GUARD, Guard, PlainArithmetic
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Formula, Loss
 
-__all__ = ["AS_IT_IS", "GUARDS", "USUAL", "Change", "Convention", "Cure", "Definition", "conventions_of", "number_of", "times", "weight_of"]
+__all__ = [
+    "AS_IT_IS",
+    "GUARDS",
+    "USUAL",
+    "Adjustment",
+    "Change",
+    "Convention",
+    "Definition",
+    "conventions_of",
+    "number_of",
+    "times",
+    "weight_of",
+]
 
 # Values that people give the parameters of these losses.
 USUAL = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
@@ -49,7 +61,7 @@ Change = Callable[[Definition, float, float], float]
 
 
 @dataclass(frozen=True)
-class Cure:
+class Adjustment:
     """Options that are to make a callable and the definition agree: parameters of the definition, or another call of the callable."""
 
     params: Mapping[str, float] = field(default_factory=dict)
@@ -75,7 +87,7 @@ class Convention:
 
     says: str
     change: Change
-    cures: tuple[Cure, ...] = ()
+    cures: tuple[Adjustment, ...] = ()
     advice: str = ""
     where: Callable[[float, float], bool] = lambda x, z: True
     guard: Guard = NO_GUARD
@@ -83,7 +95,7 @@ class Convention:
     changes: int = 1
 
 
-SIGNED = (Cure(call="{logits}, {targets:signs}"), Cure(call="{targets:signs}, {logits}"))
+SIGNED = (Adjustment(call="{logits}, {targets:signs}"), Adjustment(call="{targets:signs}, {logits}"))
 AS_IT_IS = Convention("the definition", lambda d, x, z: d(x, z), changes=0)
 
 
@@ -94,7 +106,7 @@ def conventions_of(loss: Loss, takes: Mapping[str, Any], params: Mapping[str, fl
         takes: the callable's own parameters by name; params: those of the definition; given: what it is given, logits or probabilities.
     """
     if params.get("pos_weight", 1) != 1:
-        yield Convention("pos_weight is left out", lambda d, x, z: d(x, z, pos_weight=1.0), (Cure({"pos_weight": 1.0}),))
+        yield Convention("pos_weight is left out", lambda d, x, z: d(x, z, pos_weight=1.0), (Adjustment({"pos_weight": 1.0}),))
     yield from _other_parameters(loss, takes, params)
     yield from _of_the_targets(loss)
     yield from _of_the_logits(given)
@@ -138,11 +150,11 @@ def _of_the_logits(given: str) -> Iterator[Convention]:
         yield Convention(
             "logits are taken for probabilities",
             lambda d, x, z: d(math.log(x / (1 - x)), z),
-            (Cure(input="probabilities"),),
+            (Adjustment(input="probabilities"),),
             where=lambda x, z: 0 < x < 1,
             changes=2,
         )
-    cures, advice = ((Cure(input="logits"),), "") if given == "probabilities" else ((), "one of them has to go")
+    cures, advice = ((Adjustment(input="logits"),), "") if given == "probabilities" else ((), "one of them has to go")
     changes = 3 if given == "probabilities" else 2
     yield Convention("a sigmoid is applied twice", lambda d, x, z: d(1 / (1 + math.exp(-x)), z), cures, advice, changes=changes)
 
@@ -182,14 +194,14 @@ def _with(
     changed: Mapping[str, float], says: str, takes: Mapping[str, Any], params: Mapping[str, float], restated: tuple[str, ...] = ()
 ) -> Convention:
     """Other parameters: either side can give way, --param for the definition or --kw for the callable that takes it."""
-    cures = [Cure(changed)]
+    cures = [Adjustment(changed)]
     (name, value), *more = changed.items()
     theirs = number_of(takes.get(name))
     if not more and theirs is not None:
         # Its own value explains it: let it take the definition's. Or it takes the definition's and turns it round.
-        cures.append(Cure(keywords={name: params[name] if math.isclose(theirs, value) else value}))
+        cures.append(Adjustment(keywords={name: params[name] if math.isclose(theirs, value) else value}))
     elif not more and name in takes:  # alpha=None
-        cures.append(Cure(keywords={name: params[name]}))
+        cures.append(Adjustment(keywords={name: params[name]}))
     return Convention(says, lambda d, x, z: d(x, z, **changed), tuple(cures), restated=restated)
 
 

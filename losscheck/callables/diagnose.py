@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.confirm import cures_that_work, in_dtypes
-from losscheck.callables.conventions import AS_IT_IS, GUARDS, Convention, Cure, conventions_of
+from losscheck.callables.conventions import AS_IT_IS, GUARDS, Adjustment, Convention, conventions_of
 from losscheck.callables.fit import Fit
 from losscheck.callables.partly import unexplained
 from losscheck.callables.plain import NO_GUARD
@@ -46,7 +46,7 @@ NOTHING = Diagnosis()
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExplainedCallable:
     """The callable that is explained, on its backend, as a loss, and the dtypes in which it is judged."""
 
     loss: Loss
@@ -68,7 +68,7 @@ def diagnose(loss: Loss, implementation: Implementation, params: Mapping[str, fl
     samples = everywhere.hard() if loss.hard_targets else everywhere
     if not samples.ordinary:
         return NOTHING
-    subject = Subject(loss, adapted, backend, tuple(dtypes))
+    subject = ExplainedCallable(loss, adapted, backend, tuple(dtypes))
     fit = Fit(implementation.formula or loss.formula, params, samples)
     if not fit.holds(AS_IT_IS):
         found = _explained(subject, fit, guarded=True) or _other_order(subject, fit)
@@ -84,33 +84,33 @@ def explained(
 ) -> Diagnosis | None:
     """The simplest change of the definition that agrees with the samples and was confirmed at those held back; ``guarded`` ones,
     which are many, are tried as well."""
-    return _explained(Subject(loss, adapted, backend, tuple(dtypes)), fit, guarded)
+    return _explained(ExplainedCallable(loss, adapted, backend, tuple(dtypes)), fit, guarded)
 
 
 def told(fit: Fit, loss: Loss, adapted: Adapted, backend: str, convention: Convention, dtypes: Sequence[Format] = ()) -> Diagnosis:
     """A convention that holds, in words; NOTHING for the definition itself, when the gradient is its too."""
-    return _told(Subject(loss, adapted, backend, tuple(dtypes)), fit, convention)
+    return _told(ExplainedCallable(loss, adapted, backend, tuple(dtypes)), fit, convention)
 
 
-def _explained(subject: Subject, fit: Fit, guarded: bool) -> Diagnosis | None:
+def _explained(subject: ExplainedCallable, fit: Fit, guarded: bool) -> Diagnosis | None:
     convention = next(filter(fit.holds, _candidates(fit, subject, guarded)), None)
     if convention is None:
         return None
     return _told(subject, fit, convention if convention.guard != NO_GUARD else fit.with_guard(convention))
 
 
-def _other_order(subject: Subject, fit: Fit) -> Diagnosis | None:
+def _other_order(subject: ExplainedCallable, fit: Fit) -> Diagnosis | None:
     """Its arguments the other way round, where it then agrees with the definition."""
     adapted = subject.adapted
     if adapted.call_spec.call != DEFAULT_CALL:
         return None
-    cure = Cure(call=TARGETS_FIRST)
+    cure = Adjustment(call=TARGETS_FIRST)
     if not (words := cures_that_work(adapted, subject.backend, fit, replace(AS_IT_IS, cures=(cure,)), subject.loss)):
         return None
     return Diagnosis(f"it looks like the targets come first in its call; {words}.", changes=1)
 
 
-def _candidates(fit: Fit, subject: Subject, guarded: bool) -> Iterator[Convention]:
+def _candidates(fit: Fit, subject: ExplainedCallable, guarded: bool) -> Iterator[Convention]:
     """Every change there is, the simplest first."""
     loss, adapted = subject.loss, subject.adapted
     known = list(conventions_of(loss, adapted.constants(), fit.params, adapted.call_spec.input))
@@ -124,7 +124,7 @@ def _candidates(fit: Fit, subject: Subject, guarded: bool) -> Iterator[Conventio
             yield replace(convention, guard=guard, changes=convention.changes + 1)
 
 
-def _told(subject: Subject, fit: Fit, convention: Convention) -> Diagnosis:
+def _told(subject: ExplainedCallable, fit: Fit, convention: Convention) -> Diagnosis:
     """In words: what it is, what makes both agree, in which dtypes it is otherwise, and what its gradient is."""
     slopes = slope_words(fit, convention)
     parts = [*([convention.says] if convention.says != AS_IT_IS.says else []), *([convention.guard.words] if convention.guard.kind else [])]

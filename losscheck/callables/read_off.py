@@ -14,7 +14,7 @@ from losscheck.callables.standing import shortened, where
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.tracing.own.definition import definition_tree
-from losscheck.tracing.own.guards import Guard, ceiling, flat_beyond, guards_of, without
+from losscheck.tracing.own.guards import GuardOp, ceiling, flat_beyond, guards_of, without
 from losscheck.tracing.own.reading import Hindrance, NoProgramError, Program
 from losscheck.tracing.own.symbols import NoExpressionError
 from losscheck.tracing.places import Place
@@ -49,7 +49,7 @@ def read_off(program: OwnProgram, loss: Loss, params: Mapping[str, float], dtype
 
 
 # A guard, and the programs by the targets at which it shows.
-_Found = tuple[Guard, dict[float, Program]]
+_Found = tuple[GuardOp, dict[float, Program]]
 
 
 def _guards(program: OwnProgram, loss: Loss, params: Mapping[str, float], dtype: Format) -> tuple[dict[Place, _Found], bool]:
@@ -72,7 +72,7 @@ def _guards(program: OwnProgram, loss: Loss, params: Mapping[str, float], dtype:
     return found, explained
 
 
-def _guard(guard: Guard, programs: Mapping[float, Program], elsewhere: Mapping[str, _Found | None]) -> str:
+def _guard(guard: GuardOp, programs: Mapping[float, Program], elsewhere: Mapping[str, _Found | None]) -> str:
     start = f"{where(guard.op.place)}: " if guard.op.place.file else ""
     what = f"`{shortened(guard.op.place.text)}`" if guard.op.place.text else f"its {guard.op.name}"
     says = {
@@ -89,7 +89,7 @@ def _guard(guard: Guard, programs: Mapping[float, Program], elsewhere: Mapping[s
     return f"{text}."
 
 
-def _shown(guard: Guard, programs: Mapping[float, Program]) -> str:
+def _shown(guard: GuardOp, programs: Mapping[float, Program]) -> str:
     """How far the loss goes, and where the gradient is 0."""
     shown = []
     ceilings = [ceiling(program, target) for target, program in programs.items()]

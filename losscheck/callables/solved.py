@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from losscheck.callables.conventions import AS_IT_IS, Convention, Cure, Definition, number_of, times, weight_of
+from losscheck.callables.conventions import AS_IT_IS, Adjustment, Convention, Definition, number_of, times, weight_of
 from losscheck.callables.fit import Fit
 from losscheck.callables.samples import Sample
 from losscheck.core.loss import Loss
@@ -62,7 +62,7 @@ def _times(base: Convention, positive: float, negative: float) -> Callable[[Defi
     return lambda d, x, z: (positive if z == 1 else negative) * base.change(d, x, z)
 
 
-def _weights(fit: Fit, loss: Loss, takes: Mapping[str, Any], positive: float, negative: float) -> tuple[str, tuple[Cure, ...]]:
+def _weights(fit: Fit, loss: Loss, takes: Mapping[str, Any], positive: float, negative: float) -> tuple[str, tuple[Adjustment, ...]]:
     """Words for factors of the classes: what became of a weight alpha of class 1 beside 1 - alpha of class 0."""
     told = f"{times(positive)} the definition for target 1, {times(negative)} for target 0"
     name = weight_of(loss)

@@ -17,10 +17,10 @@ from losscheck.filter.arrays import apply
 from losscheck.filter.operations import repeated_product
 from losscheck.filter.running_error import NoFilterError, RunningErrorArithmetic
 
-__all__ = ["Code", "Expression", "ExpressionOperations", "compile_loop", "trace"]
+__all__ = ["Expression", "ExpressionOperations", "LoopBody", "compile_loop", "trace"]
 
 
-class Code:
+class LoopBody:
     """The statements of one loop body; equal expressions are computed once."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Expression:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, code: Code, name: str) -> None:
+    def __init__(self, code: LoopBody, name: str) -> None:
         self.code, self.name = code, name
 
     def _binary(self, sign: str, other: Any, swapped: bool = False) -> Expression:
@@ -112,7 +112,7 @@ class Expression:
 class ExpressionOperations:
     """The operations of running_error.py as statements."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: LoopBody) -> None:
         self.code = code
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
@@ -160,7 +160,13 @@ class ExpressionOperations:
 
 
 def trace(
-    code: Code, formula: Formula, logit: Expression, target: float, params: Mapping[str, float], dtype: Format, differentiate: bool = False
+    code: LoopBody,
+    formula: Formula,
+    logit: Expression,
+    target: float,
+    params: Mapping[str, float],
+    dtype: Format,
+    differentiate: bool = False,
 ) -> tuple[Expression, Expression]:
     """Value and relative error bound of a formula at one float64 logit, as statements of ``code``.
 
@@ -173,7 +179,7 @@ def trace(
     return value, bound
 
 
-def source_of(code: Code, inputs: Sequence[str], outputs: Mapping[str, str]) -> str:
+def source_of(code: LoopBody, inputs: Sequence[str], outputs: Mapping[str, str]) -> str:
     """The function ``loop(inputs..., outputs...)`` over arrays: every input one name of the body, every output one expression."""
     lines = [f"{name} = float64({name}_at[i])" for name in inputs] + code.lines
     lines += [f"{name}_at[i] = {expression}" for name, expression in outputs.items()]
@@ -182,7 +188,7 @@ def source_of(code: Code, inputs: Sequence[str], outputs: Mapping[str, str]) -> 
     return f"def loop({arrays}):\n    for i in range({inputs[0]}_at.size):\n{body}"
 
 
-def compile_loop(code: Code, inputs: Sequence[str], outputs: Mapping[str, str], contract: bool = True) -> Callable[..., None]:
+def compile_loop(code: LoopBody, inputs: Sequence[str], outputs: Mapping[str, str], contract: bool = True) -> Callable[..., None]:
     """The compiled function of :func:`source_of`; with ``contract`` a product and a sum may be rounded as one.
 
     Raises:

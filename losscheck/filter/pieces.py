@@ -14,7 +14,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.filter.classify import CODE, Limits
 from losscheck.filter.polynomials import MOST_DEGREE, U
 
-__all__ = ["Table", "cut", "ulp_of"]
+__all__ = ["PieceTable", "cut", "ulp_of"]
 
 TOLERATED = 2.0**-18  # ulp, where the value is smaller than beside it
 SAMPLES = 65
@@ -22,7 +22,7 @@ LOST, FLUSHED = CODE[Outcome.LOST], CODE[Outcome.FLUSHED]
 NEVER = -1.0  # the limit of what is looked at float by float
 
 
-class Table(NamedTuple):
+class PieceTable(NamedTuple):
     """The pieces of a stretch, a row each, as arrays for the kernels.
 
     Attributes:
@@ -48,7 +48,7 @@ class Table(NamedTuple):
     zeros: Any
 
 
-def cut(c: Any, margin: float, length: int, limits: Limits, least: bool) -> Table | None:
+def cut(c: Any, margin: float, length: int, limits: Limits, least: bool) -> PieceTable | None:
     """The table of a stretch, whose polynomial is within ``margin`` of the claim; None where it has to be halved."""
     import numpy as np
 
@@ -129,7 +129,7 @@ def _values_at(c: Any, starts: list[int], length: int, monotone: bool, low: floa
 
 def _rows(
     c: Any, degree: int, starts: list[int], sure: list[bool], ranges: list[tuple[float, float]], margin: float, limits: Limits
-) -> Table:
+) -> PieceTable:
     """The pieces as arrays, one row each."""
     import numpy as np
 
@@ -154,7 +154,7 @@ def _rows(
     scaled = np.ascontiguousarray(c[np.newaxis, :] * inverses[:, np.newaxis])
     degrees = np.full(len(rows), degree)
     at, step = np.array(starts, np.int64), 2.0 / starts[-1]
-    return Table(step, at, scaled, degrees, inverses, slack, limit_of, spread_of, lowest, highest, zeros)
+    return PieceTable(step, at, scaled, degrees, inverses, slack, limit_of, spread_of, lowest, highest, zeros)
 
 
 def ulp_of(size: float, limits: Limits) -> float:

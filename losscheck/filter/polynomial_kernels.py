@@ -145,7 +145,7 @@ def judge(values, size, code, offset, first, table, by_exponent, ranges, open_ra
     Args:
         values: of the floats from ``offset`` in the stretch on, whose ordinals begin at ``first``.
         size, code: |ulp| as the bits of float32, filled; the outcomes of what is not plainly ok, filled.
-        table: of the stretch, see :class:`losscheck.filter.pieces.Table`.
+        table: of the stretch, see :class:`losscheck.filter.pieces.PieceTable`.
         by_exponent: the histogram of all but the open ranges, updated.
         ranges: [begin, end) rows of what has codes; open_ranges: of the tiles among them in which some are still open; positions: of
             these.

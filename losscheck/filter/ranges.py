@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["RANGES", "Beside", "Range"]
+__all__ = ["RANGES", "Beside", "Interval"]
 
 
-class Range:
+class Interval:
     """All numbers from ``low`` to ``high``."""
 
     __slots__ = ("high", "low")
@@ -23,13 +23,13 @@ class Range:
     def certain(self) -> bool:
         return self.low == self.high
 
-    def __sub__(self, other: Any) -> Range:
+    def __sub__(self, other: Any) -> Interval:
         b = lift(other)
-        return Range(self.low - b.high, self.high - b.low)
+        return Interval(self.low - b.high, self.high - b.low)
 
-    def __mul__(self, factor: float) -> Range:
+    def __mul__(self, factor: float) -> Interval:
         """By a number that is not negative."""
-        return Range(self.low * factor, self.high * factor)
+        return Interval(self.low * factor, self.high * factor)
 
     __rmul__ = __mul__
 
@@ -48,25 +48,25 @@ class Range:
         return _answer(self.low > lift(other).high, self.high > lift(other).low)
 
 
-class Beside(Range):
+class Beside(Interval):
     """Numbers each of which is at most ``error`` away from its own number of the range ``exact``."""
 
     __slots__ = ("error", "exact")
 
-    def __init__(self, exact: Range, error: float) -> None:
+    def __init__(self, exact: Interval, error: float) -> None:
         super().__init__(exact.low - error, exact.high + error)
         self.exact, self.error = exact, error
 
-    def __sub__(self, other: Any) -> Range:
-        return Range(-self.error, self.error) if other is self.exact else super().__sub__(other)
+    def __sub__(self, other: Any) -> Interval:
+        return Interval(-self.error, self.error) if other is self.exact else super().__sub__(other)
 
 
 def _answer(all_do: bool, some_do: bool) -> bool | None:
     return True if all_do else (None if some_do else False)
 
 
-def lift(x: Any) -> Range:
-    return x if isinstance(x, Range) else Range(x, x)
+def lift(x: Any) -> Interval:
+    return x if isinstance(x, Interval) else Interval(x, x)
 
 
 class _Ranges:
@@ -74,13 +74,13 @@ class _Ranges:
     def where(condition: Any, a: Any, b: Any) -> Any:
         if condition is None:
             a, b = lift(a), lift(b)
-            return Range(min(a.low, b.low), max(a.high, b.high))
+            return Interval(min(a.low, b.low), max(a.high, b.high))
         return a if condition else b
 
     @staticmethod
-    def absolute(x: Range) -> Range:
+    def absolute(x: Interval) -> Interval:
         sizes = abs(x.low), abs(x.high)
-        return Range(0.0 if x.low <= 0 <= x.high else min(sizes), max(sizes))
+        return Interval(0.0 if x.low <= 0 <= x.high else min(sizes), max(sizes))
 
 
 RANGES = _Ranges()

@@ -14,7 +14,7 @@ from losscheck.core.dtypes import Format
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Formula
 from losscheck.filter.classify import Limits
-from losscheck.filter.pieces import Table, cut, ulp_of
+from losscheck.filter.pieces import PieceTable, cut, ulp_of
 from losscheck.filter.polynomials import fitted
 
 __all__ = ["LEAST", "MOST", "Stretch", "Stretches"]
@@ -30,7 +30,7 @@ class Stretch:
 
     first: int
     count: int
-    table: Table | None = None
+    table: PieceTable | None = None
 
 
 class Stretches:
@@ -102,7 +102,7 @@ class Stretches:
             return Stretch(first, length) if least or self.never else None
         return Stretch(first, length, table)
 
-    def _table(self, middle: float, half: float, length: int, least: bool) -> Table | None:
+    def _table(self, middle: float, half: float, length: int, least: bool) -> PieceTable | None:
         from losscheck.oracle.local import series_of
 
         formula, differentiate = self.claim

@@ -24,7 +24,7 @@ from losscheck.gating.fields import (
     HarmfulEffect,
     Limit,
     Link,
-    Quantity,
+    QuantityName,
     Real,
     Reals,
     Size,
@@ -151,7 +151,7 @@ class Case(_Model):
     dtypes: list[DType] = Field(default=["float32"], min_length=1)
     devices: list[Text] = Field(default=["cpu"], min_length=1, description="cpu, cuda, cuda:1.")
     modes: list[Text] = Field(default=["eager"], min_length=1, description="eager, compile, vmap, autocast:bfloat16.")
-    quantities: list[Quantity] = Field(default=["loss", "grad"], min_length=1)
+    quantities: list[QuantityName] = Field(default=["loss", "grad"], min_length=1)
     reduction: Literal["none", "mean", "sum", "normalised", "published"] = "none"
     points: CasePoints | None = None
     range: CaseRange | None = None

@@ -29,7 +29,7 @@ __all__ = [
     "HarmfulEffect",
     "Limit",
     "Link",
-    "Quantity",
+    "QuantityName",
     "Real",
     "Reals",
     "Size",
@@ -40,11 +40,11 @@ __all__ = [
 
 MOST_POINTS = 10**6  # that a shape may hold: each of them is a row
 DType = Literal["float64", "float32", "float16", "bfloat16"]
-Quantity = Literal["loss", "grad"]
+QuantityName = Literal["loss", "grad"]
 # Never allowed: `undecided` and `unavailable` are no results, and `inaccurate` is what max_ulp is for.
 AllowedOutcome = Literal["ok", "nan", "inf", "wrong-sign", "lost", "missed-inf", "flushed"]
 DTYPES: tuple[str, ...] = get_args(DType)
-QUANTITIES: tuple[str, ...] = get_args(Quantity)
+QUANTITIES: tuple[str, ...] = get_args(QuantityName)
 # Never allowed: one that poisons is all there can be.
 AllowedEffect = Literal["misdirects", "dead", "misstates", "tails", "sound"]
 HarmfulEffect = Literal["poisons", "misdirects", "dead", "misstates", "tails"]

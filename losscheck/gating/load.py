@@ -12,7 +12,7 @@ from losscheck.core.verdict import Problem
 from losscheck.gating.case import Case, CaseCallable, CaseExhaustive, CaseFile, CasePoints, CaseRange, Expect, KnownFailure
 from losscheck.gating.check import Complaint, problems_of
 from losscheck.gating.fields import shown
-from losscheck.gating.tree import Node, Number, parse, read_text
+from losscheck.gating.tree import Number, YamlNode, parse, read_text
 
 __all__ = ["CaseError", "LoadedCase", "case_files", "case_of", "load"]
 
@@ -193,7 +193,7 @@ def _of_the_rest(plain: Any, error: Any, imports: bool) -> list[Complaint]:
     return [complaint for complaint in problems_of(case, imports) if complaint[0] and complaint[0][0] in _NAMES]
 
 
-def _empty(node: Node, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+def _empty(node: YamlNode, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     """Where nothing was written: an expectation that was left empty would expect nothing."""
     if node.value is None:
         yield path
@@ -221,11 +221,11 @@ def _errors_of(error: Any) -> list[Mapping[str, Any]]:
     return errors[:MOST]
 
 
-def _model_problems(errors: Iterable[Mapping[str, Any]], root: Node, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
+def _model_problems(errors: Iterable[Mapping[str, Any]], root: YamlNode, prefix: tuple[Any, ...], model: Any) -> list[Problem]:
     return [_problem(root, (*prefix, *wrong["loc"]), _message(wrong, model), key=wrong["type"] == "extra_forbidden") for wrong in errors]
 
 
-def _problem(root: Node, path: tuple[Any, ...], message: str, *, key: bool = False) -> Problem:
+def _problem(root: YamlNode, path: tuple[Any, ...], message: str, *, key: bool = False) -> Problem:
     by_key = key or path[-1:] == ("[key]",)
     path = tuple(step for step in path if step != "[key]")
     node = root.key_at(path) if by_key else root.at(path)

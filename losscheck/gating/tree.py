@@ -14,7 +14,7 @@ from typing import Any
 
 from losscheck.core.verdict import Problem
 
-__all__ = ["MAX_BYTES", "Node", "Number", "parse", "read_text"]
+__all__ = ["MAX_BYTES", "Number", "YamlNode", "parse", "read_text"]
 
 MAX_BYTES = 4 * 2**20  # a hundred thousand points in one case file
 MAX_DEPTH = 16  # a case needs six
@@ -35,7 +35,7 @@ class Number(str):
 
 
 @dataclass
-class Node:
+class YamlNode:
     """A value and its place (from 1): a scalar, a list of nodes, or a mapping from keys to pairs (key's node, value)."""
 
     value: Any
@@ -51,7 +51,7 @@ class Node:
             return {key: value.plain() for key, (_, value) in self.value.items()}
         return self.value
 
-    def at(self, path: tuple[Any, ...]) -> Node:
+    def at(self, path: tuple[Any, ...]) -> YamlNode:
         """The node that a path of keys and indices leads to, or the nearest one above it."""
         node = self
         for step in path:
@@ -63,11 +63,11 @@ class Node:
                 break
         return node
 
-    def key_at(self, path: tuple[Any, ...]) -> Node:
+    def key_at(self, path: tuple[Any, ...]) -> YamlNode:
         """The key that a path ends in; where there is none, what :meth:`at` finds."""
         parent = self.at(path[:-1])
         if path and isinstance(parent.value, dict) and path[-1] in parent.value:
-            key: Node = parent.value[path[-1]][0]
+            key: YamlNode = parent.value[path[-1]][0]
             return key
         return self.at(path)
 
@@ -102,7 +102,7 @@ def _place(before: str) -> tuple[int, int]:
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
-def parse(text: str) -> tuple[Node | None, list[Problem]]:
+def parse(text: str) -> tuple[YamlNode | None, list[Problem]]:
     """The one document of a text; None when there is none that could be read, and then at least one problem."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -131,10 +131,10 @@ class _Composer:
     def __init__(self, events: Iterator[Any]) -> None:
         self.events = events
         self.problems: list[Problem] = []
-        self.anchors: dict[str, Node] = {}
+        self.anchors: dict[str, YamlNode] = {}
         self.nodes = 0
 
-    def document(self) -> Node | None:
+    def document(self) -> YamlNode | None:
         self._next()  # stream start
         start = self._next()
         if type(start).__name__ == "StreamEndEvent":
@@ -158,7 +158,7 @@ class _Composer:
     def _say(self, event: Any, path: str, message: str) -> None:
         self.problems.append(Problem(event.start_mark.line + 1, event.start_mark.column + 1, path, message))
 
-    def _node(self, event: Any, path: str, depth: int) -> Node:
+    def _node(self, event: Any, path: str, depth: int) -> YamlNode:
         kind = type(event).__name__
         if kind == "AliasEvent":
             return self._alias(event, path)
@@ -167,7 +167,7 @@ class _Composer:
         self._count(event, path, 1)
         if event.tag is not None:
             self._say(event, path, f"has the tag {str(event.tag)[:60]}: tags are not read, write the plain value")
-        node = Node(None, event.start_mark.line + 1, event.start_mark.column + 1)
+        node = YamlNode(None, event.start_mark.line + 1, event.start_mark.column + 1)
         if kind == "SequenceStartEvent":
             node.value = self._sequence(node, path, depth)
         elif kind == "MappingStartEvent":
@@ -179,7 +179,7 @@ class _Composer:
             self.anchors[event.anchor] = node
         return node
 
-    def _alias(self, event: Any, path: str) -> Node:
+    def _alias(self, event: Any, path: str) -> YamlNode:
         if event.anchor not in self.anchors:
             raise self._stop(event, path, f"*{event.anchor} names no anchor that ended before it")
         known = self.anchors[event.anchor]
@@ -191,15 +191,15 @@ class _Composer:
         if self.nodes > MAX_NODES:
             raise self._stop(event, path, f"grows beyond {MAX_NODES} values, aliases written out: split the file")
 
-    def _sequence(self, node: Node, path: str, depth: int) -> list[Node]:
-        items: list[Node] = []
+    def _sequence(self, node: YamlNode, path: str, depth: int) -> list[YamlNode]:
+        items: list[YamlNode] = []
         while type(event := self._next()).__name__ != "SequenceEndEvent":
             items.append(self._node(event, f"{path}[{len(items)}]", depth + 1))
             node.size += items[-1].size
         return items
 
-    def _mapping(self, node: Node, path: str, depth: int) -> dict[str, tuple[Node, Node]]:
-        items: dict[str, tuple[Node, Node]] = {}
+    def _mapping(self, node: YamlNode, path: str, depth: int) -> dict[str, tuple[YamlNode, YamlNode]]:
+        items: dict[str, tuple[YamlNode, YamlNode]] = {}
         while type(event := self._next()).__name__ != "MappingEndEvent":
             if type(event).__name__ != "ScalarEvent":
                 raise self._stop(event, path, "has a key that is no plain word")

@@ -10,10 +10,10 @@ from losscheck.core.absence import Absence, Unavailable
 from losscheck.core.loss import Loss
 from losscheck.core.request import Subject
 
-__all__ = ["lacks", "lacks_gradient", "no_gradient", "not_here", "why_not"]
+__all__ = ["lacks", "lacks_gradient", "no_gradient", "not_here", "why_unavailable"]
 
 
-def why_not(loss: Loss, subject: Subject, params: Mapping[str, float]) -> Unavailable | None:
+def why_unavailable(loss: Loss, subject: Subject, params: Mapping[str, float]) -> Unavailable | None:
     """Why a subject cannot answer at all; None when it can."""
     implementation = subject.implementation
     for parameter in loss.parameters:

@@ -24,7 +24,7 @@ from losscheck.measure.compare import subjects
 from losscheck.measure.point_rows import PointRows
 from losscheck.measure.reduced import Wholes
 from losscheck.measure.reference import Budget, Claim, Judged, Reference, definition_of, formula_of
-from losscheck.measure.summary import Case, Summary, summarise
+from losscheck.measure.summary import KeptPoint, Summary, summarise
 from losscheck.points.batch import Elements, elements_of, index_of
 from losscheck.points.listed import RoundedPoints
 from losscheck.points.load import Dump
@@ -83,7 +83,7 @@ class _Run:
         self.references = {dtype: Reference(self.params, dtype, question.oracle, question.max_ulp) for dtype in FORMATS.values()}
         self.wholes = Wholes(question, loss, elements, self.params, self.references[self.dtype])
         self.callers = [BatchCaller(question, loss, subject, self.params, self.dtype) for subject in _subjects(question, selection, loss)]
-        self.reasons = {caller.subject: refusal.reason if (refusal := caller.why_not()) else "" for caller in self.callers}
+        self.reasons = {caller.subject: refusal.reason if (refusal := caller.why_unavailable()) else "" for caller in self.callers}
         self.only = {caller.subject: self._telling() for caller in self.callers if not self.reasons[caller.subject] and caller.loops()}
         # The dtypes that came out, in which the elements are judged.
         self.dtypes = {(caller.subject, quantity): self.dtype for caller in self.callers for quantity in question.quantities}
@@ -215,7 +215,7 @@ class _Run:
         if not sum(summary.counts):
             return replace(row, reason=caller.no_gradient or no_gradient(subject).reason)
         counts = {CODES[code]: count for code, count in enumerate(summary.counts) if count}
-        worst = sorted((self._element(subject, quantity, case) for case in summary.worst), key=_badness)
+        worst = sorted((self._element(subject, quantity, kept_point) for kept_point in summary.worst), key=_badness)
         far = self.deviations.farthest(formula_of(self.loss, subject.implementation, quantity, self.dtype), quantity)
         return replace(
             row,
@@ -236,13 +236,13 @@ class _Run:
             reason=caller.reason,
         )
 
-    def _element(self, subject: Subject, quantity: str, case: Case) -> Element:
-        value = case.loss if quantity == "loss" else case.grad
+    def _element(self, subject: Subject, quantity: str, kept_point: KeptPoint) -> Element:
+        value = kept_point.loss if quantity == "loss" else kept_point.grad
         assert value is not None
-        logit, target = (float(values[case.position]) for values in (self.elements.logits, self.elements.targets))
+        logit, target = (float(values[kept_point.position]) for values in (self.elements.logits, self.elements.targets))
         points = PointRows(self.question.at(reduction="none"), self.loss, self.dtype, RoundedPoints((logit,), (target,)), self.params)
         point = points.row(subject, quantity, 0, (value, self.dtypes[subject, quantity]))
-        return Element(index_of(case.position, self.elements.shape), point, case.loss, case.grad)
+        return Element(index_of(kept_point.position, self.elements.shape), point, kept_point.loss, kept_point.grad)
 
     def _farthest(self, caller: BatchCaller, quantity: str, place: int) -> Element:
         import numpy as np
@@ -250,7 +250,7 @@ class _Run:
         logits, targets = (values[place : place + 1].astype(np.float64) for values in (self.elements.logits, self.elements.targets))
         computed = caller.elements(logits, targets)
         returned = (None if values is None else float(values[0]) for values in (computed.loss, computed.gradient))
-        return self._element(caller.subject, quantity, Case(place, UNDECIDED, 0.0, *returned))
+        return self._element(caller.subject, quantity, KeptPoint(place, UNDECIDED, 0.0, *returned))
 
     def _whole(self, caller: BatchCaller) -> Any:
         value = caller.whole(self.elements.logits, self.elements.targets, self.elements.shape, self.question.reduction)

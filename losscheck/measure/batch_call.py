@@ -9,7 +9,7 @@ from losscheck.core.absence import Unavailable
 from losscheck.core.dtypes import Format
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.absent import lacks, why_not
+from losscheck.measure.absent import lacks, why_unavailable
 from losscheck.measure.call import Caller, Piece
 from losscheck.measure.reference import distinct
 
@@ -56,9 +56,9 @@ class BatchCaller:
         self.reason = self.no_gradient = ""
         self.answered = False
 
-    def why_not(self) -> Unavailable | None:
+    def why_unavailable(self) -> Unavailable | None:
         """Why it cannot answer at all; None when it can."""
-        return why_not(self.loss, self.subject, self.params) or lacks(self.subject, "loss")
+        return why_unavailable(self.loss, self.subject, self.params) or lacks(self.subject, "loss")
 
     def loops(self) -> bool:
         """Does every element take a call of its own? So it is with a callable of the user's that reduces."""

@@ -70,14 +70,14 @@ class BatchEffects:
         summary = self._summaries.get(subject)
         if summary is None or not summary.worst:
             return None
-        case = summary.worst[0]
-        returned = {"loss": (case.loss, summary.loss_error), "grad": (case.grad, summary.grad_error)}
+        kept_point = summary.worst[0]
+        returned = {"loss": (kept_point.loss, summary.loss_error), "grad": (kept_point.grad, summary.grad_error)}
         errors = {quantity: error for quantity, (value, error) in returned.items() if value is not None}
-        logit, target = (float(values[case.position]) for values in (self._elements.logits, self._elements.targets))
+        logit, target = (float(values[kept_point.position]) for values in (self._elements.logits, self._elements.targets))
         if not math.isfinite(logit):
             return None
-        finding = self._effects_of(subject, errors).finding(case, logit, target, errors)
-        return replace(finding, index=index_of(case.position, self._elements.shape))
+        finding = self._effects_of(subject, errors).finding(kept_point, logit, target, errors)
+        return replace(finding, index=index_of(kept_point.position, self._elements.shape))
 
     def _effects_of(self, subject: Subject, quantities: Mapping[str, Any]) -> Effects:
         references = {quantity: self._references[self._dtypes[subject, quantity]] for quantity in quantities}

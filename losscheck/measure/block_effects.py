@@ -9,8 +9,8 @@ from typing import Any
 
 from losscheck.core.effect import effect_rules
 from losscheck.filter.classify import UNDECIDED
-from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop
-from losscheck.filter.ranges import RANGES, Beside, Range
+from losscheck.filter.codegen import Expression, ExpressionOperations, LoopBody, compile_loop
+from losscheck.filter.ranges import RANGES, Beside, Interval
 from losscheck.filter.stretches import Stretch
 from losscheck.measure.effect_stream import EFFECT, SOUND, Effects
 from losscheck.measure.engine import Stream
@@ -48,7 +48,7 @@ class BlockEffects:
         self.error_of = {name: np.empty(block, np.float32) for name in streams}
         self.units = {"loss": effects.scale.loss_at_zero, "grad": effects.scale.steepest}
         self._asked: list[float] = []
-        self._answers = Range(0.0, 1.0), Range(0.0, 1.0)
+        self._answers = Interval(0.0, 1.0), Interval(0.0, 1.0)
 
     def begin(self) -> None:
         """Forget the scan before."""
@@ -151,7 +151,7 @@ class BlockEffects:
             self.polynomials.judge(values[begin:end], sizes, judge.code[begin:end], *where, *outputs, OUTCOMES, 0.0, False)
         return found
 
-    def _answer(self, found: Mapping[str, Any]) -> tuple[Range, Range]:
+    def _answer(self, found: Mapping[str, Any]) -> tuple[Interval, Interval]:
         """The effects of all floats of a block where no outcome failed, and where one did: the rules asked of ranges, widened to
         powers of two so that few are ever asked."""
         numbers = [number for f in found.values() for number in f.tolist()[1:4]]
@@ -159,13 +159,13 @@ class BlockEffects:
         within = (self._asked[n] <= x if n % 3 == 1 else x <= self._asked[n] for n, x in enumerate(numbers))
         if not (self._asked and all(within)):
             self._asked = [_outward(x, up=n % 3 != 1) for n, x in enumerate(numbers)]
-            sides: dict[str, tuple[Beside, Range] | tuple[None, None]] = {"loss": (None, None), "grad": (None, None)}
+            sides: dict[str, tuple[Beside, Interval] | tuple[None, None]] = {"loss": (None, None), "grad": (None, None)}
             for n, name in enumerate(found):
                 error, low, high = self._asked[3 * n : 3 * n + 3]
-                exact = Range(low, high) if low <= high else Range(0.0, 0.0)
+                exact = Interval(low, high) if low <= high else Interval(0.0, 0.0)
                 sides[name] = Beside(exact, error), exact
             answers = [self._rules(sides, failed) for failed in (False, True)]
-            sound, failed = (answer if isinstance(answer, Range) else Range(answer, answer) for answer in answers)
+            sound, failed = (answer if isinstance(answer, Interval) else Interval(answer, answer) for answer in answers)
             self._answers = sound, failed
         return self._answers
 
@@ -201,7 +201,7 @@ class BlockEffects:
     @functools.cached_property
     def _loop(self) -> Any:
         """The rules compiled: logits, values, exact values and outcomes in; codes, sizes and errors out."""
-        code = Code()
+        code = LoopBody()
         names = list(self.streams)
         inputs = ["logit", *names, *(f"exact_{name}" for name in names), *(f"outcome_{name}" for name in names)]
         made = {name: Expression(code, name) for name in inputs}

@@ -99,7 +99,7 @@ def _of_summary(task: Task, summary: Summary, first: int, last: int, kept: Colle
             yield f"the {name} add up to {total} and not to the {summary.points} points"
     if not summary.wrong <= summary.checked <= summary.points or summary.settled > summary.points:
         yield f"{summary.wrong} of {summary.checked} checked points are wrong, and {summary.settled} of {summary.points} settled"
-    if len(summary.worst) > WORST or not all(first <= case.position <= last for case in summary.worst):
+    if len(summary.worst) > WORST or not all(first <= kept_point.position <= last for kept_point in summary.worst):
         yield "the worst points lie outside its chunks"
     yield from _of_segments(task, summary, first, last, kept)
 

@@ -14,16 +14,16 @@ from losscheck.core.loss import Implementation
 from losscheck.core.request import Request, Subject, listed
 from losscheck.core.results import Difference, PointRow
 from losscheck.core.which_points import Listed
-from losscheck.measure.absent import lacks, no_gradient, why_not
+from losscheck.measure.absent import lacks, no_gradient, why_unavailable
 from losscheck.measure.call import Caller, Piece
 from losscheck.measure.effects import with_effects
-from losscheck.measure.point_rows import Answer, PointRows
+from losscheck.measure.point_rows import PointRows, ValueOrReason
 from losscheck.points.listed import check_domain, pair
 
 __all__ = ["compare", "differences", "evaluate", "nothing_runs", "subjects"]
 
 # An answer for every quantity and index (see PointRows).
-Answers = dict[tuple[str, int | None], Answer]
+Answers = dict[tuple[str, int | None], ValueOrReason]
 
 
 def compare(question: Request, selection: Selection | None = None) -> list[PointRow]:
@@ -116,7 +116,7 @@ def nothing_runs(devices: Sequence[str], modes: Sequence[str]) -> UserError:
 def _answers(point_rows: PointRows, subject: Subject) -> Answers:
     """An answer for everything that is asked of a subject."""
     asked = point_rows.asked()
-    if refusal := why_not(point_rows.loss, subject, point_rows.params):
+    if refusal := why_unavailable(point_rows.loss, subject, point_rows.params):
         return dict.fromkeys(asked, refusal)
     question = point_rows.question
     gradient = "grad" in question.quantities
@@ -143,7 +143,7 @@ def _whole(point_rows: PointRows, caller: Caller) -> Piece:
     return Piece(0, len(points), output, no_gradient=no_gradient(caller.subject) if output.grad is None else None)
 
 
-def _answer(piece: Piece, quantity: str, index: int) -> Answer:
+def _answer(piece: Piece, quantity: str, index: int) -> ValueOrReason:
     lacking = piece.no_gradient if quantity == "grad" else piece.refusal
     if lacking or piece.output is None:
         assert lacking

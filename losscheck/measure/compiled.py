@@ -14,11 +14,11 @@ from typing import Any
 from losscheck.filter.stretches import Stretch, Stretches
 from losscheck.measure.block_effects import BlockEffects
 from losscheck.measure.effect_stream import EFFECT, Effects
-from losscheck.measure.engine import Call, Engine, Stream, judge_all
+from losscheck.measure.engine import ChunkCall, Engine, Stream, judge_all
 from losscheck.measure.judge import Judge
 from losscheck.measure.loops import FEW, FormulaLoop, bits_of
 from losscheck.measure.reference import Claim
-from losscheck.measure.refusals import Returned
+from losscheck.measure.refusals import BlockResult
 from losscheck.measure.summary import Summary
 from losscheck.measure.totals import merged
 from losscheck.points.grid import Grid
@@ -33,7 +33,7 @@ BLOCK = 2**18  # what Python does a block is then little; what a block holds is 
 class CompiledEngine(Engine):
     """Like its base, one block of BLOCK floats at a time."""
 
-    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None) -> None:
+    def __init__(self, call: ChunkCall, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None) -> None:
         """Raises NoFilterError where a formula cannot be traced, ImportError without numba."""
         super().__init__(call, streams, grid, effects)
         import numpy as np
@@ -60,7 +60,7 @@ class CompiledEngine(Engine):
     def add(self, first: int, count: int) -> None:
         logits = self.logits if count == self.block else self.logits[:count]  # one array, which a backend may know again
         self.kernels.decode(first, logits)
-        returned = Returned(*self.call(logits))
+        returned = BlockResult(*self.call(logits))
         results = {name: values for name, values in zip(("loss", "grad"), returned, strict=False) if name in self.streams}
         covers = {stretches: list(stretches.over(first, count)) for stretches in self._all_stretches}
         gaps = merged([(s.first - first, s.first + s.count - first) for cover in covers.values() for s in cover if s.table is None])

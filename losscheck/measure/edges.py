@@ -8,7 +8,7 @@ from typing import Any
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
 from losscheck.measure.engine import Engine, check, judge_all, summarise_stream
 from losscheck.measure.reference import Judged
-from losscheck.measure.refusals import SEGMENTED, Returned
+from losscheck.measure.refusals import SEGMENTED, BlockResult
 from losscheck.measure.summary import Summary, segments_of
 from losscheck.points.grid import decode_ordinals
 
@@ -45,12 +45,12 @@ class SampleEngine(Engine):
             summary.segments = ends.segments(quantity, EFFECT_KEPT if quantity == EFFECT else SEGMENTED)
         return self.end()
 
-    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any], Returned]:
+    def values(self, ordinals: Any) -> tuple[Any, dict[str, Any], BlockResult]:
         """Logits and results at any ordinals, and what was returned."""
         import numpy as np
 
         logits = decode_ordinals(self.grid.dtype, ordinals)
-        returned = Returned(*self.call(logits))
+        returned = BlockResult(*self.call(logits))
         return logits.astype(np.float64), self.results(returned), returned
 
     def codes(self, quantities: Collection[str], ordinals: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from losscheck.core.loss import Implementation, Loss
 from losscheck.filter.classify import UNDECIDED
 from losscheck.filter.scale import scale_of
 from losscheck.measure.reference import Claim, Judged, Reference, definition_of, formula_of, quiet
-from losscheck.measure.summary import Case
+from losscheck.measure.summary import KeptPoint
 
 __all__ = ["EFFECT", "EFFECT_KEPT", "TAILS", "Effects", "error_of"]
 
@@ -107,17 +107,17 @@ class Effects:
         codes = effect_rules(xp, loss, exact_loss, grad, exact_grad, failed, self.scale)
         return xp.where(unjudged, SOUND, codes), functools.reduce(xp.maximum, sizes), errors
 
-    def finding(self, case: Case, logit: float, target: float, errors: Mapping[str, float]) -> EffectFinding:
-        """The facts of the worst case, its exact values those of the oracle; ``errors`` are the largest of all points."""
+    def finding(self, kept_point: KeptPoint, logit: float, target: float, errors: Mapping[str, float]) -> EffectFinding:
+        """The facts of the worst point, its exact values those of the oracle; ``errors`` are the largest of all points."""
         sides = {}
         for quantity, reference in self.references.items():
-            value = case.loss if quantity == "loss" else case.grad
+            value = kept_point.loss if quantity == "loss" else kept_point.grad
             own, right = (
                 as_float64(reference.at(claim, logit, target))
                 for claim in (formula_of(self.loss, self.implementation, quantity, self.dtype), self.definition(quantity))
             )
             assert value is not None
-            sides[quantity] = Side(value, own, right, failed=case.code <= TAILS)
+            sides[quantity] = Side(value, own, right, failed=kept_point.code <= TAILS)
         found = finding(sides.get("loss"), sides.get("grad"), self.scale, logit=logit, target=target)
         return replace(found, loss_error=errors.get("loss"), grad_error=errors.get("grad"))
 

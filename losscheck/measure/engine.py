@@ -10,14 +10,14 @@ from typing import Any
 
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, Effects
 from losscheck.measure.reference import Claim, Judged, Reference, on_host
-from losscheck.measure.refusals import NO_EFFECT, REFUSED, SEGMENTED, Returned, scattered
+from losscheck.measure.refusals import NO_EFFECT, REFUSED, SEGMENTED, BlockResult, scattered
 from losscheck.measure.summary import Summary, summarise
 from losscheck.points.grid import Grid, decode_ordinals
 
-__all__ = ["ArrayEngine", "Call", "Engine", "Stream", "judge"]
+__all__ = ["ArrayEngine", "ChunkCall", "Engine", "Stream", "judge"]
 
 # Losses and gradients (None where none are asked) at logits, and maybe what was refused (refusals.py).
-Call = Callable[[Any], tuple[Any, ...]]
+ChunkCall = Callable[[Any], tuple[Any, ...]]
 CHECKED = 512  # points of a whole sweep that are checked against the exact oracle, evenly spread over its ordinals
 ARRAY_BLOCK = 2**16
 TENSOR_BLOCK = 2**22  # float64 temporaries of 32 MiB each, on a device
@@ -94,7 +94,7 @@ class Engine:
 
     block = ARRAY_BLOCK
 
-    def __init__(self, call: Call, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None) -> None:
+    def __init__(self, call: ChunkCall, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None) -> None:
         self.call, self.streams, self.grid, self.effects = call, streams, grid, effects
         self.cells = grid.cell_starts
         self.stride = max(1, grid.points // CHECKED)
@@ -116,7 +116,7 @@ class Engine:
     def end(self) -> dict[str, Summary]:
         return self.totals
 
-    def results(self, returned: Returned) -> dict[str, Any]:
+    def results(self, returned: BlockResult) -> dict[str, Any]:
         """What a call returned, as float64, by the quantities asked."""
         return {name: _wide(values) for name, values in zip(("loss", "grad"), returned, strict=False) if name in self.streams}
 
@@ -130,7 +130,14 @@ class ArrayEngine(Engine):
     Of a device only the few points leave that the oracle is asked about."""
 
     def __init__(
-        self, call: Call, streams: Mapping[str, Stream], grid: Grid, effects: Effects | None = None, *, device: str = "", block: int = 0
+        self,
+        call: ChunkCall,
+        streams: Mapping[str, Stream],
+        grid: Grid,
+        effects: Effects | None = None,
+        *,
+        device: str = "",
+        block: int = 0,
     ) -> None:
         super().__init__(call, streams, grid, effects)
         self.device = device
@@ -150,7 +157,7 @@ class ArrayEngine(Engine):
         on_device = {"device": self.device} if self.device else {}
         ordinals = xp.arange(first, first + count, dtype=xp.int64, **on_device)
         logits = _tensor(self.grid, ordinals) if self.device else decode_ordinals(self.grid.dtype, ordinals)
-        returned = Returned(*self.call(logits))
+        returned = BlockResult(*self.call(logits))
         results = self.results(returned)
         logits = _wide(logits)
         for quantity, judged in judge_all(xp, self.streams, self.effects, logits, results, returned.refused).items():

@@ -13,7 +13,7 @@ from losscheck.measure.call import Caller
 from losscheck.measure.effect_stream import Effects
 from losscheck.measure.engine import ArrayEngine, Engine, Stream
 from losscheck.measure.reference import Reference, formula_of
-from losscheck.measure.refusals import Returned, answering
+from losscheck.measure.refusals import BlockResult, answering
 from losscheck.measure.remembered import remembering
 from losscheck.measure.task import Task
 from losscheck.points.grid import Grid
@@ -95,7 +95,7 @@ def _caller_key(task: Task) -> tuple[Loss, Subject, tuple[tuple[str, float], ...
     return task.loss, task.subject, tuple(task.params.items()), task.grid.dtype.name, more
 
 
-def call_of(task: Task) -> Callable[[Any], Returned]:
+def call_of(task: Task) -> Callable[[Any], BlockResult]:
     """``call(logits)``: losses and gradients (None where none are asked) at the task's target, as arrays."""
     call = answering(caller_of(task), task.target)
     # Code of the user's may keep a state; what is published does not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from losscheck.measure.effect_stream import EFFECT, TAILS
 from losscheck.measure.engine import Engine, summarise_stream
 from losscheck.measure.reference import Judged
-from losscheck.measure.refusals import NO_EFFECT, Returned
+from losscheck.measure.refusals import NO_EFFECT, BlockResult
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import decode_ordinals
 
@@ -24,7 +24,7 @@ class HarmEngine(Engine):
         assert self.effects is not None
         ordinals = np.arange(first, first + count, dtype=np.int64)
         logits = decode_ordinals(self.grid.dtype, ordinals)
-        returned = Returned(*self.call(logits))
+        returned = BlockResult(*self.call(logits))
         logits, results = logits.astype(np.float64), self.results(returned)
         target = next(iter(self.streams.values())).target
         # As if every outcome failed: harm is told by the size of the error.
@@ -38,5 +38,5 @@ class HarmEngine(Engine):
             judged.codes[refused] = NO_EFFECT
         summary = summarise_stream(np, EFFECT, judged, ordinals, results, self.cells)
         summary.segments.pop(TAILS, None)
-        summary.worst = [case for case in summary.worst if case.code < TAILS]
+        summary.worst = [kept_point for kept_point in summary.worst if kept_point.code < TAILS]
         self.totals[EFFECT] = self.totals[EFFECT].merge(summary)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from losscheck.filter.classify import UNDECIDED, Limits, decide, decide_arrays
-from losscheck.filter.codegen import Code, Expression, ExpressionOperations, compile_loop, trace
+from losscheck.filter.codegen import Expression, ExpressionOperations, LoopBody, compile_loop, trace
 from losscheck.measure.effect_stream import Effects
 from losscheck.measure.engine import Stream
 from losscheck.measure.reference import ENOUGH, Claim, quiet
@@ -68,16 +68,16 @@ class Decider:
 
     @functools.cached_property
     def _loop(self) -> Any:
-        code = Code()
+        code = LoopBody()
         names = "value", "exact", "bound"
         value, exact, bound = (Expression(code, name) for name in names)
         codes, ulp = decide(ExpressionOperations(code), value, exact, bound, self.limits)
         return compile_loop(code, names, {"code": codes.name, "size": f"narrowed(abs({ulp.name}))"}, contract=False)
 
 
-def _traced(streams: Mapping[str, Stream], effects: Effects | None) -> tuple[Code, dict[str, str]]:
+def _traced(streams: Mapping[str, Stream], effects: Effects | None) -> tuple[LoopBody, dict[str, str]]:
     """What the formulas of a task have in common is computed once."""
-    code = Code()
+    code = LoopBody()
     operations, logit = ExpressionOperations(code), Expression(code, "logit")
     values = {quantity: Expression(code, quantity) for quantity in streams}
     outputs: dict[str, str] = {}

@@ -50,7 +50,7 @@ def onsets_of(task: Task, quantity: str, summary: Summary) -> tuple[Onset, ...]:
 def search_onsets(task: Task, summaries: dict[str, Summary], references: References, *, proved: bool) -> None:
     """Move the first failing floats of a sampled scan to where SEARCHED floats before each hold, or all from 0 on.
 
-    Changes the summaries: regions and worst cases found on the way are added, the counts stay those of the sample. Does nothing for
+    Changes the summaries: regions and worst points found on the way are added, the counts stay those of the sample. Does nothing for
     float64, which has too many floats, and where each logit takes a call of its own.
     """
     if _searchable(task):
@@ -180,14 +180,14 @@ class _Search:
 
 
 def _add(summary: Summary, part: Summary, nearest: int) -> None:
-    """Add what was found in a stretch: of each code the run nearest to 0, which stands in row ``nearest``, and the worst cases."""
+    """Add what was found in a stretch: of each code the run nearest to 0, which stands in row ``nearest``, and the worst points."""
     import numpy as np
 
     for code, segments in part.segments.items():
         every = np.concatenate([summary.segments.get(code, segments[:0]), segments[nearest:][:1]])
         summary.segments[code] = joined(every[np.argsort(every[:, 0], kind="stable")], summary.gap)
-    cases = {case.position: case for case in (*summary.worst, *part.worst)}
-    summary.worst = summary.the_worst(list(cases.values()))
+    kept_points = {kept_point.position: kept_point for kept_point in (*summary.worst, *part.worst)}
+    summary.worst = summary.the_worst(list(kept_points.values()))
     for name in ("top", "loss_error", "grad_error"):
         setattr(summary, name, max(getattr(summary, name), getattr(part, name)))
     summary.refusal = summary.refusal or part.refusal
@@ -195,4 +195,4 @@ def _add(summary: Summary, part: Summary, nearest: int) -> None:
 
 def _codes(quantity: str, summary: Summary) -> frozenset[int]:
     """The failing outcomes, or the severest effect."""
-    return EFFECT_KEPT & {case.code for case in summary.worst[:1]} if quantity == EFFECT else FAILING
+    return EFFECT_KEPT & {kept_point.code for kept_point in summary.worst[:1]} if quantity == EFFECT else FAILING

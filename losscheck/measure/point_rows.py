@@ -19,10 +19,10 @@ from losscheck.measure.reference import Claim, Reference, definition_of, formula
 from losscheck.oracle.refine import Term
 from losscheck.points.listed import RoundedPoints
 
-__all__ = ["Answer", "PointRows", "point_row"]
+__all__ = ["PointRows", "ValueOrReason", "point_row"]
 
 # What came out, with its dtype, or the reason why nothing did.
-Answer = tuple[float, Format] | Unavailable
+ValueOrReason = tuple[float, Format] | Unavailable
 
 
 def point_row(
@@ -82,7 +82,7 @@ class PointRows:
         whole: list[tuple[str, int | None]] = [("loss", None)] if "loss" in wanted else []
         return whole + [("grad", index) for index in everywhere if "grad" in wanted]
 
-    def row(self, subject: Subject, quantity: str, index: int | None, answer: Answer) -> PointRow:
+    def row(self, subject: Subject, quantity: str, index: int | None, answer: ValueOrReason) -> PointRow:
         """The row of a value, or of the reason why there is none. A value is judged in the dtype that came out."""
         value, dtype = (answer, self.dtype) if isinstance(answer, Unavailable) else answer
         chosen = slice(None) if index is None else slice(index, index + 1)

@@ -25,7 +25,7 @@ from losscheck.measure.sums import Total
 from losscheck.points.batch import Elements
 from losscheck.points.listed import RoundedPoints
 
-__all__ = ["SMALL", "Weights", "Wholes", "weights_of"]
+__all__ = ["SMALL", "Shares", "Wholes", "weights_of"]
 
 # Elements of a batch whose exact sums the oracle takes: a second or two. Float64, where the filter says little, may ask more.
 SMALL = 2**12
@@ -33,7 +33,7 @@ SMALL_FLOAT64 = 2**15
 
 
 @dataclass(frozen=True)
-class Weights:
+class Shares:
     """The exact share of each element: one for all, or float64 numbers within 2^-53 of them."""
 
     uniform: Fraction | None
@@ -43,7 +43,7 @@ class Weights:
         return values if self.each is None else values * self.each[places]
 
 
-def weights_of(loss: Loss, implementation: Implementation | None, reduction: str, elements: Elements, params: dict[str, float]) -> Weights:
+def weights_of(loss: Loss, implementation: Implementation | None, reduction: str, elements: Elements, params: dict[str, float]) -> Shares:
     """As :func:`losscheck.core.reductions.exact_weights`, for arrays."""
     import numpy as np
 
@@ -53,11 +53,11 @@ def weights_of(loss: Loss, implementation: Implementation | None, reduction: str
         name = reduction if reduction != "published" else name
         positives = max(elements.summary.positives, 1)
         if name in (known := {"sum": Fraction(1), "mean": Fraction(1, len(elements)), "normalised": Fraction(1, positives)}):
-            return Weights(known[name])
+            return Shares(known[name])
     found = exact_weights(loss, implementation, reduction, elements.targets.tolist(), elements.shape or (1,), params)
     # A weight is one object for many elements, which is converted once.
     known_by_id = {id(weight): float(weight) for weight in {id(weight): weight for weight in found}.values()}
-    return Weights(None, np.fromiter((known_by_id[id(weight)] for weight in found), np.float64, len(found)))
+    return Shares(None, np.fromiter((known_by_id[id(weight)] for weight in found), np.float64, len(found)))
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Wholes:
     reference: Reference
     exacts: dict[tuple[Any, str], Total] = field(default_factory=dict)
     computed: dict[Any, Total] = field(default_factory=dict)
-    _weights: dict[str, Weights] = field(default_factory=dict)
+    _weights: dict[str, Shares] = field(default_factory=dict)
     _points: PointRows | None = None
 
     @property
@@ -83,7 +83,7 @@ class Wholes:
         """Does the oracle take the sums?"""
         return len(self.elements) <= (SMALL if self.elements.dtype.bits < 64 else SMALL_FLOAT64)
 
-    def weights(self, implementation: Implementation | None) -> tuple[str, Weights]:
+    def weights(self, implementation: Implementation | None) -> tuple[str, Shares]:
         """The weights of an implementation's whole, None for the definition's, and their key."""
         own = implementation is not None and self.question.reduction == "published" and implementation.published is not None
         key = implementation.name if own and implementation is not None else ""

@@ -11,14 +11,14 @@ from losscheck.filter.classify import CODE, FAILING
 from losscheck.measure.call import Caller
 from losscheck.measure.reference import Judged
 
-__all__ = ["NO_EFFECT", "REFUSED", "SEGMENTED", "Returned", "answering", "scattered"]
+__all__ = ["NO_EFFECT", "REFUSED", "SEGMENTED", "BlockResult", "answering", "scattered"]
 
 REFUSED = CODE[Outcome.UNAVAILABLE]
 SEGMENTED = FAILING | {REFUSED}  # the outcomes of which a sweep tells the regions
 ORDINARY = (1.0, -1.0, 0.25)  # what refuses these too is no loss with exceptions, but one that does not run
 
 
-class Returned(NamedTuple):
+class BlockResult(NamedTuple):
     """Losses and gradients (None where none are asked); by quantity where it refused, NaN stands there, and why at the first."""
 
     loss: Any
@@ -26,13 +26,13 @@ class Returned(NamedTuple):
     refused: Mapping[str, Any] = {}
     reason: str = ""
 
-    def part(self, kept: Any) -> Returned:
+    def part(self, kept: Any) -> BlockResult:
         """At some points alone."""
         refused = {quantity: mask[kept] for quantity, mask in self.refused.items()}
-        return Returned(self.loss[kept], None if self.grad is None else self.grad[kept], refused, self.reason)
+        return BlockResult(self.loss[kept], None if self.grad is None else self.grad[kept], refused, self.reason)
 
 
-def answering(caller: Caller, target: float) -> Callable[[Any], Returned]:
+def answering(caller: Caller, target: float) -> Callable[[Any], BlockResult]:
     """``call(logits)`` at a target.
 
     Raises:
@@ -40,10 +40,10 @@ def answering(caller: Caller, target: float) -> Callable[[Any], Returned]:
     """
     answers: dict[str, bool] = {}
 
-    def call(logits: Any) -> Returned:
+    def call(logits: Any) -> BlockResult:
         try:
             output = caller(logits, target)
-            return Returned(output.loss, output.grad)
+            return BlockResult(output.loss, output.grad)
         except Exception as error:
             reason = caller.refusal(error).reason  # a bug of ours goes on
             if not answers.setdefault("some", _answers(caller, target)):
@@ -57,7 +57,7 @@ def _answers(caller: Caller, target: float) -> bool:
     return any(piece.output is not None for piece in caller.pieces(ORDINARY, (target,) * len(ORDINARY)))
 
 
-def _one_by_one(caller: Caller, logits: Any, target: float, reason: str) -> Returned:
+def _one_by_one(caller: Caller, logits: Any, target: float, reason: str) -> BlockResult:
     import numpy as np
 
     count, wide = len(logits), np.float64 if caller.invocation.dtype.bits == 64 else np.float32
@@ -69,7 +69,7 @@ def _one_by_one(caller: Caller, logits: Any, target: float, reason: str) -> Retu
             loss[here], refused["loss"][here] = piece.output.loss, False
             if piece.output.grad is not None:
                 grad[here], refused["grad"][here] = piece.output.grad, False
-    return Returned(loss, grad if caller.invocation.gradient else None, refused, reason)
+    return BlockResult(loss, grad if caller.invocation.gradient else None, refused, reason)
 
 
 def scattered(xp: Any, judged: Judged, kept: Any, code: int) -> Judged:

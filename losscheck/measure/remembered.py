@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from losscheck.measure.refusals import Returned
+from losscheck.measure.refusals import BlockResult
 
 __all__ = ["remembered", "remembering"]
 
@@ -21,10 +21,10 @@ class _Answers:
     """Answers by what was asked; the oldest go first."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Hashable, Returned] = OrderedDict()
+        self._known: OrderedDict[Hashable, BlockResult] = OrderedDict()
         self._bytes = 0
 
-    def of(self, key: Hashable, call: Callable[[], Returned]) -> Returned:
+    def of(self, key: Hashable, call: Callable[[], BlockResult]) -> BlockResult:
         if key in self._known:
             self._known.move_to_end(key)
             return self._known[key]
@@ -51,13 +51,13 @@ def remembered() -> Iterator[None]:
         _answers.reset(token)
 
 
-def remembering(call: Callable[[Any], Returned], key: Hashable) -> Callable[[Any], Returned]:
+def remembering(call: Callable[[Any], BlockResult], key: Hashable) -> Callable[[Any], BlockResult]:
     """``call(logits)``, asked once for the same logits within :func:`remembered`; ``key`` is everything else its answer depends on.
 
     Elements are computed alone (whole vectors of them, see call.py), so that an answer does not depend on its neighbours.
     """
 
-    def asked_once(logits: Any) -> Returned:
+    def asked_once(logits: Any) -> BlockResult:
         answers = _answers.get()
         if answers is None or len(logits) > LARGEST:
             return call(logits)
@@ -67,9 +67,9 @@ def remembering(call: Callable[[Any], Returned], key: Hashable) -> Callable[[Any
     return asked_once
 
 
-def _arrays(returned: Returned) -> list[Any]:
+def _arrays(returned: BlockResult) -> list[Any]:
     return [values for values in (returned.loss, returned.grad) if values is not None]
 
 
-def _size(returned: Returned) -> int:
+def _size(returned: BlockResult) -> int:
     return sum(values.nbytes for values in _arrays(returned))

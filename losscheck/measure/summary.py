@@ -11,7 +11,7 @@ from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, bucket
 from losscheck.measure.reference import UNASKED, Judged, on_host
 from losscheck.points.grid import CELLS
 
-__all__ = ["MOST_SEGMENTS", "WORST", "Case", "Summary", "joined", "largest", "segments_of", "summarise"]
+__all__ = ["MOST_SEGMENTS", "WORST", "KeptPoint", "Summary", "joined", "largest", "segments_of", "summarise"]
 
 WORST = 10
 # Segments kept for each class: more than half the floats of a 16-bit dtype, whose regions are therefore always complete.
@@ -23,7 +23,7 @@ NO_ULP, NO_CODE = [-1.0] * CELLS, [len(CODES)] * CELLS  # the profile of no poin
 
 
 @dataclass(frozen=True)
-class Case:
+class KeptPoint:
     """A point by its position (the ordinal of a float, the place of an element), its class's code, its ulp as the filter saw
     it, and what came out; None for what was not asked."""
 
@@ -49,8 +49,8 @@ class Summary:
         segments: for each failing code its segments in order, rows of the position of their first and last point and the
             number of points in between that have the code.
         gap: segments closer than this many floats were joined, because there were more than MOST_SEGMENTS of them.
-        first: the first case of each failing code.
-        worst: the WORST cases by |ulp|, or by_severity by code first; ties by position.
+        first: the first point of each failing code.
+        worst: the WORST points by |ulp|, or by_severity by code first; ties by position.
         profile_ulp, profile_code: for each of CELLS cells of the range the largest |ulp| and the severest code.
         loss_error, grad_error: of effects, the largest |value - definition|.
         settled: points that the exact oracle had to settle.
@@ -67,8 +67,8 @@ class Summary:
     top: float = 0.0
     segments: dict[int, Any] = field(default_factory=dict)
     gap: int = 0
-    first: dict[int, Case] = field(default_factory=dict)
-    worst: list[Case] = field(default_factory=list)
+    first: dict[int, KeptPoint] = field(default_factory=dict)
+    worst: list[KeptPoint] = field(default_factory=list)
     by_severity: bool = False
     loss_error: float = 0.0
     grad_error: float = 0.0
@@ -101,9 +101,9 @@ class Summary:
         merged.add_segments([self.segments, after.segments])
         return merged
 
-    def the_worst(self, cases: Sequence[Case]) -> list[Case]:
-        """The WORST of some cases, worst first: the same list whatever the order of merging."""
-        return sorted(cases, key=lambda case: (case.code if self.by_severity else 0, -case.size, case.position))[:WORST]
+    def the_worst(self, kept_points: Sequence[KeptPoint]) -> list[KeptPoint]:
+        """The WORST of some points, worst first: the same list whatever the order of merging."""
+        return sorted(kept_points, key=lambda point: (point.code if self.by_severity else 0, -point.size, point.position))[:WORST]
 
     def add_segments(self, following: Sequence[dict[int, Any]]) -> None:
         """Add segments that follow those that are here, and join close ones while there are more than can be kept."""
@@ -126,8 +126,8 @@ class Summary:
             **({"refusal": self.refusal} if self.refusal else {}),
             **({"held": {str(side): distance for side, distance in self.held.items()}} if self.held else {}),
             "segments": {str(code): segments.tolist() for code, segments in self.segments.items()},
-            "first": [_case_to_json(case) for case in self.first.values()],
-            "worst": [_case_to_json(case) for case in self.worst],
+            "first": [_point_to_json(point) for point in self.first.values()],
+            "worst": [_point_to_json(point) for point in self.worst],
             "profile_ulp": [ulp.hex() for ulp in self.profile_ulp],
         }
 
@@ -140,8 +140,8 @@ class Summary:
             refusal=str(data.get("refusal", "")),
             held={int(side): int(distance) for side, distance in data.get("held", {}).items()},
             segments={int(code): _segments_from_json(segments) for code, segments in data["segments"].items()},
-            first={case[1]: _case_from_json(case) for case in data["first"]},
-            worst=[_case_from_json(case) for case in data["worst"]],
+            first={point[1]: _point_from_json(point) for point in data["first"]},
+            worst=[_point_from_json(point) for point in data["worst"]],
             profile_ulp=[float.fromhex(ulp) for ulp in data["profile_ulp"]],
         )
 
@@ -154,15 +154,15 @@ def _added(a: Sequence[int], b: Sequence[int]) -> list[int]:
     return [x + y for x, y in zip(a, b, strict=True)]
 
 
-def _case_to_json(case: Case) -> list[Any]:
-    return [case.position, case.code, case.ulp.hex(), *(None if value is None else value.hex() for value in (case.loss, case.grad))]
+def _point_to_json(point: KeptPoint) -> list[Any]:
+    return [point.position, point.code, point.ulp.hex(), *(None if value is None else value.hex() for value in (point.loss, point.grad))]
 
 
-def _case_from_json(data: list[Any]) -> Case:
+def _point_from_json(data: list[Any]) -> KeptPoint:
     position, code, ulp, *values = data
     if type(position) is not int or type(code) is not int:
-        raise ValueError("a case at what is no whole number")
-    return Case(position, code, float.fromhex(ulp), *(None if value is None else float.fromhex(value) for value in values))
+        raise ValueError("a point at what is no whole number")
+    return KeptPoint(position, code, float.fromhex(ulp), *(None if value is None else float.fromhex(value) for value in values))
 
 
 def _segments_from_json(rows: list[list[int]]) -> Any:
@@ -212,7 +212,7 @@ def summarise(
         results: the losses and the gradients returned, None for not asked.
         cells: the first position of each cell of the profile, and one past the end; without it there is no profile, no
             histogram and no segments.
-        kept: the codes whose segments and first cases are wanted.
+        kept: the codes whose segments and first points are wanted.
     """
     codes, summary = judged.codes, Summary(points=len(judged.codes), settled=judged.settled, by_severity=by_severity)
     if not len(codes):
@@ -228,19 +228,19 @@ def summarise(
     summary.top = max(0.0, float(size.max()))
     summary.loss_error, summary.grad_error = (judged.errors.get(quantity, 0.0) for quantity in ("loss", "grad"))
 
-    def cases(where: Any) -> list[Case]:
+    def kept_points(where: Any) -> list[KeptPoint]:
         columns = [positions, codes, judged.ulps, *results]
         taken = [[None] * len(where) if column is None else column[where].tolist() for column in columns]
-        return [Case(*row) for row in zip(*taken, strict=True)]
+        return [KeptPoint(*row) for row in zip(*taken, strict=True)]
 
     present = [code for code, count in enumerate(counts) if count]
-    summary.first = {code: cases(xp.where(codes == code)[0][:1])[0] for code in present if code in kept}
+    summary.first = {code: kept_points(xp.where(codes == code)[0][:1])[0] for code in present if code in kept}
     if not by_severity or (len(present) == 1 and not summary.unasked):
-        summary.worst = summary.the_worst(cases(largest(xp, size, WORST)))
+        summary.worst = summary.the_worst(kept_points(largest(xp, size, WORST)))
     for code in present:
         if len(summary.worst) < WORST:
             mine = xp.where(codes == code)[0]
-            summary.worst = summary.the_worst([*summary.worst, *cases(mine[largest(xp, size[mine], WORST)])])
+            summary.worst = summary.the_worst([*summary.worst, *kept_points(mine[largest(xp, size[mine], WORST)])])
     summary.counts[UNDECIDED] += summary.unasked
     if cells is not None:
         summary.histogram = xp.bincount(buckets(xp, judged.ulps), minlength=BUCKETS).tolist()

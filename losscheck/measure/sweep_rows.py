@@ -1,4 +1,4 @@
-"""Findings of a sweep as rows of a report: worst cases with their exact values, regions with their ends as floats."""
+"""Findings of a sweep as rows of a report: worst points with their exact values, regions with their ends as floats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from losscheck.measure.onset import onsets_of
 from losscheck.measure.point_rows import point_row
 from losscheck.measure.reference import Reference, definition_of, formula_of
 from losscheck.measure.refusals import REFUSED
-from losscheck.measure.summary import Case, Summary
+from losscheck.measure.summary import KeptPoint, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["bit_differences", "rows_of"]
@@ -59,7 +59,7 @@ def _row(task: Task, finding: Finding, quantity: str, references: References) ->
     if reference.dtype is not task.grid.dtype:
         base |= {"dtype": reference.dtype.name, "logit_dtype": task.grid.dtype.name}
     base["effect"] = _effect(task, finding.summaries.get(EFFECT), references)
-    worst = tuple(_point(task, quantity, reference, case) for case in summary.worst if case.code != REFUSED)
+    worst = tuple(_point(task, quantity, reference, kept_point) for kept_point in summary.worst if kept_point.code != REFUSED)
     if summary.counts[REFUSED] == summary.points:
         return SweepRow(**base, reason=summary.refusal or "nothing was scanned")
     regions, counts = _regions(task, summary), _counts(summary)
@@ -87,13 +87,13 @@ def _effect(task: Task, summary: Summary | None, references: References) -> Effe
     """The effect of the worst point, and the regions of that effect."""
     if summary is None or not summary.worst:
         return None
-    case, value = summary.worst[0], task.grid.dtype.from_ordinal
+    kept_point, value = summary.worst[0], task.grid.dtype.from_ordinal
     errors = {"loss": summary.loss_error, "grad": summary.grad_error}
     asked = {quantity: errors[quantity] for quantity in task.measured}
-    found = effects_of(task, references).finding(case, value(case.position), task.target, asked)
-    if case.code not in summary.segments:
+    found = effects_of(task, references).finding(kept_point, value(kept_point.position), task.target, asked)
+    if kept_point.code not in summary.segments:
         return found
-    ends = [(value(first), value(last)) for first, last, _ in summary.segments[case.code].tolist()]
+    ends = [(value(first), value(last)) for first, last, _ in summary.segments[kept_point.code].tolist()]
     width = task.grid.high - task.grid.low
     share = min(1.0, sum(last - first for first, last in ends) / width) if 0 < width < math.inf else None
     return replace(
@@ -130,19 +130,19 @@ def _shown(task: Task, quantity: str, reference: Reference, regions: Sequence[Re
     refused = returned.refused.get(quantity, np.zeros(len(logits), bool))
     code = 0
     return tuple(
-        _point(task, quantity, reference, Case(task.grid.dtype.ordinal(logit), code, 0.0, **{quantity: float(value)}))
+        _point(task, quantity, reference, KeptPoint(task.grid.dtype.ordinal(logit), code, 0.0, **{quantity: float(value)}))
         for logit, value, is_refused in zip(logits, values, refused, strict=True)
         if not is_refused
     )
 
 
-def _point(task: Task, quantity: str, reference: Reference, case: Case) -> PointRow:
-    """A worst case as a row of compare: the filter's ulp replaced by the oracle's."""
-    logit = task.grid.dtype.from_ordinal(case.position)
+def _point(task: Task, quantity: str, reference: Reference, kept_point: KeptPoint) -> PointRow:
+    """A worst point as a row of compare: the filter's ulp replaced by the oracle's."""
+    logit = task.grid.dtype.from_ordinal(kept_point.position)
     own = formula_of(task.loss, task.subject.implementation, quantity, task.grid.dtype)
     claims = own, definition_of(task.loss, quantity)
     exact, definition = (reference.at(claim, logit, task.target, printable=True) for claim in claims)
-    value = case.grad if quantity == "grad" else case.loss
+    value = kept_point.grad if quantity == "grad" else kept_point.loss
     assert value is not None
     return point_row(
         task.loss,

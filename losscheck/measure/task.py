@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from losscheck.core.absence import Unavailable
 from losscheck.core.loss import Loss
 from losscheck.core.request import Request, Subject
-from losscheck.measure.absent import lacks, why_not
+from losscheck.measure.absent import lacks, why_unavailable
 from losscheck.measure.summary import Summary
 from losscheck.points.grid import Grid
 
@@ -46,7 +46,7 @@ class Task:
     @functools.cached_property
     def why_not_here(self) -> Unavailable | None:
         """Why the subject cannot answer at all."""
-        return why_not(self.loss, self.subject, self.params)
+        return why_unavailable(self.loss, self.subject, self.params)
 
     def chunks(self) -> int:
         return 1 if self.grid.sample is not None else -(-self.grid.points // CHUNK)

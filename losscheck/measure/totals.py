@@ -11,7 +11,7 @@ from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, SOUND
 from losscheck.measure.engine import Stream, check
 from losscheck.measure.reference import OK, Judged
 from losscheck.measure.refusals import SEGMENTED
-from losscheck.measure.summary import MOST_SEGMENTS, WORST, Case, Summary
+from losscheck.measure.summary import MOST_SEGMENTS, WORST, KeptPoint, Summary
 from losscheck.points.grid import CELLS
 
 __all__ = ["Totals", "bits_of_float", "merged"]
@@ -68,7 +68,7 @@ class Totals:
             for new in self.kept - set(self.total.first):
                 if self.counts[new]:
                     at = int(np.argmax(code == new))
-                    self.total.first[new] = self._case(start, at, code, _made(size), results)
+                    self.total.first[new] = self._kept_point(start, at, code, _made(size), results)
         self._add_worst(start, code, size, results, least, top)
 
     def to_check(self, logits: Any, values: Any, code: Any, size: Any, chosen: slice) -> None:
@@ -125,7 +125,7 @@ class Totals:
                     return
         size = _made(size)
         chosen = self._candidates(code, size, least, floor)
-        total.worst = total.the_worst([*total.worst, *(self._case(start, int(n), code, size, results) for n in chosen)])
+        total.worst = total.the_worst([*total.worst, *(self._kept_point(start, int(n), code, size, results) for n in chosen)])
 
     def _candidates(self, code: Any, size: Any, least: int, floor: int) -> Any:
         """The positions of what may be among the worst, all of them greater than ``floor`` where that is one."""
@@ -138,9 +138,9 @@ class Totals:
         # A block may hold few of its worst and more of the next.
         return np.lexsort((-size.astype(np.int64), code))[:WORST]
 
-    def _case(self, start: int, n: int, code: Any, size: Any, results: Mapping[str, Any]) -> Case:
+    def _kept_point(self, start: int, n: int, code: Any, size: Any, results: Mapping[str, Any]) -> KeptPoint:
         values = (float(results[name][n]) if name in results else None for name in ("loss", "grad"))
-        return Case(start + n, self.best if code is None else int(code[n]), float(ulps_of(size[n : n + 1])[0]), *values)
+        return KeptPoint(start + n, self.best if code is None else int(code[n]), float(ulps_of(size[n : n + 1])[0]), *values)
 
 
 def ulps_of(bits: Any) -> Any:

@@ -10,7 +10,7 @@ from flint import arb
 from losscheck.core.dtypes import Format
 from losscheck.core.exact import Exact, Kind
 from losscheck.oracle.extended import special
-from losscheck.oracle.refine import decide
+from losscheck.oracle.refine import of_enclosure
 
 __all__ = ["exact_of", "settled"]
 
@@ -34,7 +34,7 @@ def exact_of(value: Any, dtype: Format, bits: int) -> Exact:
     if value.is_exact():
         end = _dyadic(value)
         return Exact(Kind.FINITE, dtype.round_dyadic(*end), end, (0, 0), bits)
-    return decide((_dyadic(value.lower()), _dyadic(value.upper())), dtype, bits) or Exact(Kind.UNDECIDED, math.nan, bits=bits)
+    return of_enclosure((_dyadic(value.lower()), _dyadic(value.upper())), dtype, bits) or Exact(Kind.UNDECIDED, math.nan, bits=bits)
 
 
 def _dyadic(x: Any) -> tuple[int, int]:

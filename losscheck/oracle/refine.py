@@ -15,7 +15,7 @@ from losscheck.oracle.asymptotic import LARGE, AsymptoticArithmetic, NoExpansion
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 
-__all__ = ["CAP", "Term", "at_precision", "decide", "exact_value"]
+__all__ = ["CAP", "Term", "at_precision", "exact_value", "of_enclosure"]
 
 FIRST = 128  # bits of the first try: enough for 30 digits unless the formula cancels
 CAP = 2**14  # bits at which the answer becomes `undecided`
@@ -175,7 +175,7 @@ def _term(m: Arithmetic, formula: Formula, term: Term, params: Mapping[str, floa
     return _element(m, formula, m.number(term.logit), term, params, differentiate)
 
 
-def decide(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
+def of_enclosure(enclosure: tuple[Dyadic, Dyadic] | None, dtype: Format, bits: int) -> Exact | None:
     """The exact value, if the enclosure allows one rounding only and pins the ulp distance; else None."""
     return _decided(enclosure, dtype, bits)[0]
 

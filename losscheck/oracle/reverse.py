@@ -10,7 +10,7 @@ from typing import Any
 
 from losscheck.oracle.extended import Extended
 
-__all__ = ["Node", "Reverse"]
+__all__ = ["Reverse", "ReverseNode"]
 
 # d/dx of the functions that Extended.function knows, over that arithmetic.
 SLOPES: dict[str, Callable[[Extended, Any], Any]] = {
@@ -47,12 +47,12 @@ def _gaussian(m: Extended, x: Any) -> Any:
     return m.div(m.mul(m.number(2), m.exp(m.neg(_square(m, x)))), m.sqrt(pi))
 
 
-class Node:
+class ReverseNode:
     """A value that depends on a variable, and on what, with which slopes."""
 
     __slots__ = ("adjoint", "parents", "value")
 
-    def __init__(self, value: Any, parents: tuple[tuple[Node, Any], ...] = ()) -> None:
+    def __init__(self, value: Any, parents: tuple[tuple[ReverseNode, Any], ...] = ()) -> None:
         self.value = value
         self.parents = parents
         self.adjoint: Any = None
@@ -63,15 +63,15 @@ class Reverse:
 
     def __init__(self, base: Extended) -> None:
         self.base = base
-        self.nodes: list[Node] = []
+        self.nodes: list[ReverseNode] = []
 
-    def variable(self, value: Any) -> Node:
+    def variable(self, value: Any) -> ReverseNode:
         return self._node(value)
 
     def sweep(self, results: list[tuple[Any, Any]]) -> None:
         """The slope of sum(weight * result) by every node, into its ``adjoint``; None where it does not depend on it."""
         for result, weight in results:
-            if isinstance(result, Node):
+            if isinstance(result, ReverseNode):
                 self._give(result, weight)
         for node in reversed(self.nodes):
             if node.adjoint is None or _zero(node.adjoint):
@@ -80,28 +80,28 @@ class Reverse:
                 if not _zero(slope):
                     self._give(parent, self.base.mul(node.adjoint, slope))
 
-    def _give(self, node: Node, share: Any) -> None:
+    def _give(self, node: ReverseNode, share: Any) -> None:
         node.adjoint = share if node.adjoint is None else self.base.add(node.adjoint, share)
 
-    def _node(self, value: Any, *parents: tuple[Node, Any]) -> Node:
-        node = Node(value, parents)
+    def _node(self, value: Any, *parents: tuple[ReverseNode, Any]) -> ReverseNode:
+        node = ReverseNode(value, parents)
         self.nodes.append(node)
         return node
 
     def _chain(self, x: Any, function: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Any:
-        if not isinstance(x, Node):
+        if not isinstance(x, ReverseNode):
             return function(x)
         value = function(x.value)
         return self._node(value, (x, slope(x.value, value)))
 
     def _binary(self, value: Any, a: Any, slope_a: Any, b: Any, slope_b: Any) -> Any:
-        parents = [(x, slope) for x, slope in ((a, slope_a), (b, slope_b)) if isinstance(x, Node)]
+        parents = [(x, slope) for x, slope in ((a, slope_a), (b, slope_b)) if isinstance(x, ReverseNode)]
         return self._node(value, *parents) if parents else value
 
     # The four operations ----------------------------------------------------------------------------------------
 
     def number(self, value: Any) -> Any:
-        return value if isinstance(value, Node) else self.base.number(value)
+        return value if isinstance(value, ReverseNode) else self.base.number(value)
 
     def truth(self, value: Any) -> Any:
         return self.base.truth(_value(value))
@@ -122,7 +122,7 @@ class Reverse:
 
     def div(self, a: Any, b: Any) -> Any:
         m, ratio = self.base, self.base.div(_value(a), _value(b))
-        if not (isinstance(a, Node) or isinstance(b, Node)):
+        if not (isinstance(a, ReverseNode) or isinstance(b, ReverseNode)):
             return ratio
         inverse = _over(m, _value(b))
         return self._binary(ratio, a, inverse, b, m.neg(m.mul(ratio, inverse)))
@@ -159,9 +159,9 @@ class Reverse:
         m, b, e = self.base, _value(base), _value(exponent)
         value = m.power(b, e)
         by_base = by_exponent = m.number(0)
-        if isinstance(base, Node) and not _zero(e):
+        if isinstance(base, ReverseNode) and not _zero(e):
             by_base = m.mul(e, m.power(b, m.sub(e, m.number(1))))
-        if isinstance(exponent, Node) and not _zero(value):
+        if isinstance(exponent, ReverseNode) and not _zero(value):
             by_exponent = m.mul(value, m.log(b))
         return self._binary(value, base, by_base, exponent, by_exponent)
 
@@ -188,7 +188,7 @@ class Reverse:
     def maximum(self, a: Any, b: Any) -> Any:
         """At a tie half of the slope goes to each, as torch.maximum has it."""
         value = self.base.maximum(_value(a), _value(b))
-        if not (isinstance(a, Node) or isinstance(b, Node)):
+        if not (isinstance(a, ReverseNode) or isinstance(b, ReverseNode)):
             return value
         one, half = self.base.number(1), self.base.number(0.5)
         if self.equal(a, b):
@@ -201,7 +201,7 @@ class Reverse:
 
 
 def _value(x: Any) -> Any:
-    return x.value if isinstance(x, Node) else x
+    return x.value if isinstance(x, ReverseNode) else x
 
 
 def _zero(x: Any) -> bool:

@@ -17,7 +17,7 @@ from losscheck.renderers.document import (
     Listing,
     Paragraph,
     Picture,
-    Program,
+    ProgramGraph,
     Sentence,
     Strip,
     Table,
@@ -59,7 +59,7 @@ def block_html(block: Block, filters: Filters) -> str:
             return f'<dl class="commands">{told}</dl>'
         case Appendix(title=title, table=table):
             return f"<details><summary>{escape(title)}</summary>{_table(table, filters)}</details>" if table.lines else ""
-        case Program(graph=graph, folded=folded):
+        case ProgramGraph(graph=graph, folded=folded):
             return f"<details><summary>{escape(folded)}</summary>{program(graph)}</details>" if folded else program(graph)
         case Picture():
             return ""

@@ -26,13 +26,13 @@ __all__ = [
     "Document",
     "Entry",
     "Heading",
-    "Kind",
+    "Holds",
     "Legend",
     "Line",
     "Listing",
     "Paragraph",
     "Picture",
-    "Program",
+    "ProgramGraph",
     "Sentence",
     "Strip",
     "Table",
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-class Kind(Enum):
+class Holds(Enum):
     """What a column holds, and with it what may happen to it where room is short."""
 
     NAME = "name"  # folds at blanks, slashes, dots and colons
@@ -52,7 +52,7 @@ class Kind(Enum):
     @property
     def right(self) -> bool:
         """Does it stand at the right of its column?"""
-        return self is Kind.FIGURE
+        return self is Holds.FIGURE
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Column:
     """A column. ``ends``: what a strip's ends stand for. ``optional``: left out where there is no room for it."""
 
     heading: str
-    kind: Kind = Kind.FIGURE
+    kind: Holds = Holds.FIGURE
     optional: bool = False
     ends: tuple[str, str] = ("", "")
 
@@ -200,7 +200,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramGraph:
     """A traced program as a graph (``losscheck.tracing.graph``), for formats that can show it. ``folded``: shown on demand, under this."""
 
     graph: Mapping[str, Any]
@@ -222,7 +222,7 @@ class Appendix:
     table: Table
 
 
-Block = Appendix | Code | Commands | Heading | Paragraph | Table | Listing | Entry | Picture | Program | Legend
+Block = Appendix | Code | Commands | Heading | Paragraph | Table | Listing | Entry | Picture | ProgramGraph | Legend
 
 
 @dataclass(frozen=True)

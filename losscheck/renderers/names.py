@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from losscheck.core.files import near
 from losscheck.core.results import Row, SweepRow
 
-__all__ = ["Names", "label"]
+__all__ = ["RowNames", "label"]
 
 
-class Names:
+class RowNames:
     """Names rows among others: backend, device and layout are said where these rows have several of them."""
 
     def __init__(self, rows: Sequence[Row]) -> None:

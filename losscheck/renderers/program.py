@@ -21,14 +21,14 @@ GUTTER = 92  # for the lines
 RADIUS = 6
 WRONG = 8.0  # ulp above which a line carries an error
 
-Node = Mapping[str, Any]
+GraphNode = Mapping[str, Any]
 # What matters is drawn over what does not.
 _SEVERITIES = (Severity.FINE, Severity.WRONG, Severity.BROKEN)
 
 
 def program(graph: Mapping[str, Any]) -> str:
     """The graph as a <figure> element."""
-    nodes: Sequence[Node] = graph["nodes"]
+    nodes: Sequence[GraphNode] = graph["nodes"]
     height = ROW * len(nodes)
     lines = "".join(_line(nodes, a, b) for a, b in sorted(graph["edges"], key=lambda edge: _SEVERITIES.index(_severity(nodes[edge[0]]))))
     dots = "".join(_dot(node, row) for row, node in enumerate(nodes))
@@ -43,14 +43,14 @@ def program(graph: Mapping[str, Any]) -> str:
     )
 
 
-def _severity(node: Node) -> Severity:
+def _severity(node: GraphNode) -> Severity:
     total = float(node["total"])
     if total == math.inf and not math.isfinite(float(node["value"])):
         return Severity.BROKEN
     return Severity.WRONG if total > WRONG else Severity.FINE
 
 
-def _css(node: Node) -> str:
+def _css(node: GraphNode) -> str:
     return _severity(node).name.lower()
 
 
@@ -58,7 +58,7 @@ def _y(row: int) -> float:
     return ROW * row + ROW / 2
 
 
-def _line(nodes: Sequence[Node], a: int, b: int) -> str:
+def _line(nodes: Sequence[GraphNode], a: int, b: int) -> str:
     """From row to row, the further the wider to the left, in the colour of the error that it carries."""
     right, start, end = GUTTER - 2 * RADIUS, _y(a), _y(b)
     if b == a + 1:
@@ -68,11 +68,11 @@ def _line(nodes: Sequence[Node], a: int, b: int) -> str:
     return f'<path class="{_css(nodes[a])}" d="M{right} {start:g}C{left:.0f} {start:g} {left:.0f} {end:g} {right} {end:g}"/>'
 
 
-def _dot(node: Node, row: int) -> str:
+def _dot(node: GraphNode, row: int) -> str:
     return f'<circle class="{_css(node)}" cx="{GUTTER - 2 * RADIUS}" cy="{_y(row):g}" r="{RADIUS}"/>'
 
 
-def _row(nodes: Sequence[Node], row: int, taken: Sequence[int]) -> str:
+def _row(nodes: Sequence[GraphNode], row: int, taken: Sequence[int]) -> str:
     """The sub-expression, what came out and what is right, and for who hears it where it comes from."""
     node, severity = nodes[row], _severity(nodes[row])
     line = f"<small>line {node['line']}</small> " if node["line"] else ""
@@ -88,7 +88,7 @@ def _row(nodes: Sequence[Node], row: int, taken: Sequence[int]) -> str:
     )
 
 
-def _figures(node: Node) -> str:
+def _figures(node: GraphNode) -> str:
     value = plain_value(node["value"], node["dtype"])
     if _severity(node) is Severity.FINE:
         return value

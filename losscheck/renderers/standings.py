@@ -13,7 +13,7 @@ from losscheck.core.report import Report
 from losscheck.core.results import CountedRow, PointRow, Row, SweepRow
 from losscheck.renderers.effects import finding_text
 from losscheck.renderers.figures import params_text
-from losscheck.renderers.names import Names
+from losscheck.renderers.names import RowNames
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["Standing", "answer", "standings"]
@@ -67,7 +67,7 @@ class Standing:
 def standings(report: Report) -> list[Standing]:
     """By heading in the order of first appearance, and within one the worst effect first, then what covers most logits."""
     rows: Sequence[Row] = (*report.rows, *report.sweeps, *report.tensors, *report.ranking)
-    name, heading = Names(rows), _headings(rows)
+    name, heading = RowNames(rows), _headings(rows)
     subjects: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         layout = row.layout if isinstance(row, SweepRow) else ""
@@ -124,7 +124,7 @@ def _judged_together(row: Row) -> tuple[object, ...]:
     return row.loss, row.implementation, row.backend, row.device, row.mode, row.given_dtype, tuple(row.params.items())
 
 
-def _standing(heading: str, tell_backends: bool, group: Sequence[Row], name: Names) -> Standing:
+def _standing(heading: str, tell_backends: bool, group: Sequence[Row], name: RowNames) -> Standing:
     worst = _worst(group)
     outcome = min((_outcome(row) for row in group), key=lambda outcome: outcome.severity)
     backends = list(dict.fromkeys(row.backend for row in group))

@@ -21,7 +21,7 @@ from losscheck.renderers.document import (
     Listing,
     Paragraph,
     Picture,
-    Program,
+    ProgramGraph,
     Sentence,
     Table,
 )
@@ -60,7 +60,7 @@ class _Screen:
     def show(self, document: Document) -> str:
         before: Block | None = None
         for block in document.blocks:
-            if isinstance(block, Appendix | Picture | Program) or (isinstance(block, Listing) and not (block.items or block.title)):
+            if isinstance(block, Appendix | Picture | ProgramGraph) or (isinstance(block, Listing) and not (block.items or block.title)):
                 continue
             if before is not None and not _joined(before, block):
                 self.console.print()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from losscheck.renderers import Style
-from losscheck.renderers.document import Cell, Column, Kind, Strip, Table
+from losscheck.renderers.document import Cell, Column, Holds, Strip, Table
 from losscheck.renderers.figures import printable
 from losscheck.renderers.severity import Severity
 from losscheck.renderers.strips import axis, painted
@@ -19,7 +19,7 @@ __all__ = ["table_lines"]
 
 _INDENT = 2
 _GAP = 1
-_LEAST = {Kind.NAME: 12, Kind.WORDS: 16, Kind.STRIP: 16}  # what a column shrinks to; the others never do
+_LEAST = {Holds.NAME: 12, Holds.WORDS: 16, Holds.STRIP: 16}  # what a column shrinks to; the others never do
 _GOOD_STRIP = 32  # optional columns make room for this much
 _MOST_STRIP = 100
 
@@ -46,13 +46,13 @@ def _natural(table: Table, place: int, style: Style) -> int:
     column = table.columns[place]
     cells = [line.cells[place] for line in table.lines]
     widths = [_cell_text(cell, style).cell_len for cell in cells if isinstance(cell, Cell)]
-    if column.kind is Kind.STRIP:
-        return max(_LEAST[Kind.STRIP], sum(map(len, column.ends)) + 1)
+    if column.kind is Holds.STRIP:
+        return max(_LEAST[Holds.STRIP], sum(map(len, column.ends)) + 1)
     return max([len(column.heading) if table.headed else 0, *widths])
 
 
 def _wanted(table: Table, kept: Sequence[int], style: Style) -> list[int]:
-    return [_GOOD_STRIP if table.columns[place].kind is Kind.STRIP else _natural(table, place, style) for place in kept]
+    return [_GOOD_STRIP if table.columns[place].kind is Holds.STRIP else _natural(table, place, style) for place in kept]
 
 
 def _widths(table: Table, kept: Sequence[int], style: Style, room: int) -> list[int] | None:
@@ -64,10 +64,10 @@ def _widths(table: Table, kept: Sequence[int], style: Style, room: int) -> list[
     spare = room - sum(widths) - _GAP * (len(kept) - 1)
     if spare < 0:
         return None
-    for kind in (Kind.NAME, Kind.WORDS, Kind.STRIP):
+    for kind in (Holds.NAME, Holds.WORDS, Holds.STRIP):
         for place, width in enumerate(widths):
             if kinds[place] is kind:
-                more = min(spare, (_MOST_STRIP if kind is Kind.STRIP else natural[place]) - width)
+                more = min(spare, (_MOST_STRIP if kind is Holds.STRIP else natural[place]) - width)
                 widths[place], spare = width + more, spare - more
     return widths
 
@@ -92,7 +92,7 @@ def _in_columns(table: Table, kept: Sequence[int], widths: Sequence[int], style:
 
 
 def _heading(column: Column, width: int, strips: Sequence[Strip]) -> str:
-    if column.kind is not Kind.STRIP:
+    if column.kind is not Holds.STRIP:
         return column.heading
     return axis(strips[0] if strips else Strip(()), column.ends, width)
 
@@ -105,7 +105,7 @@ def _joined(cells: Sequence[Sequence[Text]], columns: Sequence[Column], widths: 
         for cell, column, width in zip(cells, columns, widths, strict=True):
             text = cell[height] if height < len(cell) else Text("")
             blank = " " * max(0, width - text.cell_len)
-            line += Text.assemble(blank, text, " ") if column.kind is Kind.FIGURE else Text.assemble(text, blank, " ")
+            line += Text.assemble(blank, text, " ") if column.kind is Holds.FIGURE else Text.assemble(text, blank, " ")
         lines.append(line)
     return lines
 
@@ -117,7 +117,7 @@ def _fitted(cell: Cell | Strip, column: Column, width: int, style: Style) -> lis
     if text.cell_len <= width:
         return [text]
     hanging = "  " if cell.signed else ""
-    pieces = folded(text.plain, width) if column.kind is Kind.NAME else textwrap.wrap(text.plain, width, subsequent_indent=hanging)
+    pieces = folded(text.plain, width) if column.kind is Holds.NAME else textwrap.wrap(text.plain, width, subsequent_indent=hanging)
     return [Text(piece, style=text.style) for piece in pieces]
 
 
@@ -138,7 +138,7 @@ def _stacked(table: Table, style: Style, room: int) -> list[Text]:
                 continue
             width = max(room - len(indent), 1)
             whole = heading + text.plain.strip()
-            pieces = [whole] if column.kind is Kind.FIGURE else folded(whole, width)
+            pieces = [whole] if column.kind is Holds.FIGURE else folded(whole, width)
             lines += [Text(indent + piece, style=text.style) for piece in pieces]
     return lines
 

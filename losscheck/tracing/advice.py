@@ -16,7 +16,7 @@ from losscheck.tracing.judging import outcomes_of, trace
 from losscheck.tracing.recording import as_tensor, record
 from losscheck.tracing.report import Quantity, Trace
 
-__all__ = ["Advice", "advise", "worst_point"]
+__all__ = ["TraceAdvice", "advise", "worst_point"]
 
 # Sizes of logits where losses break: kernels change, exponentials of each dtype overflow, underflow and saturate.
 SIZES = (0.0, 1e-3, 0.5, 2.0, 5.0, 9.0, 12.0, 15.0, 17.0, 20.0, 30.0, 40.0, 60.0, 80.0, 88.0, 90.0, 100.0, 104.0)
@@ -25,7 +25,7 @@ MOST_OPS = 120_000  # that a sweep runs exactly: some ten seconds
 
 
 @dataclass(frozen=True)
-class Advice:
+class TraceAdvice:
     """A trace and its remedies.
 
     Attributes:
@@ -76,7 +76,7 @@ def advise(
     dtype: str | None = None,
     soft: bool | None = None,
     name: str = "",
-) -> Advice:
+) -> TraceAdvice:
     """Trace a callable and search for what to write instead.
 
     Args:
@@ -97,7 +97,7 @@ def advise(
     traced = trace(function, logits, 1.0 if targets is None else targets, dtype=dtype)
     wanted = bool(traced.failing or traced.deviations)
     found = remedies(function, traced.dtype, soft=soft) if wanted else Remedies()
-    return Advice(name, traced, found, swept, _here(found.cure, function, traced))
+    return TraceAdvice(name, traced, found, swept, _here(found.cure, function, traced))
 
 
 def worst_point(function: Callable[[Any, Any], Any], dtype: str, targets: Sequence[float]) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from typing import Any
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.errors import UserError
 
-__all__ = ["LEAF", "Elements", "Memory", "TensorRef", "format_of", "mapped", "mapped_refs", "tensors_in", "values_of"]
+__all__ = ["LEAF", "Memory", "TapeElements", "TensorRef", "format_of", "mapped", "mapped_refs", "tensors_in", "values_of"]
 
 LEAF = -1  # the producer of what was there before the call, and of constants
 
@@ -23,7 +23,7 @@ def format_of(dtype: Any) -> Format | None:
     return FORMATS.get(str(dtype).removeprefix("torch."))
 
 
-class Elements:
+class TapeElements:
     """What is known of each element: its computed value, its format (None: no float), the op that produced it."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class _Shadow:
 class Memory:
     """The shadows of all storages seen. Every storage is kept alive: a freed address would be used again for another."""
 
-    def __init__(self, elements: Elements) -> None:
+    def __init__(self, elements: TapeElements) -> None:
         self.elements = elements
         self.storages: list[_Shadow] = []
         self._by_address: dict[int, _Shadow] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscheck.tracing.memory import LEAF, Elements, format_of, mapped
+from losscheck.tracing.memory import LEAF, TapeElements, format_of, mapped
 from losscheck.tracing.ops import movement
 from losscheck.tracing.plan import bind
 
@@ -14,7 +14,7 @@ __all__ = ["moved_elements"]
 PLACES = ("index", "indices", "mask", "repeats")
 
 
-def moved_elements(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids: Any, results: list[Any], elements: Elements) -> Any:
+def moved_elements(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids: Any, results: list[Any], elements: TapeElements) -> Any:
     """The elements of the first result, in its shape; None when the op makes new ones.
 
     Args:
@@ -33,7 +33,7 @@ def moved_elements(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids:
         return None
 
 
-def _by_own_kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids: Any, results: list[Any], elements: Elements) -> Any:
+def _by_own_kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids: Any, results: list[Any], elements: TapeElements) -> Any:
     import torch
 
     bound = bind(func, args, kwargs)

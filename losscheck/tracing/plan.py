@@ -11,10 +11,10 @@ from typing import Any
 from losscheck.oracle.extended import UNKNOWN, UndecidedError
 from losscheck.tracing.ops import ExactOp, Layout
 
-__all__ = ["Call", "Plan", "bind", "plan_of"]
+__all__ = ["ElementCall", "Plan", "bind", "plan_of"]
 
 # (elements made, elements taken)
-Call = tuple[Sequence[int], Sequence[int]]
+ElementCall = tuple[Sequence[int], Sequence[int]]
 MEAN = 1  # PyTorch's code for reduction="mean"; 0 is "none", 2 is "sum"
 
 
@@ -23,7 +23,7 @@ class Plan:
     """``function(m, taken) -> made`` for each call."""
 
     function: Callable[[Any, list[Any]], Sequence[Any]]
-    calls: tuple[Call, ...]
+    calls: tuple[ElementCall, ...]
 
     def evaluate(self, m: Any, values: list[Any]) -> None:
         """Put what every call makes into ``values``; what cannot be decided at this precision is unknown."""

@@ -87,7 +87,7 @@ class ExactRun:
         recording = self.recording
         if not recording.gradient:
             return True
-        if any(op.kind == tapes.Kind.TAKEN and op.format for op in recording.operations[: recording.forward]):
+        if any(op.kind == tapes.OpKind.TAKEN and op.format for op in recording.operations[: recording.forward]):
             # Through an op that is not known there is no slope: what the backward ops say is all that can be judged.
             self.slopes = {element: self.values[element] for element in recording.gradient}
             return True
@@ -138,7 +138,7 @@ def needed_for(recording: Recording, wanted: Iterable[int]) -> list[Operation]:
     """The ops that these elements depend on and that make something, in order."""
     need, ops = set(wanted), []
     for op in reversed(recording.operations):
-        if op.made and not need.isdisjoint(op.made) and op.kind != tapes.Kind.LEAVES:
+        if op.made and not need.isdisjoint(op.made) and op.kind != tapes.OpKind.LEAVES:
             ops.append(op)
             need |= op.taken
     return ops[::-1]
@@ -162,10 +162,10 @@ def rerun(recording: Recording, repairs: dict[int, Sequence[Any]]) -> list[Any]:
 
     with torch.no_grad():
         for op in recording.operations:
-            if not op.results or op.kind == tapes.Kind.VIEW:
+            if not op.results or op.kind == tapes.OpKind.VIEW:
                 continue
             first = look(op.results[0])
-            if op.kind in (tapes.Kind.CONSTANT, tapes.Kind.RANDOM):
+            if op.kind in (tapes.OpKind.CONSTANT, tapes.OpKind.RANDOM):
                 _fill(first, [computed[element] for element in op.made])
                 continue
             outcome = op.func(*mapped_refs(look, op.args), **mapped_refs(look, op.kwargs))

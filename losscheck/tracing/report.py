@@ -65,7 +65,7 @@ class Op:
     Attributes:
         index, name, place: as on the tape; of a backward op the place of the forward sub-expression it differentiates.
         backward, forward: it ran in the backward pass; the index of the op that it differentiates.
-        kind: exact, move, constant, taken, random or leaves (``losscheck.tracing.tape.Kind``).
+        kind: exact, move, constant, taken, random or leaves (``losscheck.tracing.tape.OpKind``).
         dtype: the name of its format, "" when its results are no floats.
         elements, element: how many it made, and which of them is shown.
         inputs, value, exact: what that element was computed from, what came out, what is right.

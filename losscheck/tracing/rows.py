@@ -11,8 +11,7 @@ from losscheck.tracing.errors import local_error, own_error, total_error
 from losscheck.tracing.notes import Note, NoteKind
 from losscheck.tracing.replay import ExactRun
 from losscheck.tracing.report import Event, Op
-from losscheck.tracing.tape import Kind as OpKind
-from losscheck.tracing.tape import Operation
+from losscheck.tracing.tape import Operation, OpKind
 
 __all__ = ["LOGIT", "TARGET", "flipped", "rows_of"]
 

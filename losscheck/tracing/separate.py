@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from losscheck.tracing.recording import Recording
-from losscheck.tracing.tape import Kind, Operation
+from losscheck.tracing.tape import Operation, OpKind
 
 __all__ = ["Owners"]
 
 LINEAR = frozenset({"sum", "mean", "add", "sub", "rsub", "neg", "_to_copy", "copy"})
 FUSED = frozenset({"binary_cross_entropy_with_logits", "binary_cross_entropy"})
-MADE_OF_NOTHING = (Kind.CONSTANT, Kind.VIEW, Kind.MOVE)
+MADE_OF_NOTHING = (OpKind.CONSTANT, OpKind.VIEW, OpKind.MOVE)
 
 
 class Owners:

@@ -9,17 +9,17 @@ from typing import Any
 from losscheck.tracing import ops as exact_ops
 from losscheck.tracing.dispatch import handed_to
 from losscheck.tracing.lineage import Lineage
-from losscheck.tracing.memory import Elements, Memory, TensorRef, format_of, mapped, tensors_in, values_of
+from losscheck.tracing.memory import Memory, TapeElements, TensorRef, format_of, mapped, tensors_in, values_of
 from losscheck.tracing.moving import moved_elements
 from losscheck.tracing.notes import Note, NoteKind
 from losscheck.tracing.ops import movement
 from losscheck.tracing.places import NOWHERE, Place, innermost_place
 from losscheck.tracing.plan import Plan, bind, plan_of
 
-__all__ = ["Kind", "Operation", "Tape", "base_name", "in_place", "is_random", "skipped_folders"]
+__all__ = ["OpKind", "Operation", "Tape", "base_name", "in_place", "is_random", "skipped_folders"]
 
 
-class Kind:
+class OpKind:
     """What the exact run does with an op."""
 
     EXACT = "exact"  # it has a plan
@@ -38,7 +38,7 @@ class Operation:
         index: its position on the tape.  name: of the aten op, without namespace, overload and the underscore of in-place forms.
         place: the innermost line of source outside torch; of a backward op, the place of the op it differentiates.
         backward: it ran in the backward pass.  forward: the index of the op that it differentiates.
-        kind: of :class:`Kind`.  plan: how it is computed exactly.
+        kind: of :class:`OpKind`.  plan: how it is computed exactly.
         made: the elements of its first result, in logical order.  format: theirs, None when they are no floats.
     """
 
@@ -51,7 +51,7 @@ class Operation:
         self.place = place
         self.backward = backward
         self.forward = forward
-        self.kind = Kind.TAKEN
+        self.kind = OpKind.TAKEN
         self.plan: Plan | None = None
         self.made: list[int] = []
         self.format: Any = None
@@ -94,7 +94,7 @@ class Tape:
 
     def __init__(self, stop: Any = None) -> None:
         self.operations: list[Operation] = []
-        self.elements = Elements()
+        self.elements = TapeElements()
         self.memory = Memory(self.elements)
         self.notes: list[Note] = []
         self._stop = stop
@@ -137,7 +137,7 @@ class Tape:
 
     def _left(self, op: Operation, args: tuple[Any, ...], ids: Any) -> None:
         """An op whose result is a Python value."""
-        op.kind = Kind.LEAVES
+        op.kind = OpKind.LEAVES
         if op.name == "_local_scalar_dense":
             op.made = ids[0].reshape(-1).tolist()
             branch = str(args[0].dtype) == "torch.bool"
@@ -154,7 +154,7 @@ class Tape:
         if not cut or id(tensor) not in self._blocked or tensor.requires_grad:
             return ids
         op = Operation(len(self.operations), None, place, None, False)
-        op.kind, op.format = Kind.EXACT, format_of(tensor.dtype)
+        op.kind, op.format = OpKind.EXACT, format_of(tensor.dtype)
         op.made = list(self.elements.add(values_of(tensor), op.format, op.index))
         op.plan = Plan(_detached, tuple(([out], [element]) for out, element in zip(op.made, ids.reshape(-1).tolist(), strict=True)))
         self.operations.append(op)
@@ -171,16 +171,16 @@ class Tape:
         op.format = format_of(first.dtype)
         addresses = {tensor.untyped_storage()._cdata for tensor in tensors_in(args)}
         if not in_place(op.func) and all(result.untyped_storage()._cdata in addresses for result in results):
-            op.kind = Kind.VIEW
+            op.kind = OpKind.VIEW
         elif (moved := moved_elements(op.func, op.name, args, kwargs, ids, results, self.elements)) is not None:
-            op.kind = Kind.MOVE
+            op.kind = OpKind.MOVE
             self.memory.put(first, moved)
         else:
             self._made(op, args, kwargs, ids, keyword_ids, results)
-        for result in results[1:] if op.kind != Kind.VIEW else ():
+        for result in results[1:] if op.kind != OpKind.VIEW else ():
             self.memory.put(result, self.memory.new(result, op.index))
         op.results = [self.memory.ref(result) for result in results]
-        blocked = op.name == "detach" or any(id(tensor) in self._blocked for tensor in tensors_in(args) if op.kind == Kind.VIEW)
+        blocked = op.name == "detach" or any(id(tensor) in self._blocked for tensor in tensors_in(args) if op.kind == OpKind.VIEW)
         if not op.backward and (blocked or not torch.is_grad_enabled()):
             self._blocked.update((id(result), result) for result in results if op.format)
 
@@ -192,13 +192,13 @@ class Tape:
         made = self.memory.new(first, op.index)
         op.made = made.reshape(-1).tolist()
         if op.name in movement.FACTORIES:
-            op.kind = Kind.CONSTANT
+            op.kind = OpKind.CONSTANT
         elif op.name in movement.RANDOM or is_random(op.func):
-            op.kind = Kind.RANDOM
+            op.kind = OpKind.RANDOM
             self.notes.append(Note(NoteKind.RANDOM, op.index, op.place, op.name))
         elif op.name in ("_to_copy", "copy", "fill"):
             source = (ids[0] if op.name == "_to_copy" else ids[1]).expand(first.shape).reshape(-1).tolist()
-            op.kind = Kind.EXACT
+            op.kind = OpKind.EXACT
             op.plan = Plan(_cast_to(first), tuple(([out], [element]) for out, element in zip(op.made, source, strict=True)))
         else:
             self._planned(op, args, kwargs, ids, keyword_ids, made)
@@ -219,7 +219,7 @@ class Tape:
             }
             try:
                 op.plan = plan_of(definition, arguments, elements, made, lambda value: self.elements.constant(value, op.index))
-                op.kind = Kind.EXACT
+                op.kind = OpKind.EXACT
                 return
             except (RuntimeError, TypeError, IndexError, ValueError, KeyError, NotImplementedError):
                 # A call that its definition does not cover is one without a definition.
@@ -228,7 +228,7 @@ class Tape:
 
     def take(self, op: Operation) -> None:
         """Its computed values are exact from here on, and the report says so."""
-        op.kind, op.plan = Kind.TAKEN, None
+        op.kind, op.plan = OpKind.TAKEN, None
         if op.format is not None:
             self.notes.append(Note(NoteKind.UNKNOWN_OP, op.index, op.place, op.name))
 

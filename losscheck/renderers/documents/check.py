@@ -15,7 +15,7 @@ from losscheck.renderers.document import (
     Commands,
     Document,
     Heading,
-    Kind,
+    Holds,
     Line,
     Listing,
     Paragraph,
@@ -30,7 +30,7 @@ from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["document"]
 
-COLUMNS = (Column("", Kind.FIGURE), Column("implementation", Kind.NAME), Column("effect", Kind.WORD), Column("in words", Kind.WORDS))
+COLUMNS = (Column("", Holds.FIGURE), Column("implementation", Holds.NAME), Column("effect", Holds.WORD), Column("in words", Holds.WORDS))
 # Not to be recommended: the textbook is the control, and the definition by mpmath no code to train with.
 NOT_ADVISED = ("naive", "mpmath")
 

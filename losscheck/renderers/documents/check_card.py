@@ -8,13 +8,13 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect
 from losscheck.core.files import near
 from losscheck.core.ranking import Advice, RankedRow
-from losscheck.renderers.document import Block, Cell, Code, Column, Heading, Kind, Line, Program, Table
+from losscheck.renderers.document import Block, Cell, Code, Column, Heading, Holds, Line, ProgramGraph, Table
 from losscheck.renderers.effects import effect_sentence, judged, left_by, refused_text, rough
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["advice_blocks", "card", "effect_words", "extent", "told_elsewhere"]
 
-_COLUMNS = (Column("", Kind.WORD), Column("", Kind.WORDS))
+_COLUMNS = (Column("", Holds.WORD), Column("", Holds.WORDS))
 
 
 def card(rows: Sequence[RankedRow]) -> Iterator[Block]:
@@ -39,7 +39,7 @@ def advice_blocks(row: RankedRow) -> Iterator[Block]:
 def _program(row: RankedRow) -> Iterator[Block]:
     """For a page: the call at the worst point as a graph, on demand."""
     if row.advice and row.advice.graph:
-        yield Program(row.advice.graph, f"{near(row.implementation)}, op by op: how its errors flow")
+        yield ProgramGraph(row.advice.graph, f"{near(row.implementation)}, op by op: how its errors flow")
 
 
 def told_elsewhere(row: RankedRow, rows: Sequence[RankedRow]) -> list[RankedRow]:

@@ -9,7 +9,20 @@ from losscheck.core.effect import Effect
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.core.results import PointRow
-from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table, which_line
+from losscheck.renderers.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Heading,
+    Holds,
+    Line,
+    Listing,
+    Paragraph,
+    Sentence,
+    Table,
+    which_line,
+)
 from losscheck.renderers.effects import at_most
 from losscheck.renderers.figures import (
     deviation_text,
@@ -21,7 +34,7 @@ from losscheck.renderers.figures import (
     ulp_text,
     value_text,
 )
-from losscheck.renderers.names import Names, label
+from losscheck.renderers.names import RowNames, label
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.standings import Standing, standings
 
@@ -111,9 +124,9 @@ def _harmless(row: PointRow) -> bool:
 def _table(pairs: Sequence[tuple[str, PointRow]], whole: bool) -> Table:
     deviates = any(row.deviation for _, row in pairs)
     judged = any(row.effect for _, row in pairs)
-    columns = [Column("implementation", Kind.NAME), Column("value"), Column("exact"), Column("ulp")]
+    columns = [Column("implementation", Holds.NAME), Column("value"), Column("exact"), Column("ulp")]
     columns += [Column("deviation")] if deviates else []
-    columns += [Column("outcome", Kind.WORD, optional=judged and not whole)] + ([Column("effect", Kind.WORD)] if judged else [])
+    columns += [Column("outcome", Holds.WORD, optional=judged and not whole)] + ([Column("effect", Holds.WORD)] if judged else [])
     lines = []
     for name, row in pairs:
         severity = _severity(row)
@@ -143,7 +156,7 @@ def _severity(row: PointRow) -> Severity:
 
 def _merged(rows: Sequence[PointRow]) -> list[tuple[str, PointRow]]:
     """Rows of one point and quantity with their names; backends whose results agree to the bit share a line."""
-    name = Names(rows)
+    name = RowNames(rows)
     lines: list[tuple[str, PointRow]] = []
     groups: dict[tuple[str, str, str], list[PointRow]] = {}
     for row in rows:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from losscheck.core.report import Inventory
-from losscheck.renderers.document import Block, Cell, Column, Document, Kind, Line, Paragraph, Sentence, Table
+from losscheck.renderers.document import Block, Cell, Column, Document, Holds, Line, Paragraph, Sentence, Table
 from losscheck.renderers.severity import Severity
 
 __all__ = ["document"]
 
-_COLUMNS = (Column("", Kind.WORD), Column("", Kind.WORDS))
+_COLUMNS = (Column("", Holds.WORD), Column("", Holds.WORDS))
 
 
 def document(inventory: Inventory) -> Document:

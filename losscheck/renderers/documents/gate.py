@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
-from losscheck.renderers.document import Block, Cell, Column, Document, Entry, Heading, Kind, Line, Listing, Sentence, Table
+from losscheck.renderers.document import Block, Cell, Column, Document, Entry, Heading, Holds, Line, Listing, Sentence, Table
 from losscheck.renderers.figures import quantity_name, ulp_size
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.verdicts import asides, holds, limit_text, not_holding, totals, worst_point
@@ -31,7 +31,7 @@ def document(report: Report) -> Document:
 
 
 def _files(report: Report) -> Table:
-    columns = [Column("file", Kind.NAME), *map(Column, ("cases", "rows", "hold", "known", "other")), Column("verdict", Kind.WORD)]
+    columns = [Column("file", Holds.NAME), *map(Column, ("cases", "rows", "hold", "known", "other")), Column("verdict", Holds.WORD)]
     lines = []
     for file in dict.fromkeys(row.file for row in report.cases):
         rows = [row for row in report.cases if row.file == file]
@@ -54,7 +54,7 @@ def _worst(rows: list[CaseRow], strict: bool) -> Verdict:
 
 def _every_row(report: Report) -> Iterator[Block]:
     """A block for each case; the figures of each row in columns."""
-    columns = (Column("", Kind.NAME), Column("points"), Column("max ulp"), Column("effect", Kind.WORD), Column("verdict", Kind.WORD))
+    columns = (Column("", Holds.NAME), Column("points"), Column("max ulp"), Column("effect", Holds.WORD), Column("verdict", Holds.WORD))
     for file, case in dict.fromkeys((row.file, row.case) for row in report.cases):
         rows = [row for row in report.cases if (row.file, row.case) == (file, case)]
         yield Heading(f"{file}:{rows[0].line}: {case}", level=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from losscheck.core.report import Inventory
-from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table
+from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Holds, Line, Listing, Paragraph, Sentence, Table
 
 __all__ = ["document"]
 
@@ -15,7 +15,7 @@ def document(inventory: Inventory) -> Document:
     for loss in inventory.facts["losses"]:
         blocks += _loss(loss)
     backends = tuple(_backend(backend) for backend in inventory.facts["backends"])
-    blocks += [Heading("backends"), Table((Column("", Kind.WORD), Column("", Kind.WORDS)), backends, headed=False)]
+    blocks += [Heading("backends"), Table((Column("", Holds.WORD), Column("", Holds.WORDS)), backends, headed=False)]
     return Document("losscheck list", tuple(blocks))
 
 

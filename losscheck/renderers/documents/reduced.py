@@ -10,10 +10,9 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
-from losscheck.renderers.document import Block, Cell, Column, Line, Listing, Sentence, Table
-from losscheck.renderers.document import Kind as Holds
+from losscheck.renderers.document import Block, Cell, Column, Holds, Line, Listing, Sentence, Table
 from losscheck.renderers.figures import deviation_text, exact_text, result_text, ulp_text
-from losscheck.renderers.names import Names
+from losscheck.renderers.names import RowNames
 from losscheck.renderers.severity import Severity, severity_of
 
 __all__ = ["reduced_blocks", "reduced_findings"]
@@ -21,7 +20,7 @@ __all__ = ["reduced_blocks", "reduced_findings"]
 _FEW = 3  # rows that are all shown
 
 
-def reduced_blocks(rows: Sequence[TensorRow], name: Names, *, whole: bool) -> Iterator[Block]:
+def reduced_blocks(rows: Sequence[TensorRow], name: RowNames, *, whole: bool) -> Iterator[Block]:
     """A table of those that are not right, and who else is; of all of them with ``whole`` or where they are few."""
     judged = [row for row in rows if row.whole]
     right = [row for row in judged if row.whole and row.whole.outcome is Outcome.OK and not row.whole.deviation]
@@ -40,7 +39,7 @@ def _in_short(right: Sequence[TensorRow]) -> str:
     return f"{len(right)} within {max(errors, default=0.5):.2g} ulp of {_exact(wholes[0].exact, right[0].dtype)}"
 
 
-def _table(rows: Sequence[TensorRow], name: Names) -> Table:
+def _table(rows: Sequence[TensorRow], name: RowNames) -> Table:
     columns = [Column("reduced", Holds.NAME), *map(Column, ("value", "exact", "ulp", "elements", "reduction"))]
     lines = []
     for row in rows:
@@ -53,7 +52,7 @@ def _table(rows: Sequence[TensorRow], name: Names) -> Table:
     return Table((*columns, Column("outcome", Holds.WORD)), tuple(lines))
 
 
-def reduced_findings(report: Report, name: Names) -> list[Sentence]:
+def reduced_findings(report: Report, name: RowNames) -> list[Sentence]:
     """What is wrong with a reduced loss, severest first; then what could not be judged; then what deviates."""
     ordered: list[tuple[int, float, str, Severity]] = []
     for row in report.tensors:

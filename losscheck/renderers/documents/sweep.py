@@ -20,7 +20,7 @@ from losscheck.renderers.document import (
     Column,
     Document,
     Heading,
-    Kind,
+    Holds,
     Legend,
     Line,
     Listing,
@@ -31,7 +31,7 @@ from losscheck.renderers.document import (
     which_line,
 )
 from losscheck.renderers.figures import counted, end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
-from losscheck.renderers.names import Names, label
+from losscheck.renderers.names import RowNames, label
 from losscheck.renderers.onsets import first_failing_text, kind_of
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.standings import Standing, answer, standings
@@ -46,7 +46,7 @@ _WORST = 3  # cases of each row
 
 
 def document(report: Report) -> Document:
-    name = Names(report.sweeps)
+    name = RowNames(report.sweeps)
     found = standings(report)
     blocks: list[Block] = [Picture(report)]
     if len(found) > 1 and (sentence := answer(found)):
@@ -73,7 +73,7 @@ def _ranking(found: Sequence[Standing], report: Report) -> Iterator[Block]:
     if (report.verbose or few) and (definition := report.definitions.get(first.loss)):
         yield Paragraph(definition, quiet=True)
     ends = (f"{first.low:g}", f"{first.high:g}")
-    columns = (Column("implementation", Kind.NAME), Column("strip", Kind.STRIP, ends=ends), Column("effect on training", Kind.WORDS))
+    columns = (Column("implementation", Holds.NAME), Column("strip", Holds.STRIP, ends=ends), Column("effect on training", Holds.WORDS))
     yield Table(columns, tuple(_standing(standing) for standing in found))
 
 
@@ -89,7 +89,7 @@ def _dtype(row: SweepRow) -> str:
     return f"{row.dtype} from {row.logit_dtype} logits" if row.logit_dtype else row.dtype
 
 
-def _every_row(report: Report, name: Names) -> Iterator[Block]:
+def _every_row(report: Report, name: RowNames) -> Iterator[Block]:
     """Every backend, target and quantity with its outcomes."""
     groups: dict[tuple[str, str, str, str], list[SweepRow]] = {}
     for row in report.sweeps:
@@ -103,12 +103,12 @@ def _every_row(report: Report, name: Names) -> Iterator[Block]:
 
 def _columns(rows: list[SweepRow]) -> tuple[Column, ...]:
     return (
-        Column("implementation", Kind.NAME),
+        Column("implementation", Holds.NAME),
         Column("target"),
         Column("max ulp"),
         Column("failing"),
-        Column("severest", Kind.WORD, optional=True),
-        Column("strip", Kind.STRIP, ends=(f"{rows[0].low:g}", f"{rows[0].high:g}")),
+        Column("severest", Holds.WORD, optional=True),
+        Column("strip", Holds.STRIP, ends=(f"{rows[0].low:g}", f"{rows[0].high:g}")),
     )
 
 
@@ -142,14 +142,14 @@ def failing_text(row: SweepRow) -> str:
     return ">99.9%" if 99.9 < percent < 100 else f"{percent:.3g}%"
 
 
-def _worst(report: Report, name: Names) -> Appendix:
+def _worst(report: Report, name: RowNames) -> Appendix:
     """The worst logits of each row, with what came out there."""
     words, figures = ("loss", "implementation", "dtype", "quantity"), ("target", "logit", "value", "exact", "ulp")
-    columns = [*(Column(heading, Kind.WORD) for heading in words), *map(Column, figures), Column("outcome", Kind.WORD)]
+    columns = [*(Column(heading, Holds.WORD) for heading in words), *map(Column, figures), Column("outcome", Holds.WORD)]
     return Appendix("Worst cases", Table(tuple(columns), Deferred(lambda: [*_worst_lines(report, name)])))
 
 
-def _worst_lines(report: Report, name: Names) -> Iterator[Line]:
+def _worst_lines(report: Report, name: RowNames) -> Iterator[Line]:
     for row in report.sweeps:
         for point in row.worst[:_WORST]:
             severity = severity_of(point.outcome)
@@ -169,14 +169,14 @@ def _regions(report: Report) -> Listing:
     return Listing(items, "Regions, severest and largest first" if told else "No failure was found.")
 
 
-def _region_table(report: Report, name: Names) -> Appendix:
+def _region_table(report: Report, name: RowNames) -> Appendix:
     """Regions of one trend as one line, for a page."""
-    words = [Column(heading, Kind.WORD) for heading in ("loss", "implementation", "dtype", "quantity")]
-    columns = [*words, Column("target"), Column("outcome", Kind.WORD), Column("from"), Column("to"), Column("floats"), Column("regions")]
+    words = [Column(heading, Holds.WORD) for heading in ("loss", "implementation", "dtype", "quantity")]
+    columns = [*words, Column("target"), Column("outcome", Holds.WORD), Column("from"), Column("to"), Column("floats"), Column("regions")]
     return Appendix("Failing regions", Table(tuple(columns), Deferred(lambda: [*_region_lines(report, name)])))
 
 
-def _region_lines(report: Report, name: Names) -> Iterator[Line]:
+def _region_lines(report: Report, name: RowNames) -> Iterator[Line]:
     told = [(row, trend) for row in report.sweeps for trend in trends(row.regions)]
     for row, trend in nsmallest(_LISTED, told, key=lambda pair: (pair[1].outcome.severity, -pair[1].points)):
         severity = severity_of(trend.outcome)

@@ -10,7 +10,20 @@ from losscheck.core.batch_rows import Element, Few, TensorBatch, TensorRow
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
-from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Kind, Line, Listing, Paragraph, Sentence, Table, which_line
+from losscheck.renderers.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Heading,
+    Holds,
+    Line,
+    Listing,
+    Paragraph,
+    Sentence,
+    Table,
+    which_line,
+)
 from losscheck.renderers.documents.culprits import culprits
 from losscheck.renderers.documents.reduced import reduced_blocks, reduced_findings
 from losscheck.renderers.figures import (
@@ -24,7 +37,7 @@ from losscheck.renderers.figures import (
     ulp_text,
     value_text,
 )
-from losscheck.renderers.names import Names
+from losscheck.renderers.names import RowNames
 from losscheck.renderers.severity import Severity, severity_of
 from losscheck.renderers.standings import standings
 
@@ -37,7 +50,7 @@ _ABSOLUTE = (Outcome.NAN, Outcome.INF, Outcome.WRONG_SIGN, Outcome.MISSED_INF)
 
 
 def document(report: Report) -> Document:
-    name = Names(report.tensors)
+    name = RowNames(report.tensors)
     blocks: list[Block] = [*culprits(report)]
     for batch in report.batches:
         blocks += map(Paragraph, _contents(batch))
@@ -115,15 +128,17 @@ def _effects(rows: Sequence[TensorRow], report: Report) -> Table:
         words = f"{standing.word}: {standing.words}" if standing.words else standing.word
         cells = Cell(standing.name, standing.severity, signed=True), Cell(words, standing.severity)
         lines.append(Line(cells, standing.severity, standing.rows))
-    return Table((Column("implementation", Kind.NAME), Column("effect on training", Kind.WORDS)), tuple(lines), ranking=True)
+    return Table((Column("implementation", Holds.NAME), Column("effect on training", Holds.WORDS)), tuple(lines), ranking=True)
 
 
-def _outcomes(rows: list[TensorRow], name: Names) -> Table:
+def _outcomes(rows: list[TensorRow], name: RowNames) -> Table:
     """A line for each implementation and quantity."""
     judged = any(row.effect for row in rows)
     also = any(_also(row) for row in rows)
-    columns = [Column("implementation", Kind.NAME), Column("of", Kind.WORD), Column("failing"), Column("max ulp")]
-    columns += [Column("severest", Kind.WORD)] + [Column("effect", Kind.WORD)] * judged + [Column("also", Kind.WORDS, optional=True)] * also
+    columns = [Column("implementation", Holds.NAME), Column("of", Holds.WORD), Column("failing"), Column("max ulp")]
+    columns += (
+        [Column("severest", Holds.WORD)] + [Column("effect", Holds.WORD)] * judged + [Column("also", Holds.WORDS, optional=True)] * also
+    )
     lines = []
     for row in rows:
         effect = row.effect.effect if row.effect else None
@@ -144,14 +159,14 @@ def _also(row: TensorRow) -> str:
 # Sentences --------------------------------------------------------------------------------------------------------
 
 
-def _failing(report: Report, name: Names) -> list[Sentence]:
+def _failing(report: Report, name: RowNames) -> list[Sentence]:
     """Failing elements by severity: of each row and outcome the first, and the worst where that is another."""
     pairs = [(row, first) for row in report.tensors for first in row.first if _shown(report, row, first)]
     pairs.sort(key=lambda pair: pair[1].point.outcome.severity)
     return [Sentence(_element(row, first, name), severity_of(first.point.outcome), (row,)) for row, first in pairs]
 
 
-def _element(row: TensorRow, first: Element, name: Names) -> str:
+def _element(row: TensorRow, first: Element, name: RowNames) -> str:
     outcome = first.point.outcome
     count = row.counts.get(outcome, 0)
     at = "element" if count == 1 else f"{count} elements, the first"
@@ -174,7 +189,7 @@ def _there(row: TensorRow, element: Element) -> str:
     return text
 
 
-def _reach(report: Report, name: Names) -> Iterator[Sentence]:
+def _reach(report: Report, name: RowNames) -> Iterator[Sentence]:
     """Deviating formulas, what could not run, how far the report's word goes."""
     rows = report.tensors
     yield from _once(Severity.SLIGHT, (_deviation(row, row.deviation) for row in rows if row.deviation is not None))

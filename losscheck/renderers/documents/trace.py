@@ -17,11 +17,11 @@ from losscheck.renderers.document import (
     Column,
     Document,
     Heading,
-    Kind,
+    Holds,
     Line,
     Listing,
     Paragraph,
-    Program,
+    ProgramGraph,
     Sentence,
     Table,
 )
@@ -33,14 +33,14 @@ __all__ = ["document"]
 
 Facts = Mapping[str, Any]
 _COLUMNS = (
-    Column("line", Kind.WORD),
-    Column("sub-expression", Kind.WORDS),
+    Column("line", Holds.WORD),
+    Column("sub-expression", Holds.WORDS),
     Column("value"),
     Column("exact"),
     Column("total ulp"),
     Column("own", optional=True),
     Column("local", optional=True),
-    Column("event", Kind.WORD),
+    Column("event", Holds.WORD),
     Column("inputs", optional=True),
 )
 LIMIT = 8.0  # ulp, as the trace judges
@@ -60,7 +60,7 @@ def document(inventory: Inventory) -> Document:
         shown = f"{len(facts['ops'])} of {counted(facts['ops_recorded'], 'op')}, beside exact arithmetic"
         blocks += [Heading("ops", shown), *_passes(facts["ops"])]
     if facts["graph"]["nodes"]:
-        blocks.append(Program(facts["graph"]))
+        blocks.append(ProgramGraph(facts["graph"]))
     for remedy, here in ((facts["cure"], facts["cured_here"]), (facts["meaning_cure"], None)):
         blocks += _remedy(remedy, here) if remedy else []
     blocks.append(Listing(tuple(_notes(facts)), title="what was not followed, or met on the way" if facts["notes"] else ""))

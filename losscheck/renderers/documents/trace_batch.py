@@ -7,7 +7,7 @@ from typing import Any
 
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import IN_WORDS
-from losscheck.renderers.document import Block, Cell, Column, Heading, Kind, Line, Listing, Sentence, Table
+from losscheck.renderers.document import Block, Cell, Column, Heading, Holds, Line, Listing, Sentence, Table
 from losscheck.renderers.figures import counted, ulp_size
 from losscheck.renderers.severity import Severity, severity_of
 
@@ -15,12 +15,12 @@ __all__ = ["batch_blocks", "element_of"]
 
 Facts = Mapping[str, Any]
 _COLUMNS = (
-    Column("line", Kind.WORD),
-    Column("sub-expression", Kind.WORDS),
+    Column("line", Holds.WORD),
+    Column("sub-expression", Holds.WORDS),
     Column("off"),
     Column("nan, inf"),
     Column("worst ulp"),
-    Column("at", Kind.WORD),
+    Column("at", Holds.WORD),
 )
 
 

@@ -17,7 +17,7 @@ from losscheck.tracing.places import Place
 from losscheck.tracing.plan import bind
 from losscheck.tracing.recording import Recording
 from losscheck.tracing.separate import Owners
-from losscheck.tracing.tape import Kind, Operation
+from losscheck.tracing.tape import Operation, OpKind
 
 __all__ = ["Extracted", "Root", "extracted"]
 
@@ -103,7 +103,7 @@ class _Extraction:
             self._fused(op)
         elif definition is not None and definition.layout is Layout.POINTWISE and op.plan is not None:
             self._pointwise(op, definition)
-        elif op.kind == Kind.EXACT and op.name in SUMMED and op.plan is not None:
+        elif op.kind == OpKind.EXACT and op.name in SUMMED and op.plan is not None:
             # F.kl_div(a, b, reduction="sum") is one expression of several ops: what it takes can be rewritten, its elements cannot.
             self.result.places.pop(op.place, None)
             for _, taken in op.plan.calls:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from losscheck.tracing.own.expressions import Sum
-from losscheck.tracing.own.sampling import Samples
-from losscheck.tracing.own.symbols import NoExpressionError, Question, Symbols
+from losscheck.tracing.own.sampling import SamplePairs
+from losscheck.tracing.own.symbols import NoExpressionError, SignQuestion, Symbols
 from losscheck.tracing.own.trees import Tree, choice
 
 __all__ = ["tree_of"]
@@ -29,7 +29,7 @@ def tree_of(run: Callable[[Symbols], Sum | None]) -> Tree:
     try:
         return _Exploration(run, MOST_RUNS).tree({}, None)
     except _TooManyError:
-        return _Exploration(run, MOST_RUNS_SAMPLED).tree({}, Samples.everywhere())
+        return _Exploration(run, MOST_RUNS_SAMPLED).tree({}, SamplePairs.everywhere())
 
 
 class _TooManyError(NoExpressionError):
@@ -40,14 +40,14 @@ class _Exploration:
     def __init__(self, run: Callable[[Symbols], Sum | None], most: int) -> None:
         self.run, self.left = run, most
 
-    def tree(self, signs: dict[Sum, int], samples: Samples | None) -> Tree:
+    def tree(self, signs: dict[Sum, int], samples: SamplePairs | None) -> Tree:
         """The tree below the answers given so far; ``samples`` are the points that give them, None where all answers are followed."""
         self.left -= 1
         if self.left < 0:
             raise _TooManyError("too many branches")
         try:
             return self.run(Symbols(signs))
-        except Question as question:
+        except SignQuestion as question:
             about = question.about
         below, above = self._branch(signs, about, -1, samples), self._branch(signs, about, 1, samples)
         at = None
@@ -55,7 +55,7 @@ class _Exploration:
             at = self.tree({**signs, about: 0}, samples and samples.at_root(about))
         return choice(about, below, at, above)
 
-    def _branch(self, signs: dict[Sum, int], about: Sum, sign: int, samples: Samples | None) -> Tree:
+    def _branch(self, signs: dict[Sum, int], about: Sum, sign: int, samples: SamplePairs | None) -> Tree:
         if samples is None:
             return self.tree({**signs, about: sign}, None)
         there = samples.where(about, sign)

@@ -20,7 +20,7 @@ from losscheck.oracle.reverse import Reverse
 from losscheck.tracing.memory import LEAF
 from losscheck.tracing.recording import Recording
 from losscheck.tracing.replay import needed_for
-from losscheck.tracing.tape import Kind, Operation
+from losscheck.tracing.tape import Operation, OpKind
 
 __all__ = ["Question", "detaching_op", "differing_ops"]
 
@@ -198,7 +198,7 @@ class _Search:
             fixed = element not in self.of_logit and element not in self.of_target
             number = isinstance(elements.computed[element], int | float) and not isinstance(elements.computed[element], bool)
             made = elements.producer[element]
-            written = made == LEAF or self.recording.operations[made].kind == Kind.CONSTANT
+            written = made == LEAF or self.recording.operations[made].kind == OpKind.CONSTANT
             # The third operand of a + b is a factor that nobody wrote.
             if fixed and number and written and not (op.name in ("add", "sub", "rsub") and position > 1):
                 yield position

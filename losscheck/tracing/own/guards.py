@@ -16,14 +16,14 @@ from losscheck.tracing.replay import needed_for
 from losscheck.tracing.report import DeviationKind
 from losscheck.tracing.tape import Operation
 
-__all__ = ["Guard", "ceiling", "flat_beyond", "guards_of", "without"]
+__all__ = ["GuardOp", "ceiling", "flat_beyond", "guards_of", "without"]
 
 FARTHEST = 120.0  # a logit that people meet
 HALVINGS = 40
 
 
 @dataclass(frozen=True)
-class Guard:
+class GuardOp:
     """An op that is one, and what it is; that the loss would be another without it has been tried."""
 
     kind: DeviationKind
@@ -31,7 +31,7 @@ class Guard:
     constants: tuple[float, ...]
 
 
-def guards_of(program: Program, target: float) -> Iterator[Guard]:
+def guards_of(program: Program, target: float) -> Iterator[GuardOp]:
     """The guards of a program at a target, in the order of the program."""
     recording = program.recording
     for op in needed_for(recording, recording.loss):
@@ -45,7 +45,7 @@ def guards_of(program: Program, target: float) -> Iterator[Guard]:
             constants = tuple(value for value in constants if 0 < abs(value) <= GUARD)
         try:
             if without(program, [op.index], target) is not program.loss:
-                yield Guard(kind, op, constants)
+                yield GuardOp(kind, op, constants)
         except NoExpressionError:
             continue
 

@@ -21,7 +21,7 @@ from losscheck.tracing.own.trees import Tree
 from losscheck.tracing.places import NOWHERE, Place
 from losscheck.tracing.recording import Recording, record
 from losscheck.tracing.replay import needed_for
-from losscheck.tracing.tape import Kind, Operation
+from losscheck.tracing.tape import Operation, OpKind
 
 __all__ = ["Hindrance", "NoProgramError", "Program", "read", "tree_without"]
 
@@ -103,7 +103,7 @@ def _steps(recording: Recording) -> list[Any]:
     steps: list[Any] = [recording.loss, recording.gradient]
     for op in needed_for(recording, [*recording.loss, *recording.gradient]):
         calls = op.plan.calls if op.plan is not None else ()
-        planned = op.kind in (Kind.EXACT, Kind.MOVE, Kind.VIEW)
+        planned = op.kind in (OpKind.EXACT, OpKind.MOVE, OpKind.VIEW)
         steps.append((op.name, repr(op.args), repr(op.kwargs), calls, () if planned else [elements.computed[made] for made in op.made]))
         steps.append(
             [elements.computed[element] for element in sorted(op.taken) if elements.producer[element] == LEAF and element not in given]
@@ -164,7 +164,7 @@ def tree_without(recording: Recording, target: Sum, left_out: Collection[int]) -
 def _tree(recording: Recording, target: Sum, wanted: int) -> Tree:
     needed = needed_for(recording, [wanted])
     for op in needed:
-        if op.kind == Kind.TAKEN and op.format is not None:
+        if op.kind == OpKind.TAKEN and op.format is not None:
             raise NoProgramError(Hindrance.UNKNOWN_OP, op.name, op.place)
     run = _Run(recording, needed, target, wanted)
     try:

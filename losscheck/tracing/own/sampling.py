@@ -11,11 +11,11 @@ from losscheck.tracing.own.evaluating import evaluated
 from losscheck.tracing.own.expressions import Sum, X
 from losscheck.tracing.own.trees import Choice, Tree
 
-__all__ = ["Samples", "sample_sign", "sample_value"]
+__all__ = ["SamplePairs", "sample_sign", "sample_value"]
 
 
 @dataclass(frozen=True)
-class Samples:
+class SamplePairs:
     """Pairs of logits and targets, as arrays."""
 
     logits: Any
@@ -23,7 +23,7 @@ class Samples:
 
     @classmethod
     @functools.cache
-    def everywhere(cls) -> Samples:
+    def everywhere(cls) -> SamplePairs:
         """Logits of every size and both signs, targets between 0 and 1."""
         import numpy as np
 
@@ -36,7 +36,7 @@ class Samples:
     def count(self) -> int:
         return len(self.logits)
 
-    def at_root(self, about: Sum) -> Samples:
+    def at_root(self, about: Sum) -> SamplePairs:
         """The logit at which a linear expression is 0; all of them for any other."""
         import numpy as np
 
@@ -45,9 +45,9 @@ class Samples:
         start = linear.pop((), 0.0)
         if linear or not slope:
             return self
-        return Samples(np.full_like(self.targets, -start / slope), self.targets)
+        return SamplePairs(np.full_like(self.targets, -start / slope), self.targets)
 
-    def where(self, about: Sum, sign: int) -> Samples:
+    def where(self, about: Sum, sign: int) -> SamplePairs:
         """Those at which an expression may have a sign."""
         import numpy as np
 
@@ -55,7 +55,7 @@ class Samples:
             value = evaluated(about, _Plain(), self.logits, self.targets) + 0.0 * self.logits
         # What float64 says is 0 may have either sign.
         chosen = ~(value * sign < 0)
-        return Samples(self.logits[chosen], self.targets[chosen])
+        return SamplePairs(self.logits[chosen], self.targets[chosen])
 
 
 def sample_value(tree: Tree, logit: float, target: float) -> float:

@@ -15,14 +15,14 @@ from losscheck.tracing.own import identities
 from losscheck.tracing.own.expressions import ONE, ZERO, Sum, X, atom_sign, constant_of, number, sign_of
 from losscheck.tracing.own.identities import UndefinedError
 
-__all__ = ["NoExpressionError", "Question", "Symbols"]
+__all__ = ["NoExpressionError", "SignQuestion", "Symbols"]
 
 
 class NoExpressionError(ArithmeticError):
     """The program does something that has no expression here; the text says what."""
 
 
-class Question(Exception):  # noqa: N818 - it is asked, and no error
+class SignQuestion(Exception):  # noqa: N818 - it is asked, and no error
     """What is the sign of this expression?"""
 
     def __init__(self, about: Sum) -> None:
@@ -31,14 +31,14 @@ class Question(Exception):  # noqa: N818 - it is asked, and no error
 
 
 # An expression, or None: it has no value in exact arithmetic.
-Value = Sum | None
+SumOrUnknown = Sum | None
 
 
 class Symbols:
     """Expressions, with what is known of the signs of some of them.
 
     Args:
-        signs: by expression (as :class:`Question` asks), -1, 0 or 1.
+        signs: by expression (as :class:`SignQuestion` asks), -1, 0 or 1.
     """
 
     def __init__(self, signs: dict[Sum, int]) -> None:
@@ -54,49 +54,49 @@ class Symbols:
     def truth(self, value: Any) -> bool:
         return value if isinstance(value, bool) else not self.equal(value, ZERO)
 
-    def add(self, a: Any, b: Any) -> Value:
+    def add(self, a: Any, b: Any) -> SumOrUnknown:
         return self._of(identities.add, a, b)
 
-    def sub(self, a: Any, b: Any) -> Value:
+    def sub(self, a: Any, b: Any) -> SumOrUnknown:
         return self._of(lambda a, b: identities.add(a, identities.negated(b)), a, b)
 
-    def neg(self, a: Any) -> Value:
+    def neg(self, a: Any) -> SumOrUnknown:
         return self._of(identities.negated, a)
 
-    def mul(self, a: Any, b: Any) -> Value:
+    def mul(self, a: Any, b: Any) -> SumOrUnknown:
         """What is multiplied by an exact 0 is 0, whatever it is: it has no part in the result."""
         a, b = self.number(a), self.number(b)
         return ZERO if a is ZERO or b is ZERO else self._of(identities.mul, a, b)
 
-    def div(self, a: Any, b: Any) -> Value:
+    def div(self, a: Any, b: Any) -> SumOrUnknown:
         a = self.number(a)
         return self._of(lambda b: identities.mul(a, identities.power(b, Fraction(-1))), b) if a is not None else None
 
-    def exp(self, x: Any) -> Value:
+    def exp(self, x: Any) -> SumOrUnknown:
         return self._of(identities.exp, x)
 
-    def expm1(self, x: Any) -> Value:
+    def expm1(self, x: Any) -> SumOrUnknown:
         return self._of(lambda x: identities.add(identities.exp(x), number(-1)), x)
 
-    def log(self, x: Any) -> Value:
+    def log(self, x: Any) -> SumOrUnknown:
         return self._of(identities.log, x)
 
-    def log1p(self, x: Any) -> Value:
+    def log1p(self, x: Any) -> SumOrUnknown:
         return self._of(lambda x: identities.log(identities.add(ONE, x)), x)
 
-    def sqrt(self, x: Any) -> Value:
+    def sqrt(self, x: Any) -> SumOrUnknown:
         return self._of(lambda x: identities.power(x, Fraction(1, 2)), x)
 
-    def sigmoid(self, x: Any) -> Value:
+    def sigmoid(self, x: Any) -> SumOrUnknown:
         return self._of(identities.sigmoid, x)
 
-    def softplus(self, x: Any) -> Value:
+    def softplus(self, x: Any) -> SumOrUnknown:
         return self._of(identities.softplus, x)
 
-    def tanh(self, x: Any) -> Value:
+    def tanh(self, x: Any) -> SumOrUnknown:
         return self._of(identities.tanh, x)
 
-    def power(self, base: Any, exponent: Any) -> Value:
+    def power(self, base: Any, exponent: Any) -> SumOrUnknown:
         exponent = self.number(exponent)
         constant = None if exponent is None else constant_of(exponent)
         if constant is not None:
@@ -104,7 +104,7 @@ class Symbols:
         # u^v = e^(v log u)
         return self._of(lambda base, exponent: identities.exp(identities.mul(exponent, identities.log(base))), base, exponent)
 
-    def function(self, name: str, x: Any) -> Value:
+    def function(self, name: str, x: Any) -> SumOrUnknown:
         if name not in ("cosh", "sinh"):
             raise NoExpressionError(name)
         half, sign = number(Fraction(1, 2)), 1 if name == "cosh" else -1
@@ -115,7 +115,7 @@ class Symbols:
 
         return self._of(hyperbolic, x)
 
-    def floor(self, x: Any) -> Value:
+    def floor(self, x: Any) -> SumOrUnknown:
         """Of a number, and of a target between 0 and 1."""
         x = self.number(x)
         if x is None:
@@ -126,7 +126,7 @@ class Symbols:
             raise NoExpressionError("floor")
         return ZERO if sign_of(x) == 1 else number(-1) if sign_of(identities.add(x, ONE)) == 1 else self._unknown("floor")
 
-    def detach(self, x: Any) -> Value:
+    def detach(self, x: Any) -> SumOrUnknown:
         """The same value; slopes are those of the recorded backward pass."""
         return self.number(x)  # type: ignore[no-any-return]
 
@@ -142,16 +142,16 @@ class Symbols:
         """Of a finite logit nothing is; what has no value stays without one."""
         return False
 
-    def maximum(self, a: Any, b: Any) -> Value:
+    def maximum(self, a: Any, b: Any) -> SumOrUnknown:
         return self.number(b if self.less(a, b) else a)  # type: ignore[no-any-return]
 
-    def minimum(self, a: Any, b: Any) -> Value:
+    def minimum(self, a: Any, b: Any) -> SumOrUnknown:
         return self.number(a if self.less(a, b) else b)  # type: ignore[no-any-return]
 
     def _unknown(self, what: str) -> Sum:
         raise NoExpressionError(what)
 
-    def _of(self, function: Callable[..., Sum], *operands: Any) -> Value:
+    def _of(self, function: Callable[..., Sum], *operands: Any) -> SumOrUnknown:
         lifted = [self.number(operand) for operand in operands]
         if any(operand is None for operand in lifted):
             return None
@@ -162,7 +162,7 @@ class Symbols:
         except OverflowError as error:
             raise NoExpressionError(str(error)) from None
 
-    def _sign(self, a: Value) -> int:
+    def _sign(self, a: SumOrUnknown) -> int:
         if a is None:
             raise NoExpressionError("a comparison with what is undefined")
         known = sign_of(a)
@@ -173,7 +173,7 @@ class Symbols:
             return turn * self.signs[about]
         if sign_of(about) is not None:
             return turn * (sign_of(about) or 0)
-        raise Question(about)
+        raise SignQuestion(about)
 
 
 def asked(a: Sum) -> tuple[Sum, int]:

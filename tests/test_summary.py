@@ -129,6 +129,19 @@ def test_the_engines_classify_float32_by_the_million_to_the_bit(max_ulp):
     same_to_the_bit(edges, rng.permutation(edges), rng.choice(BOUNDS, count), limits)
 
 
+@pytest.mark.parametrize("max_ulp", [0.0, 0.1, 0.5, 4.0, 7.3])
+@pytest.mark.parametrize("bound", [0.0, 2.0**-46, 2.0**-37])
+def test_ordinary_values_are_classified_to_the_bit(max_ulp, bound):
+    """What is quick where nothing is out of the ordinary: errors beside each threshold, exact values beside the ends of binades."""
+    rng, count = np.random.default_rng(4), 2**17
+    exact = rng.choice([1.0, -1.0], count) * np.exp2(rng.integers(-100, 100, count)) * (1 + rng.choice([0.0, 1.0, 2.0**-30], count))
+    exact *= np.where(rng.random(count) < 0.5, 1 + rng.normal(0, 2.0**-44, count), rng.uniform(0.5, 1, count))
+    error = rng.choice([0.0, 0.3, 0.5, 1.0, max_ulp, 8.0, 2.0**20], count) * (1 + rng.choice([0.0, 1e-14, -1e-14, 1e-7, 0.3], count))
+    value = exact + rng.choice([1.0, -1.0], count) * error * np.exp2(np.floor(np.log2(abs(exact))) - 23)
+
+    same_to_the_bit(value, exact, np.full(count, bound), Limits.of(FLOAT32, max_ulp))
+
+
 @pytest.mark.parametrize("dtype", NARROW, ids=lambda value: value.name)
 @pytest.mark.parametrize("bound", [0.0, 2.0**-46, 2.0**-30])
 def test_the_judges_of_arrays_never_decide_otherwise_than_the_oracle(dtype, bound):

@@ -567,6 +567,33 @@ def test_the_worst_of_a_batch_are_by_severity_then_size_then_place():
     assert summary.top == math.inf
 
 
+@pytest.mark.parametrize("codes", [[9, 9, 9], [9, 6, 6], [6, 6, UNASKED], [9] * 11, [6] * 12 + [9] * 3, [9] * 12 + [0] * 3])
+def test_the_worst_of_a_few_are_named_once(codes):
+    """The same element twice in a row's worst, or one that is not among the worst."""
+    ulps = [float(n * 7 % len(codes)) for n in range(len(codes))]
+    found = summarise(np, Judged(np.array(codes), np.array(ulps)), np.arange(len(codes)), (np.array(ulps), None), by_severity=True)
+    asked = [n for n, code in enumerate(codes) if code != UNASKED]
+
+    assert [case.position for case in found.worst] == sorted(asked, key=lambda n: (codes[n], -ulps[n]))[:10]
+
+
+@pytest.mark.parametrize("count", [1, 511, 512, 513, 5000])
+def test_elements_are_parted_by_their_target(count):
+    """A target that many share judged with others', an element in two parts or in none."""
+    rng = np.random.default_rng(count)
+    targets = rng.choice([0.0, 1.0, 0.1, 0.5, rng.random()], count, p=[0.3, 0.2, 0.2, 0.1, 0.2])
+    targets = np.where(rng.random(count) < 0.1, rng.random(count), targets)
+    parted = part(targets)
+    places = [np.arange(count) if where is None else where for _, where in parted]
+
+    assert sorted(np.concatenate(places).tolist()) == list(range(count))
+    for (target, _), where in zip(parted, places, strict=True):
+        if target is None:
+            assert max(np.unique(targets[where], return_counts=True)[1]) < 512
+        else:
+            assert (targets[where] == target).all()
+
+
 def test_a_total_knows_what_is_no_number():
     """inf - inf is NaN; a negative weight turns an infinity over; unknown terms leave it undecided."""
     total = Total()

@@ -36,15 +36,21 @@ def part(targets: Any) -> Parted:
     # Labels are 0 and 1 nearly everywhere: they need not be sorted to be found.
     parts: Parted = []
     left = np.ones(len(targets), bool)
-    for label in (0.0, 1.0):
-        alike = targets == label
+
+    def take(target: float) -> None:
+        alike = targets == target
         if (where := np.flatnonzero(alike)).size >= SHARED:
-            parts.append((label, where))
-            left &= ~alike
-    places = np.flatnonzero(left)
-    values, inverse, counts = np.unique(targets[places], return_inverse=True, return_counts=True)
-    parts += [(float(values[n]), places[inverse == n]) for n in np.flatnonzero(counts >= SHARED)]
-    rest = places[(counts < SHARED)[inverse]]
+            parts.append((target, where))
+            np.logical_xor(left, alike, out=left)
+
+    for label in (0.0, 1.0):
+        take(label)
+    # In order, what is shared by so many reaches from a place to the one so many further.
+    values = np.sort(targets[left])
+    reaching = values[SHARED - 1 :]
+    for target in np.unique(reaching[reaching == values[: len(reaching)]]).tolist():
+        take(target)
+    rest = np.flatnonzero(left)
     return [*parts, (None, rest)] if len(rest) else parts
 
 

@@ -14,7 +14,7 @@ from losscheck.core.effect import MISDIRECTING, Effect, EffectFinding, Scale, ef
 from losscheck.core.error import as_float64
 from losscheck.core.finding import Side, finding
 from losscheck.core.loss import Implementation, Loss
-from losscheck.filter.classify import UNDECIDED
+from losscheck.filter.classify import UNDECIDED, either
 from losscheck.filter.scale import scale_of
 from losscheck.measure.reference import Claim, Judged, Reference, definition_of, formula_of, quiet
 from losscheck.measure.summary import KeptPoint
@@ -65,7 +65,7 @@ class Effects:
     def _plainly_sound(self, xp: Any, logits: Any, values: Mapping[str, Any], exact: Mapping[str, Any], failed: Any) -> Judged | None:
         """The same where all is finite: a point whose errors are below every threshold is sound by all rules, or one of the tails
         where an outcome failed, and only the others need them. None where something is not finite."""
-        if not len(logits) or not bool(abs(logits).max() < math.inf):
+        if not len(logits) or not (float(logits.min()) > -math.inf and float(logits.max()) < math.inf):
             return None
         errors = {quantity: abs(value - exact[quantity]) for quantity, value in values.items()}
         largest = {quantity: float(error.max()) for quantity, error in errors.items()}
@@ -82,7 +82,7 @@ class Effects:
                 if largest[quantity] > least[quantity]:
                     open_ |= errors[quantity] > least[quantity]
                 sizes.append(errors[quantity] / unit)
-        size, codes = functools.reduce(xp.maximum, sizes), xp.where(failed, TAILS, SOUND)
+        size, codes = functools.reduce(xp.maximum, sizes), either(xp, failed, TAILS, SOUND)
         where = xp.where(open_)[0]
         if len(where):
             some = (

@@ -1,5 +1,7 @@
 """The Python API, and assert_accurate as people's own test suites use it."""
 
+import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -53,6 +55,29 @@ def test_functions_are_functions_after_everything_was_imported():
         assert getattr(losscheck, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'swep'"):
         losscheck.swep  # noqa: B018
+
+
+# What is about the screen and the file that is written, and has no meaning in Python.
+OF_THE_SCREEN = {"format", "output", "quiet", "no_progress"}
+OF_A_CALLABLE = {"keywords", "call", "input", "pick", "axes", "formula"}  # `calling`: see the docstring of losscheck.compare
+NAMED_APART = {"param": "params", "kw": "keywords"}  # repeated on the command line, a mapping in Python
+OF_PYTHON = {"listener", "executor", "calling"}
+OF_THE_RESULT = {"trace": {"all_ops", "fix"}}  # asked of what comes back
+
+
+@pytest.mark.parametrize("name", ["check", "compare", "sweep", "trace", "gate", "merge", "adapt"])
+def test_a_command_and_its_function_take_the_same(name):
+    """An option that Python lacks, or an argument that the command line lacks."""
+    from losscheck.api.gate import first_case
+
+    takes = set(inspect.signature(getattr(losscheck, name)).parameters)
+    takes |= set(inspect.signature(first_case).parameters) - {"spec", "path"} | {"init"} if name == "gate" else set()
+    takes |= OF_A_CALLABLE if "calling" in takes else set()
+    options = {option.name for option in importlib.import_module(f"losscheck.cli.{name}").COMMAND.params}
+    options = {NAMED_APART.get(option, option) for option in options}
+
+    assert options - takes - OF_THE_SCREEN == OF_THE_RESULT.get(name, set())
+    assert takes - options == takes & OF_PYTHON
 
 
 def test_exact_is_the_exact_value():

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from losscheck.advice.judged_as import judged_as
 from losscheck.callables.loading import is_spec
-from losscheck.callables.recognition import Confidence, Recognition
 from losscheck.core.call_spec import INPUTS, CallSpec
 from losscheck.core.errors import UserError
 from losscheck.core.files import near
 from losscheck.core.which_points import Points
 from losscheck.measure.ask import Asked, ask
+
+if TYPE_CHECKING:
+    from losscheck.callables.recognition import Recognition
 
 __all__ = ["ask_recognising"]
 
@@ -35,6 +36,8 @@ def ask_recognising(points: Points, options: Mapping[str, Any], activity: Activi
     specs = [name for name in options["impl"] if is_spec(name)]
     if not specs or options["loss"] or call_spec.formula:
         return ask(points, **options)
+    from losscheck.advice.judged_as import judged_as
+
     given = options["params"] or {}
     known: dict[str, Recognition] = {}
     with activity() as say:
@@ -54,6 +57,8 @@ def ask_recognising(points: Points, options: Mapping[str, Any], activity: Activi
 
 def _words(recognition: Recognition) -> str:
     """'it is bce with pos_weight=1; --loss NAME judges it as another.'"""
+    from losscheck.callables.recognition import Confidence
+
     return f"it is {recognition.words}; --loss NAME judges it as {'one' if recognition.confidence is Confidence.OWN else 'another'}."
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from losscheck.backends import LANES, Call, Invocation, Output, came_out
 from losscheck.backends.torch_modes import moded, why_not_compiled, within
 from losscheck.core.dtypes import Format
+from losscheck.core.one_thread import one_thread
 from losscheck.core.reductions import REDUCTIONS
 
 TensorCall = Callable[[Any, Any], tuple[Any, Any]]
@@ -86,6 +86,7 @@ def _on_tensors(invocation: Invocation, function: Callable[[Any, Any], Any]) -> 
 
     def call(logits: Any, targets: Any) -> tuple[Any, Any]:
         if torch.get_num_threads() > 1:
+            # Threads split a tensor where no vector ends, and the bits there would be the tail's.
             with one_thread():
                 return call(logits, targets)
         x = logits.detach() if logits.dtype is dtype else logits.detach().to(dtype)
@@ -141,19 +142,6 @@ def _on_arrays(invocation: Invocation, on_tensors: TensorCall, shape: tuple[int,
         return Output(losses, grads, loss_dtype, grad_dtype)
 
     return call
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for small tensors: threads split a tensor where no vector ends, and the bits there would be the tail's."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def tensor_dtype(dtype: Format) -> Any:

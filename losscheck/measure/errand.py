@@ -14,11 +14,12 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from losscheck.callables.travelling import Luggage, is_from_here, pack, unpack
 from losscheck.core.errors import UserError
+from losscheck.core.one_thread import one_thread
 from losscheck.core.request import Request
 from losscheck.inventory.sameness import differences, surroundings
 from losscheck.measure.plan import tasks_of
@@ -68,7 +69,7 @@ def work(name: str, wanted: dict[str, str], contents: bytes, chunk: tuple[int, i
             runner, from_here = _runner(name, _Contents(wanted, contents))
         except UserError as error:
             raise UserError(f"worker {socket.gethostname()} (process {os.getpid()}): {error.problem}", error.cure, error.details) from None
-        with contextlib.nullcontext() if from_here else _one_thread():
+        with contextlib.nullcontext() if from_here else _threads_of_a_worker():
             return runner.scan(Chunk(*chunk))
 
 
@@ -107,16 +108,6 @@ def _refuse_others(wanted: dict[str, str], here: dict[str, str]) -> None:
         )
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Workers of one thread each: PyTorch's own would fight for the same cores, unless the surroundings say how many it may have."""
-    torch = sys.modules.get("torch")
-    if torch is None or "OMP_NUM_THREADS" in os.environ:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _threads_of_a_worker() -> contextlib.AbstractContextManager[None]:
+    """One each: PyTorch's own would fight for the same cores, unless the surroundings say how many it may have."""
+    return one_thread() if "torch" in sys.modules and "OMP_NUM_THREADS" not in os.environ else contextlib.nullcontext()

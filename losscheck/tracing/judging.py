@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from losscheck.core.dtypes import format_named
 from losscheck.core.error import classify, ulp_error
 from losscheck.core.errors import UserError
 from losscheck.core.exact import Exact, Kind
+from losscheck.core.one_thread import one_thread
 from losscheck.tracing.deviations import deviations_of
 from losscheck.tracing.errors import LIMIT, element_error
 from losscheck.tracing.notes import Note, NoteKind
@@ -53,7 +53,8 @@ def trace(function: Callable[[Any, Any], Any], logits: Any, targets: Any, *, dty
     if not callable(function):
         raise UserError(f"{type(function).__name__} is no callable", "trace a PyTorch loss: f(logits, targets) -> tensor")
     inputs = (x.clone(), z.clone())
-    with _one_thread():
+    # Handing a few elements to other threads costs more than the op, and a loaded machine makes it milliseconds.
+    with one_thread():
         recording = record(function, x, z)
         recording.notes += outside_notes(function, recording, *inputs)
         return judge(recording, dtype)
@@ -65,24 +66,11 @@ def outcomes_of(function: Callable[[Any, Any], Any], logits: Any, targets: Any, 
     Raises:
         UserError: as :func:`trace`, and what the callable itself raises; without ``raising`` that has no outcomes.
     """
-    with _one_thread():
+    with one_thread():
         recording = record(function, logits, targets)
         if recording.error is not None and raising:
             raise recording.error
         return _quantities(ExactRun(recording))[0]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Handing a few elements to other threads costs more than the op, and a loaded machine makes it milliseconds."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def judge(recording: Recording, dtype: str) -> Trace:

@@ -96,7 +96,9 @@ def advise(
         swept = len(points)
     traced = trace(function, logits, 1.0 if targets is None else targets, dtype=dtype)
     wanted = bool(traced.failing or traced.deviations)
-    found = remedies(function, traced.dtype, soft=soft) if wanted else Remedies()
+    kind = _torch_dtype(traced.dtype)
+    call = tuple(as_tensor(values, kind) for values in (logits, 1.0 if targets is None else targets))
+    found = remedies(function, traced.dtype, soft=soft, call=(call[0], call[1])) if wanted else Remedies()
     return TraceAdvice(name, traced, found, swept, _here(found.cure, function, traced))
 
 

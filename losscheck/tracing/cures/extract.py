@@ -47,6 +47,7 @@ class Extracted:
         roots: what is returned or summed up, each once.
         separate: the loss is a sum of the roots, each over every element of the batch once: what one element adds, it adds whatever
             the others are.
+        along_rows: the terms are over whole tensors (cures/rows.py).
     """
 
     places: dict[Place, Term] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Extracted:
     names: dict[Place, dict[Term, str]] = field(default_factory=dict)
     roots: list[Root] = field(default_factory=list)
     separate: bool = False
+    along_rows: bool = False
 
 
 def extracted(recording: Recording, targets: Sequence[float]) -> Extracted:

@@ -14,7 +14,7 @@ from losscheck.oracle.refine import exact_value
 from losscheck.tracing.cures.evaluate import UnknownTermError, evaluated, formula_of
 from losscheck.tracing.cures.terms import Term
 
-__all__ = ["Grid", "Measured", "Truth", "grid_logits", "prove_equal", "truth_on"]
+__all__ = ["FREE", "Grid", "Measured", "Truth", "grid_logits", "measure", "overlap", "prove_equal", "truth_on"]
 
 FREE = 2.0  # ulp that nobody is blamed for
 SMALL = (0.0, 1e-6, 1e-3, 17.0, 20.0, 88.0, 90.0, 104.0)
@@ -194,14 +194,14 @@ def prove_equal(a: Term, b: Term, targets: Sequence[float], logits: Sequence[flo
                 continue  # the original is undefined there: nothing to be equal to
             if first.kind is not second.kind:
                 return False
-            if first.kind is Kind.FINITE and not _overlap(first, second):
+            if first.kind is Kind.FINITE and not overlap(first, second):
                 return False
             if first.kind is Kind.INFINITE and first.rounded != second.rounded:
                 return False
     return True
 
 
-def _overlap(first: Exact, second: Exact) -> bool:
+def overlap(first: Exact, second: Exact) -> bool:
     """Do two enclosures of 70 bits and more agree to 2^-60 of their size?"""
     a, b = first, second
     if not a.middle[0] or not b.middle[0]:

@@ -15,11 +15,11 @@ from losscheck.tracing.cures.printing import Names, NoNameError, expression
 from losscheck.tracing.cures.rebinding import Rebound, rebound
 from losscheck.tracing.cures.search import Step, apply
 from losscheck.tracing.cures.sources import Range, Source, range_of_node, range_of_place, source_of
-from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, subterms
+from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, subterms, term
 
 __all__ = ["Patch", "patches"]
 
-CLOSED = (ast.Call, ast.Name, ast.Attribute)
+CLOSED = (ast.Call, ast.Name, ast.Attribute, ast.Subscript)
 # A bracket that opens no call and no subscript.
 GROUPED = re.compile(r"(^|[-+*/=(\[,{]|\breturn)\s*\($")
 
@@ -78,9 +78,10 @@ class _Editor:
 
     def __init__(self, source: Source, extracted: Extracted, steps: Sequence[Step]) -> None:
         self.source, self.steps = source, steps
-        self.terms = {range_of_place(place): term for place, term in extracted.places.items() if place.file == source.file}
+        self.terms = {range_of_place(place): whole for place, whole in extracted.places.items() if place.file == source.file}
         self.reduced = {range_of_place(place): known for place, known in extracted.reduced.items() if place.file == source.file}
         self.local = {range_of_place(place): names for place, names in extracted.names.items() if place.file == source.file}
+        self.along_rows = extracted.along_rows
         self.takes_logits: list[str] = []
 
     def edits(self) -> list[_Edit]:
@@ -144,7 +145,7 @@ class _Editor:
                     known = Names(names, self.source.torch, self.source.functional, texts)
                     yield self._placed(expression(new, known, reduction=reduction), node, value)
             stored = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-            names = {term: name for term, name in names.items() if name not in stored}
+            names = {whole: name for whole, name in names.items() if name not in stored}
             held = self.terms.get(range_of_node(value, self.source.lines))
             if held is not None and isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 names[apply(self.steps, held)] = statement.targets[0].id
@@ -155,8 +156,8 @@ class _Editor:
         for node in ast.walk(value):
             if isinstance(node, ast.expr):
                 place = range_of_node(node, self.source.lines)
-                for term, name in self.local.get(place, {}).items():
-                    names.setdefault(apply(self.steps, term), name)
+                for operand, name in self.local.get(place, {}).items():
+                    names.setdefault(apply(self.steps, operand), name)
                 held = self.terms.get(place)
                 if held is not None and apply(self.steps, held) is held:
                     texts[held] = self.source.text(node)
@@ -166,11 +167,18 @@ class _Editor:
         """The largest sub-expressions that an elementwise op computed, of terms over the logit or the target that rules are for."""
         if isinstance(node, ast.expr):
             place = range_of_node(node, self.source.lines)
-            if place in self.reduced or (place in self.terms and _of_element(self.terms[place]) and supported(self.terms[place])):
+            if place in self.reduced or (place in self.terms and self._is_for_rules(self.terms[place])):
                 yield node
                 return
         for child in ast.iter_child_nodes(node):
             yield from self._computed(child)
+
+    def _is_for_rules(self, whole: Term) -> bool:
+        """Terms of elements are rewritten whole, where they are known; of those over tensors, the part that a rule matches."""
+        if not self.along_rows:
+            return _of_element(whole) and supported(whole)
+        args = [apply(self.steps, argument) for argument in whole.args]
+        return apply(self.steps, whole) is not term(whole.op, *args, value=whole.value, source=whole.source)
 
     def _placed(self, text: str, node: ast.expr, whole: ast.expr) -> _Edit:
         """In parentheses where it stands among others without any; without those that stood there for nothing else."""

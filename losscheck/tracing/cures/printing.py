@@ -27,6 +27,7 @@ FUNCTIONAL = {
     "binary_cross_entropy_with_logits": "binary_cross_entropy_with_logits",
     "binary_cross_entropy": "binary_cross_entropy",
 }
+ROWS = frozenset({"softmax", "log_softmax", "logsumexp", "sum", "amax", "select", "index", "gather", "diagonal", "squeeze", "unsqueeze"})
 TORCH = {"clamp_min": "clamp", "clamp_max": "clamp"}
 
 
@@ -85,7 +86,7 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
         return _as_written(names.texts[root], binding)
     if (opposite := term("neg", root)) in names.terms:
         return _parenthesised(f"-{names.terms[opposite]}", NEGATED, binding)
-    if root.op in ("x", "z", "given") or is_computed(root):
+    if root.op in ("x", "z", "given", "tensor") or is_computed(root):
         raise NoNameError("the logits" if root.op == "x" else "the targets" if root.op == "z" else "a value from outside")
     if root.op == "constant":
         return _as_written(root.source, binding) if root.source else number(root.value)
@@ -106,7 +107,24 @@ def written(root: Term, names: Names, binding: int = COMPARED - 1) -> str:
     if root.op == "cast":
         inner = written(root.args[0], names, CALLED)
         return f"{inner}.float()" if root.value == "float32" else f"{inner}.to({names.torch}.{root.value})"
-    return _call(root, names)
+    return _along_rows(root, names) if root.op in ROWS else _call(root, names)
+
+
+def _along_rows(root: Term, names: Names) -> str:
+    inner = written(root.args[0], names)
+    if root.op in ("softmax", "log_softmax"):
+        return f"{names.functional}.{root.op}({inner}, dim={root.value[0]})"
+    if root.op in ("logsumexp", "sum", "amax"):
+        axis, kept = root.value
+        return f"{names.torch}.{root.op}({inner}, dim={axis}{', keepdim=True' * kept})"
+    base, others = written(root.args[0], names, CALLED), [written(argument, names) for argument in root.args[1:]]
+    if root.op == "select":
+        axis, index, _ = root.value
+        return f"{base}[{':, ' * axis}{index}]"
+    if root.op == "index":
+        return f"{base}[{', '.join(others)}]"
+    words = [] if root.value is None else [str(root.value)]
+    return f"{base}.{root.op}({', '.join([*words, *others])})"
 
 
 def _stands(root: Term, names: Names) -> bool:

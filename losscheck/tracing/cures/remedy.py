@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from losscheck.core.errors import UserError
@@ -14,6 +14,7 @@ from losscheck.tracing.cures.measured import Grid, Measured, Truth, measure, tru
 from losscheck.tracing.cures.patch import Patch, patches
 from losscheck.tracing.cures.patterns import negated
 from losscheck.tracing.cures.printing import Names, NoNameError, expression
+from losscheck.tracing.cures.row_search import find_row_cure
 from losscheck.tracing.cures.search import Cure, Step, apply, find_cure, without_guards
 from losscheck.tracing.cures.terms import LOGIT, TARGET, Term
 from losscheck.tracing.cures.trial import CannotTryError, alike, patched, results_of
@@ -70,18 +71,33 @@ class Remedies:
     meaning: Remedy | None = None
 
 
-def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | None = None) -> Remedies:
+def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | None = None, call: tuple[Any, Any] | None = None) -> Remedies:
     """Search for both.
 
     Args:
         function: f(logits, targets) on torch tensors of one axis.
         soft: do targets between 0 and 1 occur? None when that is not known: an identity for 0 and 1 alone is then the second choice.
+        call: tensors that it takes, where they are of other shapes: what is computed along their rows is rewritten at these.
     """
     search = _Search(function, dtype)
-    if not search.roots:
-        return Remedies()
     choices = (True, False) if soft is None else (soft,)
-    return Remedies(search.best(find_cure, choices, False), search.best(without_guards, choices, True))
+    found = Remedies()
+    if search.roots:
+        found = Remedies(search.best(find_cure, choices, False), search.best(without_guards, choices, True))
+    return found if found.cure is not None else replace(found, cure=_along_rows(function, dtype, call))
+
+
+def _along_rows(function: Callable[[Any, Any], Any], dtype: str, call: tuple[Any, Any] | None) -> Remedy | None:
+    """The cure of what a callable computes along an axis, such as a softmax."""
+    import torch
+
+    kind = getattr(torch, dtype)
+    logits, targets = call or (as_tensor(LOGITS, kind), as_tensor(RECORDED, kind))
+    cure = find_row_cure(function, logits, targets)
+    if cure is None:
+        return None
+    changed = tuple(Rewritten(place, "", "") for place in cure.places)
+    return Remedy(changed, cure.patches, cure.before, cure.after, cure.points, hard=False, meaning=False)
 
 
 def terms_of(

@@ -289,3 +289,17 @@ def test_no_line_of_ours_is_named_as_theirs(tmp_path, monkeypatch, call):
 
     assert "the sigmoid that makes probabilities of logits" in out
     assert "adapted" not in out and str(Path(losscheck.__file__).parent.name) + "/" not in out
+
+
+def test_what_it_writes_stands_for_what_it_names(tmp_path, monkeypatch, call):
+    """Of code on probabilities no patch is made: put in the place of what is named, the expression is the loss, its sign included."""
+    monkeypatch.chdir(tmp_path)
+    source = "import torch\n\n\ndef bce(p, t):\n    return -(t * torch.log(p + 1e-8) + (1 - t) * torch.log(1 - p + 1e-8)).mean()\n"
+    Path("guarded.py").write_text(source)
+    lines = call("check", "guarded.py:bce", "--dtype", "float32")[1].splitlines()
+    (number,) = [number for number, line in enumerate(lines) if line.strip().startswith("# instead of guarded.py:5 ")]
+    named, written = lines[number].split("`")[1], lines[number + 1].strip()
+    assert named in source
+    names = {"F": torch.nn.functional}
+    exec(source.replace(named, f"({written})").replace("def bce(p, t)", "def bce(x, z)"), names)
+    assert names["bce"](torch.tensor([20.0]), torch.tensor([0.0])).item() == pytest.approx(20)

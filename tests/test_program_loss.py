@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import losscheck
-from losscheck.core.errors import UserError
 from losscheck.testing import check_batch
 
 SOURCE = """
@@ -163,11 +162,24 @@ def test_a_loss_that_is_named_stays_the_definition(mine):
     assert [(row.value, row.exact, row.definition) for row in rows] == [(row.value, row.exact, row.definition) for row in plain]
 
 
-def test_without_a_loss_the_message_names_the_program(call, mine):
-    """A first command that asks nothing else."""
-    code, _, err = call("compare", mine("log_cosh"), "90")
+def test_without_a_loss_compare_is_by_the_program_too(call, mine):
+    """A first command that asks nothing else; the command that is printed says by what."""
+    code, out, _ = call("compare", mine("log_cosh"), "90")
 
-    assert code == 2
-    assert "--formula program" in err
-    with pytest.raises(UserError, match="no --loss says"):
-        losscheck.compare(mine("log_cosh"), logit=90)
+    assert code == 0
+    assert "poisons" in out and "no loss that is known here" in " ".join(out.split())
+    assert "--formula program" in losscheck.compare(mine("log_cosh"), logit=90).reproduce
+
+
+def test_what_is_meant_is_judged_by_its_own_lines_when_that_is_asked(call, mine, tmp_path):
+    """Smoothed targets are no bce, and may be meant: the report says how to ask, and the answer does not call it unknown."""
+    (tmp_path / "smooth.py").write_text(
+        "import torch.nn.functional as F\n\n\ndef bce(x, z):\n"
+        "    return F.binary_cross_entropy_with_logits(x, z * 0.9 + 0.05, reduction='none')\n"
+    )
+    code, out, _ = call("check", "smooth.py:bce", "--dtype", "float32")
+    assert code == 1 and "by its own formula" in " ".join(out.split())
+    (command,) = [line.split("  ")[-1] for line in out.splitlines() if line.startswith("if it is meant")]
+    code, out, _ = call(*command.split()[1:], "--dtype", "float32")
+    assert code == 0
+    assert "is judged by what its own lines say in exact arithmetic" in " ".join(out.split())

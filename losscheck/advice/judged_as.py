@@ -28,7 +28,7 @@ def judged_as(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mappi
         UserError: for a callable that cannot be called, and one that is no loss known here and has no program to be read.
     """
     if call_spec.by_program and not loss:
-        return _by_program(spec, call_spec)
+        return replace(_by_program(spec, call_spec), asked=True)
     losses = [loss_named(name) for name in loss] or None
     given = parameters(params, losses) if losses and params else None
     best = next(iter(recognise(spec, losses, call_spec, given)), None)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from losscheck.callables.loading import is_spec
+from losscheck.core.call_spec import PROGRAM
 from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import Truth
 from losscheck.core.files import near
 from losscheck.core.ranking import RankedRow
 from losscheck.core.which_points import Range
@@ -17,7 +19,8 @@ __all__ = ["next_steps"]
 
 
 def next_steps(row: RankedRow, asked: Asked) -> tuple[tuple[str, str], ...]:
-    """(what it shows, the command): every region; and for code of the user's that harms, op by op and how to have it changed."""
+    """(what it shows, the command): every region; and for code of the user's that harms, how it does by its own formula where the
+    definition blames that, op by op and how to have it changed."""
     return tuple(_steps(row, asked))
 
 
@@ -40,6 +43,9 @@ def _steps(row: RankedRow, asked: Asked) -> Iterator[tuple[str, str]]:
     finding = row.effect
     if not (row.harmful and is_spec(row.implementation) and "torch" in row.backends) or finding is None or finding.logit is None:
         return
+    if finding.truth is Truth.DEVIATION and not asked.request.call_spec.by_program:
+        meant = replace(asked.request.call_spec, formula=PROGRAM).options()
+        yield "if it is meant", shlex.join(["losscheck", "check", near(row.implementation), *meant])
     shortest = FORMATS[row.given_dtype].shortest
     dtype = [] if row.given_dtype == "float32" else ["--dtype", row.given_dtype]
     called = [*replace(asked.request.call_spec, formula="").options(), *dtype]

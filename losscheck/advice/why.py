@@ -19,7 +19,7 @@ from losscheck.core.loss import Implementation
 from losscheck.core.ranking import Advice
 from losscheck.core.results import Row
 from losscheck.tracing import trace
-from losscheck.tracing.cures.remedy import Remedy, remedies
+from losscheck.tracing.cures.remedy import Remedy, Rewritten, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.graph import graph_of
 from losscheck.tracing.report import Cause, CauseKind, DeviationKind, Op, Trace
@@ -161,7 +161,8 @@ def _where(op: Op | None) -> str:
 
 
 def _written(remedy: Remedy) -> tuple[tuple[str, ...], str]:
-    """The lines to write, from the change of their file where there is one, else the terms over the logit x and the target z."""
+    """The lines to write, from the change of their file where there is one, else the terms over the logit x and the target z, each
+    with what it stands for: a sign or a factor before that stays."""
     theirs = [patch for patch in remedy.patches if not patch.file.startswith(OURS)]
     if theirs:
         diffs = [patch.diff().splitlines() for patch in theirs]
@@ -169,4 +170,11 @@ def _written(remedy: Remedy) -> tuple[tuple[str, ...], str]:
         added = textwrap.dedent("\n".join(added)).splitlines()
         shown = added if len(added) <= MOST_LINES else [*added[: MOST_LINES - 1], f"# ... and {len(added) - MOST_LINES + 1} more lines"]
         return tuple(shown), "".join(patch.diff() for patch in theirs)
-    return tuple(rewritten.after for rewritten in remedy.rewritten), ""
+    return tuple(line for rewritten in remedy.rewritten for line in (*_instead_of(rewritten), rewritten.after)), ""
+
+
+def _instead_of(rewritten: Rewritten) -> tuple[str, ...]:
+    place = rewritten.place
+    if not place.text or place.file.startswith(OURS):  # an implementation of ours returns the whole
+        return ()
+    return (f"# instead of {near(place.file)}:{place.line} `{place.text}`",)

@@ -40,6 +40,7 @@ class Recognition:
         reduction: how it reduces a batch: none, mean, sum, normalised, or "" for one that is none of these.
         deviation: how it differs from the definition with these parameters; nothing where it agrees.
         distance: the median relative distance from that definition.
+        asked: was it asked to be judged by its own lines, so that no loss was tried?
     """
 
     loss: Loss
@@ -50,13 +51,15 @@ class Recognition:
     confidence: Confidence
     deviation: Diagnosis = NOTHING
     distance: float = 0.0
+    asked: bool = False
 
     @property
     def words(self) -> str:
         """'weighted-focal with alpha=0.25, gamma=2, on probabilities, the mean of its elements'"""
         if self.confidence is Confidence.OWN:
             on = ", on probabilities" if self.call_spec.input == "probabilities" else ""
-            return f"no loss that is known here{on}: judged by what its own lines say in exact arithmetic"
+            by = "judged by what its own lines say in exact arithmetic"
+            return f"{by}{on}" if self.asked else f"no loss that is known here{on}: {by}"
         params = ", ".join(f"{parameter.name}={parameter.text(self.params[parameter.name])}" for parameter in self.loss.parameters)
         parts = [f"{self.loss.name}{f' with {params}' if params else ''}"]
         parts += ["on probabilities"] * (self.call_spec.input == "probabilities")

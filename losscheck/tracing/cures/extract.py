@@ -292,7 +292,8 @@ class _Extraction:
             self.summed.append((whole, taken))
         known = {root.term for root in self.result.roots}
         if whole is not None and whole not in known and any(part is LOGIT for part in subterms(whole)):
-            self.result.roots.append(Root(whole, place))
+            written = (part for part, computed in self.result.places.items() if computed is whole)
+            self.result.roots.append(Root(whole, next(written, place)))  # the term itself, and not the sum or mean of it
 
     def _place_of(self, elements: list[int]) -> Place:
         producer = self.elements.producer[elements[0]] if elements else -1

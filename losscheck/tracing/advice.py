@@ -13,8 +13,9 @@ from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.facts import facts_of
 from losscheck.tracing.graph import graph_of
 from losscheck.tracing.judging import outcomes_of, trace
+from losscheck.tracing.mistaken import BEYOND, takes_probabilities, with_mistakes
 from losscheck.tracing.recording import as_tensor, record
-from losscheck.tracing.report import Quantity, Trace
+from losscheck.tracing.report import DeviationKind, Quantity, Trace
 
 __all__ = ["TraceAdvice", "advise", "worst_point"]
 
@@ -81,7 +82,8 @@ def advise(
 
     Args:
         function: f(logits, targets) on torch tensors.
-        logits, targets: numbers, sequences or tensors; without logits the worst point of a small sweep, at the target given or at 0 and 1.
+        logits, targets: numbers, sequences or tensors; without logits the worst point of a small sweep, at the target given or at 0 and 1;
+            of a callable that takes probabilities, one that is none.
         dtype: as of :func:`losscheck.tracing.judging.trace`.
         soft: as of :func:`losscheck.tracing.cures.remedy.remedies`.
 
@@ -89,13 +91,18 @@ def advise(
         UserError: as :func:`losscheck.tracing.judging.trace`.
     """
     swept = 0
-    if logits is None:
+    if logits is None and takes_probabilities(function) and targets in (None, *BEYOND):
+        targets = 1.0 if targets is None else targets
+        logits = BEYOND[targets]
+    elif logits is None:
         sweep_targets = CLASSES if targets is None else (float(targets),)
         points = _points(function, dtype or "float32", sweep_targets)
         logits, targets = _worst_of(function, dtype or "float32", points)
         swept = len(points)
-    traced = trace(function, logits, 1.0 if targets is None else targets, dtype=dtype)
-    wanted = bool(traced.failing or traced.deviations)
+    traced = with_mistakes(function, trace(function, logits, 1.0 if targets is None else targets, dtype=dtype))
+    twice = any(deviation.kind is DeviationKind.DOUBLE_SIGMOID for deviation in traced.deviations)
+    # What rounds better and is another loss helps nobody.
+    wanted = bool(traced.failing or traced.deviations) and not twice
     kind = _torch_dtype(traced.dtype)
     call = tuple(as_tensor(values, kind) for values in (logits, 1.0 if targets is None else targets))
     found = remedies(function, traced.dtype, soft=soft, call=(call[0], call[1])) if wanted else Remedies()

@@ -12,7 +12,7 @@ from losscheck.renderers.flat import number
 from losscheck.tracing.cures.remedy import Remedies, Remedy
 from losscheck.tracing.errors import LIMIT
 from losscheck.tracing.places import Place
-from losscheck.tracing.report import Op, Quantity, Trace
+from losscheck.tracing.report import Cause, Op, Quantity, Trace
 
 __all__ = ["facts_of", "from_here", "place_facts"]
 
@@ -37,7 +37,7 @@ def facts_of(
                 "means": cause.kind.value,
                 **{role: getattr(cause, role) for role in ("lost", "needed", "blamed", "infinite", "undefined")},
                 "quantities": [f"{name} {index}" for name, index in cause.quantities],
-                "places": {role: place_facts(op.place) for role in ("lost", "needed", "blamed") if (op := traced.op(getattr(cause, role)))},
+                "places": _places(traced, cause),
             }
             for cause in traced.causes
         ],
@@ -128,6 +128,11 @@ def _op(op: Op) -> dict[str, Any]:
 def place_facts(place: Place) -> dict[str, Any]:
     """Of a place, what a reader needs."""
     return {"file": from_here(place.file), "line": place.line, "text": place.text, "function": place.function}
+
+
+def _places(traced: Trace, cause: Cause) -> dict[str, Any]:
+    places = {role: place_facts(op.place) for role in ("lost", "needed", "blamed") if (op := traced.op(getattr(cause, role)))}
+    return {**({"blamed": place_facts(cause.place)} if cause.place.file else {}), **places}
 
 
 def _op_place(traced: Trace, index: int | None) -> dict[str, Any] | None:

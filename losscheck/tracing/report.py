@@ -8,7 +8,7 @@ from enum import Enum
 from losscheck.core.exact import Exact
 from losscheck.core.outcome import Outcome
 from losscheck.tracing.notes import Note
-from losscheck.tracing.places import Place
+from losscheck.tracing.places import NOWHERE, Place
 
 __all__ = ["Cause", "CauseKind", "Deviation", "DeviationKind", "Event", "Op", "Quantity", "Trace"]
 
@@ -33,6 +33,7 @@ class CauseKind(Enum):
     SENSITIVITY = "an op that magnifies the rounding of what it takes"
     ACCUMULATED = "rounding of several ops: no single one, done right, would mend it"
     UNDEFINED = "undefined or infinite in exact arithmetic too"
+    LOGITS_AS_PROBABILITIES = "logits are taken for probabilities: it has a value between 0 and 1 and none beyond"
     UNDECIDED = "undecided: no precision tells the exact value"
 
 
@@ -43,6 +44,7 @@ class DeviationKind(Enum):
     FLOOR = "BCELoss floors its logarithms at -100"
     EPSILON = "an added constant is larger than what it is added to: it hides a tail"
     HIDDEN_NAN = "nan_to_num replaces a NaN or an infinity"
+    DOUBLE_SIGMOID = "a sigmoid of a sigmoid: with the first left out it is binary cross entropy"
     BACKWARD = "the backward pass is not the derivative of the forward pass"
 
 
@@ -129,6 +131,7 @@ class Cause:
         blamed: the one of them to look at first.
         quantities: the (name, index) that fail by it.
         infinite, undefined: the first ops after it where inf and NaN came out of finite exact values.
+        place: of what raised, where no op was made that could be blamed.
     """
 
     kind: CauseKind
@@ -138,6 +141,7 @@ class Cause:
     quantities: tuple[tuple[str, int], ...]
     infinite: int | None = None
     undefined: int | None = None
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)

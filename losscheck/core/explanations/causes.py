@@ -215,4 +215,27 @@ def masked(logits, targets):
         instead="Choose the argument before the function: torch.log(torch.where(targets > 0, logits, 1)).",
         also=("undefined in exact arithmetic",),
     ),
+    _page(
+        word="logits-as-probabilities",
+        title="what the network gives was handed to a loss that takes probabilities",
+        meaning="A loss of probabilities has a value between 0 and 1 alone: the logarithm of -3 is none. Logits are any number. "
+        "F.binary_cross_entropy says so and raises; by hand the logarithm is NaN. It is called this where it was tried: numbers between 0 "
+        "and 1 gave a value, numbers beyond did not.",
+        harm="It raises, or it is NaN; as long as the logits of an untrained network happen to lie between 0 and 1, neither.",
+        file=(
+            "raw.py",
+            """import torch
+
+
+def raw(logits, targets):
+    return -(targets * torch.log(logits) + (1 - targets) * torch.log(1 - logits)).mean()
+""",
+        ),
+        command="losscheck trace raw.py:raw 3 --target 0",
+        seen="`cause: logits as probabilities`: `torch.log(1 - logits)`.",
+        instead="The loss that takes logits: F.binary_cross_entropy_with_logits. A sigmoid before a loss of probabilities is right in "
+        "exact arithmetic and saturates in floating point (`losscheck explain saturation`).",
+        code=BCE,
+        also=("logits-for-probabilities", "probabilities", "logits taken for probabilities", "between 0 and 1"),
+    ),
 )

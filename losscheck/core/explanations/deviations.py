@@ -104,4 +104,27 @@ def half(logits, targets):
         instead="Let autograd differentiate, or hold the backward pass against it: torch.autograd.gradcheck, in float64.",
         also=("backward-pass", "custom-backward"),
     ),
+    _page(
+        word="double-sigmoid",
+        title="a sigmoid is applied to what a sigmoid gave",
+        meaning="A loss that takes logits has the sigmoid inside. Of probabilities it makes numbers between 0.5 and 0.73, whatever the "
+        "network says. It is called this where it was tried: with the first sigmoid left out it was proved to be binary cross entropy.",
+        harm="Every float is right, nothing is NaN, and the loss cannot fall below 0.31 for a positive element nor below 0.69 for a "
+        "negative one. A confidently wrong prediction has the gradient 0.",
+        file=(
+            "twice.py",
+            """import torch
+import torch.nn.functional as F
+
+
+def twice(logits, targets):
+    return F.binary_cross_entropy_with_logits(torch.sigmoid(logits), targets)
+""",
+        ),
+        command="losscheck trace twice.py:twice 3 --target 0",
+        seen="`cause: a sigmoid is applied twice`: `torch.sigmoid(logits)`.",
+        instead="Hand the logits over, and keep the sigmoid for what is shown or thresholded.",
+        code=BCE,
+        also=("sigmoid-twice", "sigmoid applied twice", "two-sigmoids"),
+    ),
 )

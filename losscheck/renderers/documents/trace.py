@@ -83,7 +83,11 @@ def _answer(facts: Facts) -> Iterator[str]:
     kinds = [note["kind"] for note in facts["notes"]]
     raised = next((note for note in facts["notes"] if note["kind"] in ("raised", "backward_raised")), None)
     ended = next((note for note in facts["notes"] if note["kind"] == "unsupported"), None)
-    if facts["causes"]:
+    mistaken = next((deviation for deviation in facts["deviations"] if deviation["kind"] == "double_sigmoid"), None)
+    if mistaken:
+        yield "cause: a sigmoid is applied twice"
+        yield f"place: {_where(mistaken['place'])}"
+    elif facts["causes"]:
         yield f"cause: {_word(facts['causes'][0])}"
         yield f"place: {_pair(facts['causes'][0])}"
     elif ended:
@@ -129,6 +133,10 @@ def _where(place: Facts | None) -> str:
 
 def _cure(facts: Facts) -> str:
     cure, meaning = facts["cure"], facts["meaning_cure"]
+    if any(deviation["kind"] == "double_sigmoid" for deviation in facts["deviations"]):
+        return "leave that one out: what is left was proved to be binary cross entropy"
+    if any(cause["kind"] == "logits-as-probabilities" for cause in facts["causes"]):
+        return "hand it torch.sigmoid(logits), or take the loss that takes logits: losscheck explain logits-as-probabilities"
     if cure:
         return f"{_here(facts)}{_figures(cure)}{_to_write(cure)}"
     if meaning:

@@ -196,3 +196,25 @@ def test_a_loss_divided_by_the_number_of_logits_is_told_from_one_that_mixes_them
     probe = adapted.probe(torch, torch.zeros(1))
 
     assert (probe.divided, probe.coupled, probe.alone) == (divided, coupled, coupled)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["returns", "raises"])
+def test_the_threads_of_pytorch_are_given_back(fails):
+    """A test suite or a notebook that computes on one thread after the first comparison."""
+    before, seen = torch.get_num_threads(), []
+
+    def watched(xp, logit, target, **params):
+        seen.append(torch.get_num_threads())
+        if fails:
+            raise RuntimeError("no kernel")
+        return logit * target
+
+    implementation = Implementation("bce", "watched", watched, source="", backends=("torch",))
+    loss = registry.loss_named("bce")
+    caller = Caller(loss, Subject(implementation, "torch", "cpu"), loss.resolve({}, FLOAT32), FLOAT32, gradient=False)
+    torch.set_num_threads(2)
+    try:
+        assert [bool(piece.refusal) for piece in caller.pieces((1.5,), (1.0,))] == [fails]
+        assert (torch.get_num_threads(), {*seen}) == (2, {1})
+    finally:
+        torch.set_num_threads(before)

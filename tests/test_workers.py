@@ -205,21 +205,31 @@ def test_a_process_killed_while_it_answers_holds_nobody_up(tmp_path):
     assert shown(spread) == shown(losscheck.sweep(f"{tmp_path}/loss.py:dying", **asked))
 
 
-def test_processes_have_one_thread_of_pytorch_each(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("said", "threads"), [("", 1), ("2", 2)], ids=["nobody said how many", "the surroundings say two"])
+def test_processes_have_one_thread_of_pytorch_each(tmp_path, monkeypatch, said, threads):
     """Two processes of two threads each on two cores would fight for them; what the surroundings say is left alone."""
-    (tmp_path / "loss.py").write_text(
-        "from pathlib import Path\nimport torch\n\n\ndef watched(x, z):\n"
-        "    Path(__file__).with_name(f'threads-{torch.get_num_threads()}').touch()\n"
-        "    return torch.nn.functional.binary_cross_entropy_with_logits(x, z.expand_as(x), reduction='none')\n"
-    )
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     import torch
 
-    here = torch.get_num_threads()
-    losscheck.sweep(f"{tmp_path}/loss.py:watched", loss="bce", range=(1, 2), target=(0, 1), points=9, quantity="loss", jobs=2)
+    (tmp_path / "loss.py").write_text(
+        "import os\nfrom pathlib import Path\nimport numpy as np\nimport torch\n\n"
+        f"os.environ.pop('OMP_NUM_THREADS', None)\nif {said!r}:\n    os.environ['OMP_NUM_THREADS'] = {said!r}\n"
+        "torch.set_num_threads(2)\n\n\n"
+        "def watched(x: np.ndarray, z: np.ndarray) -> np.ndarray:\n"
+        "    Path(__file__).with_name(f'{os.getpid()}-{len(x)}-{torch.get_num_threads()}').touch()\n"
+        "    return z * np.logaddexp(0, -x) + (1 - z) * np.logaddexp(0, x)\n"
+    )
+    monkeypatch.setenv("OMP_NUM_THREADS", "to be given back")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    before = torch.get_num_threads()
+    try:
+        losscheck.sweep(f"{tmp_path}/loss.py:watched", loss="bce", range=(1, 2), target=(0, 1), points=4000, quantity="loss", jobs=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
-    assert sorted(path.name for path in tmp_path.glob("threads-*")) == sorted({"threads-1", f"threads-{here}"})
-    assert torch.get_num_threads() == here and "OMP_NUM_THREADS" not in os.environ
+    seen = [tuple(map(int, path.name.split("-"))) for path in tmp_path.glob("*-*")]
+    assert {count for process, length, count in seen if process != os.getpid() and length > 1000} == {threads}
+    assert os.environ.get("OMP_NUM_THREADS", "") == said
 
 
 def test_processes_end_with_the_one_that_asked(tmp_path):

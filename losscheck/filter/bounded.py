@@ -48,6 +48,12 @@ class Bounded:
             self.kept[name] = make()
         return self.kept[name]
 
+    def once_even(self, name: str, make: Callable[[], Any]) -> Any:
+        """The same of what -v has too."""
+        if name not in self.even:
+            self.even[name] = make()
+        return self.even[name]
+
     def __add__(self, other: Any) -> Any:
         if (b := self.m.operand(other)) is None:
             return NotImplemented

@@ -121,7 +121,7 @@ class ExpressionOperations:
     def absolute(self, x: Any) -> Any:
         return self.code.name(f"abs({x.name})")
 
-    def nowhere(self, condition: Any) -> bool:
+    def within(self, x: Any, limit: float) -> bool:
         return False
 
     def minimum(self, a: Any, b: Any) -> Any:

@@ -75,17 +75,16 @@ class Pairs:
         """As :func:`filter_pairs`."""
         import numpy as np
 
-        value, bound = np.full(self.count, np.nan), np.full(self.count, np.inf)
+        value, bound = np.empty(self.count), np.empty(self.count)
         with np.errstate(all="ignore"):
             for where, part_ in self.parts:
                 chosen = slice(None) if where is None else where
                 try:
                     value[chosen], bound[chosen] = part_.filtered(formula, self.params, differentiate)
                 except NoFilterError:
-                    continue
-        unknown = ~np.isfinite(value) | np.isnan(bound)
-        if unknown.any():
-            bound[unknown] = np.inf
+                    value[chosen], bound[chosen] = np.nan, np.inf
+        if not (np.isfinite(value.min()) and np.isfinite(value.max()) and float(bound.max()) >= 0):
+            bound[~np.isfinite(value) | np.isnan(bound)] = np.inf
         return value, bound
 
 
@@ -128,10 +127,11 @@ class _Part:
 
     def __init__(self, dtype: Format, logits: Any, targets: Any, target: float | None = None) -> None:
         self.logits, self.targets = logits, targets
-        self.finite = bool(abs(logits).max() < math.inf)
+        self.finite = len(logits) > 0 and float(logits.min()) > -math.inf and float(logits.max()) < math.inf
         self.m = _Answering(dtype)
         self.logit = self.m.variable(logits)
         self.target = Bounded(self.m, targets, 0.0, +1) if target is None else self.m.number(target)  # in [0, 1]
+        self.parts: list[tuple[Any, Any, _Part]] = []  # which a question parted off: a mask, the positions, the elements
 
     def filtered(
         self, formula: Formula, params: Mapping[str, float], differentiate: bool, answers: tuple[bool, ...] = ()
@@ -158,8 +158,19 @@ class _Part:
                 return self.filtered(formula, params, differentiate, (*answers, answer))
         value, bound = np.full(len(self.logits), np.nan), np.full(len(self.logits), np.inf)
         for answer, chosen in forks:
-            where = np.flatnonzero(chosen)
+            where, part_ = self._parted_off(chosen)
             if len(where):
-                part_ = _Part(self.m.dtype, self.logits[where], self.targets[where])
                 value[where], bound[where] = part_.filtered(formula, params, differentiate, (*answers, answer))
         return value, bound
+
+    def _parted_off(self, chosen: Any) -> tuple[Any, _Part]:
+        """The elements of a mask. Loss and gradient ask the same, and have more in common than that."""
+        import numpy as np
+
+        for mask, where, part_ in self.parts:
+            if (mask == chosen).all():
+                return where, part_
+        where = np.flatnonzero(chosen)
+        part_ = _Part(self.m.dtype, self.logits[where], self.targets[where])
+        self.parts.append((chosen, where, part_))
+        return where, part_

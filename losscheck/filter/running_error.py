@@ -29,8 +29,8 @@ class Operations(Protocol):
 
     def where(self, condition: Any, a: Any, b: Any) -> Any: ...
     def absolute(self, x: Any) -> Any: ...
-    def nowhere(self, condition: Any) -> bool:
-        """Is it known that the condition holds of no element?"""
+    def within(self, x: Any, limit: float) -> bool:
+        """Is it known that |x| <= limit everywhere?"""
         ...
 
     def minimum(self, a: Any, b: Any) -> Any: ...
@@ -96,7 +96,7 @@ class RunningErrorArithmetic:
     def exp(self, x: Any) -> Bounded:
         x = self.lift(x)
         held = self.operations.maximum(x.value, -CLAMP) if not x.constant else max(x.value, -CLAMP)
-        bound = self._held(-x.value, _amplified(self, x) + ELEMENTARY)
+        bound = self._held(x, _amplified(self, x) + ELEMENTARY)
         return Bounded(self, self._call(math.exp, self.operations.exp, held), bound, +1)
 
     def log(self, x: Any) -> Bounded:
@@ -121,7 +121,7 @@ class RunningErrorArithmetic:
     def _softplus(self, x: Bounded) -> Bounded:
         value = self._max0(x.value) + self._call(math.log1p, self.operations.log1p_unit, self._decay(x))
         # Above -CLAMP the relative slope of softplus is at most max(1, |x|).
-        return Bounded(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
+        return Bounded(self, value, self._held(x, _amplified(self, x) + ELEMENTARY), +1)
 
     def sigmoid(self, x: Any) -> Bounded:
         x = self.lift(x)
@@ -130,8 +130,8 @@ class RunningErrorArithmetic:
     def _sigmoid(self, x: Bounded) -> Bounded:
         e = self._decay(x)
         top = (1.0 if x.value > 0 else e) if x.constant else self.operations.where(x.value > 0, 1.0, e)
-        value = top / (1 + e)
-        return Bounded(self, value, self._held(-x.value, _amplified(self, x) + ELEMENTARY), +1)
+        value = top / x.once_even("1 + decay", lambda: 1 + e)
+        return Bounded(self, value, self._held(x, _amplified(self, x) + ELEMENTARY), +1)
 
     def tanh_half(self, x: Any) -> Bounded:
         """-+expm1(-|x|) / (1 + exp(-|x|)); its relative slope is at most 1."""
@@ -216,20 +216,27 @@ class RunningErrorArithmetic:
             return then if bound <= limit else math.inf
         return self.operations.where(bound <= limit, then, math.inf)
 
-    def _held(self, minus_x: Any, bound: Any) -> Any:
-        if isinstance(minus_x, float):
-            return bound if minus_x <= CLAMP else 1.0
-        if isinstance(bound, float) and self.operations.nowhere(minus_x > CLAMP):
+    def _held(self, x: Bounded, bound: Any) -> Any:
+        """A bound where x >= -CLAMP, and 1 below, where a function of it is held."""
+        if x.constant:
+            return bound if x.value >= -CLAMP else 1.0
+        if isinstance(bound, float) and self._ordinary(x):
             return bound  # one number instead of an array of it, and so in all that follows
-        return self.operations.where(minus_x > CLAMP, 1.0, bound)
+        return self.operations.where(-x.value > CLAMP, 1.0, bound)
+
+    def _ordinary(self, x: Bounded) -> bool:
+        """Is it known that nothing of x or -x is held?"""
+        return bool(x.once_even("ordinary", lambda: self.operations.within(x.value, CLAMP)))
 
     def _decay(self, x: Bounded) -> Any:
         """exp(-min(|x|, CLAMP)), which -x has too."""
         if x.constant:
             return math.exp(max(-abs(x.value), -CLAMP))
-        if "decay" not in x.even:
-            x.even["decay"] = self.operations.exp_clamped(self.operations.maximum(-self.operations.absolute(x.value), -CLAMP))
-        return x.even["decay"]
+        return x.once_even("decay", lambda: self._found_decay(x.value, self._ordinary(x)))
+
+    def _found_decay(self, x: Any, ordinary: bool) -> Any:
+        minus = -self.operations.absolute(x)
+        return self.operations.exp_clamped(minus if ordinary else self.operations.maximum(minus, -CLAMP))
 
     def _max0(self, x: Any) -> Any:
         return self.larger(x, 0.0)

@@ -118,7 +118,7 @@ class Wholes:
         weighted = weights.apply(value, places)
         slack = 0.0 if weights.each is None else 2.0**-51
         if clear.all():
-            total.add(weighted, bound + slack)
+            total.add(weighted, bound + slack if slack else bound)
             return
         total.add(weighted[clear], bound[clear] + slack)
         doubtful = np.flatnonzero(~clear)

@@ -44,12 +44,14 @@ def sum_exactly(terms: Any) -> tuple[Fraction, float]:
     return (Fraction(float(terms[0])) if len(terms) else Fraction(0)) + Fraction(math.fsum(rest)), error
 
 
-def _upper_sum(terms: Any) -> Fraction:
-    """No less than the exact sum of numbers that are not negative, rounded products of two as they may be."""
-    plain = float(terms.sum())
-    if math.isfinite(plain) and len(terms) < 2**30:
+def _upper_sum(sizes: Any, bounds: Any) -> Fraction:
+    """No less than the exact sum of products of numbers that are not negative."""
+    import numpy as np
+
+    plain = float(np.einsum("i,i->", sizes, bounds))
+    if math.isfinite(plain) and len(sizes) < 2**30:
         return Fraction(plain) * Fraction(2**20 + 1, 2**20)  # added up in any order it errs by less than 2^-23
-    spread, slack = sum_exactly(terms)
+    spread, slack = sum_exactly(sizes * bounds)
     return (spread + Fraction(slack)) * Fraction(2**50 + 1, 2**50)
 
 
@@ -70,17 +72,18 @@ class Total:
         """Float64 arrays: terms values (1 +- bounds), exact without bounds."""
         import numpy as np
 
-        finite = np.isfinite(values)
-        if not finite.all():
+        sizes = abs(values)
+        if not sizes.max(initial=0.0) < math.inf:
+            finite = np.isfinite(values)
             self.nan += int(np.isnan(values).sum())
             self.plus += int((values == np.inf).sum())
             self.minus += int((values == -np.inf).sum())
-            values, bounds = values[finite], None if bounds is None else bounds[finite]
+            values, sizes, bounds = values[finite], sizes[finite], None if bounds is None else bounds[finite]
         total, error = sum_exactly(values)
         self.middle += total
         self.radius += Fraction(error)
         if bounds is not None:
-            self.radius += _upper_sum(abs(values) * bounds) + Fraction(len(values), 2**1074)
+            self.radius += _upper_sum(sizes, bounds) + Fraction(len(values), 2**1074)
 
     def add_exact(self, exact: Exact, weight: Fraction) -> None:
         """One term as the oracle found it."""

@@ -43,14 +43,15 @@ def elements_of(dump: Dump, dtype: Format, files: Sequence[str]) -> Elements:
     import numpy as np
 
     logits = dump.logits if dump.dtype is dtype else round_array(dump.logits, dtype)
-    outside = ~((dump.targets >= 0) & (dump.targets <= 1))
     # Whether a target is in [0, 1] is asked of the target as dumped: rounding may move it in.
+    outside = None if dump.targets.min() >= 0 and dump.targets.max() <= 1 else ~((dump.targets >= 0) & (dump.targets <= 1))
     targets = dump.targets if dump.target_kind == dtype.name else round_array(dump.targets, dtype)
-    inside = None if not outside.any() else ~outside
-    if outside.all():
+    if outside is not None and outside.all():
         shown = ", ".join(f"{float(target):g}" for target in dump.targets[:3])
         raise UserError(f"no target is in [0, 1]; the first are {shown}", "targets are labels or heatmap values; are they class numbers?")
-    finite = logits[np.isfinite(logits)]
+    nan, infinite = _not_finite(logits)
+    finite = logits if nan is infinite is None else logits[np.isfinite(logits)]
+    positives, negatives = (int(np.count_nonzero(targets == label)) for label in (1, 0))
     summary = TensorBatch(
         files=tuple(files),
         dtype=dtype.name,
@@ -60,22 +61,40 @@ def elements_of(dump: Dump, dtype: Format, files: Sequence[str]) -> Elements:
         elements=len(logits),
         low=float(finite.min()) if len(finite) else math.nan,
         high=float(finite.max()) if len(finite) else math.nan,
-        nan=_few(np.isnan(logits), dump.shape),
-        inf=_few(np.isinf(logits), dump.shape),
+        nan=_few(nan, dump.shape),
+        inf=_few(infinite, dump.shape),
         outside=_few(outside, dump.shape),
-        positives=int((targets == 1).sum()),
-        negatives=int((targets == 0).sum()),
-        soft=int(((targets > 0) & (targets < 1) & ~outside).sum()),
+        positives=positives,
+        negatives=negatives,
+        soft=len(targets) - positives - negatives if outside is None else int(((targets > 0) & (targets < 1) & ~outside).sum()),
     )
+    summary = _with_changes(summary, dump, logits, targets, outside)
+    return Elements(logits, targets, None if outside is None else ~outside, dtype, dump.shape, summary)
+
+
+def _with_changes(summary: TensorBatch, dump: Dump, logits: Any, targets: Any, outside: Any) -> TensorBatch:
+    """And what the dtype changed: nothing where it is that of the dump."""
+    import numpy as np
+
     with np.errstate(invalid="ignore"):
-        summary = replace(
-            summary,
-            rounded_logits=int(((logits != dump.logits) & ~np.isnan(logits)).sum()),
-            rounded_targets=int(((targets != dump.targets) & ~outside).sum()),
-            became_one=_few((targets == 1) & (dump.targets != 1) & ~outside, dump.shape),
-            became_infinite=_few(np.isinf(logits) & np.isfinite(dump.logits), dump.shape),
-        )
-    return Elements(logits, targets, inside, dtype, dump.shape, summary)
+        if logits is not dump.logits:
+            became_infinite = _few(np.isinf(logits) & np.isfinite(dump.logits), dump.shape)
+            rounded = int(((logits != dump.logits) & ~np.isnan(logits)).sum())
+            summary = replace(summary, rounded_logits=rounded, became_infinite=became_infinite)
+        if targets is not dump.targets:
+            known = np.ones(len(targets), bool) if outside is None else ~outside
+            became_one = _few((targets == 1) & (dump.targets != 1) & known, dump.shape)
+            summary = replace(summary, rounded_targets=int(((targets != dump.targets) & known).sum()), became_one=became_one)
+    return summary
+
+
+def _not_finite(logits: Any) -> tuple[Any, Any]:
+    """Where logits are NaN and where they are infinite; None for nowhere, which two looks at the whole tell."""
+    import numpy as np
+
+    if math.isfinite(logits.min()) and math.isfinite(logits.max()):
+        return None, None
+    return np.isnan(logits), np.isinf(logits)
 
 
 def index_of(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -107,5 +126,5 @@ def round_array(array: Any, dtype: Format) -> Any:
 
 
 def _few(where: Any, shape: tuple[int, ...]) -> Few:
-    count = int(where.sum())
+    count = 0 if where is None else int(where.sum())
     return Few(count, index_of(int(where.argmax()), shape)) if count else Few()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import dyadics, finite_floats, floats, formats
 
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
-from losscheck.core.error import absolute_error, classify, deviation, relative_error, ulp_error
+from losscheck.core.error import absolute_error, classify, deviation, judged_values, relative_error, ulp_error
 from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import FAILURES, Outcome
 
@@ -208,6 +208,23 @@ def test_a_value_is_ok_only_when_it_is_near(data):
     ulp = ulp_error(value, exact, dtype)
     if classify(value, exact, ulp, dtype, limit) is Outcome.OK:
         assert abs(ulp) <= limit
+
+
+@given(st.data())
+def test_many_values_are_judged_as_each_alone(data):
+    """An outcome or an ulp that is found otherwise, to the bit, where many values are judged together."""
+    dtype, limit = data.draw(formats()), data.draw(st.sampled_from([0.0, 0.5, 8.0]))
+    of_any_kind = st.sampled_from(everything(dtype)) | dyadics(dtype).map(lambda pair: finite(*pair, dtype))
+    near = of_any_kind.flatmap(
+        lambda exact: st.tuples(floats(dtype) | st.sampled_from([exact.rounded, -exact.rounded, NAN]), st.just(exact))
+    )
+    pairs = data.draw(st.lists(near, max_size=8))
+    alone = []
+    for value, exact in pairs:
+        ulp = ulp_error(value, exact, dtype)
+        alone.append((classify(value, exact, ulp, dtype, limit), ulp.hex()))
+    together = judged_values([value for value, _ in pairs], [exact for _, exact in pairs], dtype, limit)
+    assert [(outcome, ulp.hex()) for outcome, ulp in together] == alone
 
 
 # Outcomes -------------------------------------------------------------------------------------------------------------

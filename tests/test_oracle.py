@@ -11,7 +11,7 @@ import mpmath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import points, sample_floats, sample_params, sample_target
+from strategies import finite_floats, floats, formats, logits, points, sample_floats, sample_params, sample_target
 
 from losscheck.core import registry
 from losscheck.core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, FORMATS
@@ -24,7 +24,7 @@ from losscheck.oracle import ORACLES, arithmetic
 from losscheck.oracle.dual import DualArithmetic
 from losscheck.oracle.limits import IndeterminateLimitError, Infinity, LimitArithmetic
 from losscheck.oracle.mpmath import Ball, MpmathArithmetic
-from losscheck.oracle.refine import CAP, Term, at_precision, exact_value
+from losscheck.oracle.refine import CAP, Term, at_precision, exact_value, exact_values, of_enclosure
 
 INF = math.inf
 LOSSES = tuple(registry.losses().values())
@@ -132,6 +132,19 @@ def test_mpmath_differentiates_as_flint_does(point):
     loss, dtype, logit, target, params = point
 
     assert not disagreement(*both(loss.formula, logit, target, dtype, differentiate=True, **params))
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_many_points_have_the_exact_values_of_each_alone(data):
+    """An enclosure, a rounding or a number of bits that is another where many points are asked about together."""
+    loss, dtype, logit, target, params = data.draw(points())
+    more = data.draw(st.lists(logits(dtype) | floats(dtype) | st.sampled_from([logit, 8192.0, -20.0, math.nan]), max_size=6))
+    formula, differentiate = data.draw(st.sampled_from([(loss.formula, False), (loss.gradient, False), (loss.formula, True)]))
+    asked = [(x, target) for x in (logit, *more)]
+    how = {"oracle": data.draw(st.sampled_from(ORACLES)), "differentiate": differentiate}
+    alone = [exact_value(formula, [Term(*point)], params, dtype, printable=False, **how) for point in asked]
+    assert list(map(repr, exact_values(formula, asked, params, dtype, **how))) == list(map(repr, alone))
 
 
 @EACH_ORACLE
@@ -514,6 +527,31 @@ def test_a_cancellation_beyond_the_cap_is_undecided(oracle):
     assert cancels.kind is Kind.UNDECIDED
     assert within.rounded == 1
     assert within.bits == CAP
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_an_enclosure_is_decided_where_its_ends_round_alike_and_lie_close(data):
+    """A rounding that only one end has, a tie taken for decided, or an enclosure wider than 2^-20 ulp."""
+    dtype, sign = data.draw(formats()), data.draw(st.sampled_from([1, -1]))
+    near = abs(data.draw(finite_floats(dtype)))
+    fine = data.draw(st.integers(24, 90))  # the ends are whole numbers of 2^-fine ulp
+    unit = dtype.ulp_exponent(math.frexp(near)[1] - 1) - fine if near else dtype.least_exponent - fine
+    middle = int(Fraction(near) / Fraction(2) ** unit) + data.draw(st.sampled_from([1 << (fine - 1), 0]))
+    low, high = (middle + data.draw(st.integers(0, 1) | st.integers(-(2**70), 2**70)) for _ in range(2))
+    low, high = sorted((sign * low, sign * high))
+    shift = data.draw(st.integers(0, 5))
+    found = of_enclosure(((low << shift, unit - shift), (high, unit)), dtype, 128)
+    rounded = [dtype.round_fraction(Fraction(end) * Fraction(2) ** unit) for end in (low, high)]
+    if rounded[0] != rounded[1]:
+        assert found is None
+    elif found is not None:
+        assert found.rounded == rounded[0]
+        assert as_fraction(found.middle) == Fraction(low + high, 2) * Fraction(2) ** unit
+        assert as_fraction(found.radius) == Fraction(high - low, 2) * Fraction(2) ** unit or rounded[0] == 0
+    if rounded[0] == rounded[1] != 0 and math.isfinite(rounded[0]):
+        assert found is not None or (high - low) * 2**22 > 2**fine
+        assert found is None or (high - low) * 2**20 <= 2**fine
 
 
 @EACH_ORACLE

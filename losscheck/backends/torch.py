@@ -136,6 +136,9 @@ def _on_arrays(invocation: Invocation, on_tensors: TensorCall, shape: tuple[int,
         return array if array.ndim == 1 else array.reshape(-1), dtype
 
     def call(logits: Any, targets: Any) -> Output:
+        if torch.get_num_threads() > 1:
+            with one_thread():  # what came out is widened within it too: shared between threads, that takes twenty times as long
+                return call(logits, targets)
         one_target = isinstance(targets, float | int)
         loss, grad = on_tensors(tensor(logits, "logit"), targets if one_target else tensor(targets, "target"))
         (losses, loss_dtype), (grads, grad_dtype) = result(loss), (None, invocation.dtype) if grad is None else result(grad)

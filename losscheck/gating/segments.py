@@ -39,10 +39,10 @@ def _of_tasks(measured: Measured, mirrored: bool) -> Iterator[Segment]:
         call = call_of(replace(task, target=measured.dtype.round(1 - task.target)) if mirrored else task)
         for start in range(0, task.grid.points, BLOCK):
             if task.grid.sample is not None:
-                chosen: Any = task.grid.sample[start : start + BLOCK]
+                chosen = task.grid.sample[start : start + BLOCK]
+                ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
             else:
-                chosen = range(task.grid.first + start, min(task.grid.first + start + BLOCK, task.grid.last + 1))
-            ordinals = np.array(chosen, dtype=object if measured.dtype.bits == 64 else np.int64)
+                ordinals = np.arange(task.grid.first + start, min(task.grid.first + start + BLOCK, task.grid.last + 1), dtype=np.int64)
             logits = decode_ordinals(measured.dtype, ordinals)
             # Mirrored they are asked in rising order too: of a whole dtype those are the logits of another task.
             returned = call(-logits[::-1] if mirrored else logits)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from losscheck.core.dtypes import Format
-from losscheck.core.error import as_float64, classify, ulp_error
+from losscheck.core.error import as_float64, judged, judged_values
 from losscheck.core.exact import Exact
 from losscheck.core.loss import Formula, Implementation, Loss
 from losscheck.core.outcome import Outcome
 from losscheck.filter.arrays import filter_arrays
 from losscheck.filter.classify import CODE, CODES, UNDECIDED, Limits, buckets, decide_arrays
 from losscheck.filter.running_error import NoFilterError
-from losscheck.oracle.refine import Term, exact_value
+from losscheck.oracle.refine import Term, exact_value, exact_values
 
 __all__ = ["ENOUGH", "MOST_ASKED", "UNASKED", "Budget", "Claim", "Judged", "Reference", "definition_of", "distinct", "formula_of"]
 
@@ -92,39 +93,63 @@ class Reference:
         self.params, self.dtype, self.oracle, self.max_ulp = params, dtype, oracle, max_ulp
         self.limits = Limits.of(dtype, max_ulp)
         self._shared: dict[tuple[Claim, float, bytes], tuple[Any, Any]] = {}
-        self._known: dict[tuple[Claim, tuple[object, ...]], tuple[Exact, bool]] = {}
+        # By claim, and by what it is at: a point, or terms. -0 and +0 are one key, and one exact value.
+        self._known: defaultdict[Claim, dict[tuple[object, ...], Exact]] = defaultdict(dict)
+        self._printable: set[tuple[Claim, tuple[object, ...]]] = set()  # those with digits to print
+        self._kept = 0
 
     # One value ----------------------------------------------------------------------------------------------------
 
     def at(self, claim: Claim, logit: float, target: float, *, printable: bool = False) -> Exact:
         """The exact value at a point, as far as it decides; with digits to print where that is asked."""
-        # -0 and +0 are one key, and one exact value.
-        exact, has_digits = self._known.get((claim, (logit, target)), (None, False))
-        if exact is None or (printable and not has_digits):
-            return self._found(claim, (logit, target), printable, [Term(logit, target)])
-        return exact
+        return self._at(claim, (logit, target), (Term(logit, target),), printable)
+
+    def at_all(self, claim: Claim, points: Sequence[tuple[float, float]]) -> list[Exact]:
+        """The exact values at points (logit, target), as far as they decide."""
+        known = self._known[claim]
+        new = [point for point in dict.fromkeys(points) if point not in known]
+        how: dict[str, Any] = {"oracle": self.oracle, "differentiate": claim.differentiate}
+        found = dict(zip(new, exact_values(claim.formula, new, self.params, self.dtype, **how), strict=True))
+        if self._kept + len(found) > KEPT:
+            return [known.get(point) or found[point] for point in points]
+        self._kept += len(found)
+        known.update(found)
+        return [known[point] for point in points]
 
     def terms(self, claim: Claim, terms: tuple[Term, ...]) -> Exact:
         """The exact sum of weighted terms, with digits to print."""
-        exact, has_digits = self._known.get((claim, terms), (None, False))
-        return exact if exact is not None and has_digits else self._found(claim, terms, True, list(terms))
+        return self._at(claim, terms, terms, printable=True)
 
-    def _found(self, claim: Claim, of: tuple[object, ...], printable: bool, terms: list[Term]) -> Exact:
+    def _at(self, claim: Claim, of: tuple[object, ...], terms: tuple[Term, ...], printable: bool) -> Exact:
+        exact = self._known[claim].get(of)
+        if exact is not None and (not printable or (claim, of) in self._printable):
+            return exact
         how: dict[str, Any] = {"oracle": self.oracle, "differentiate": claim.differentiate, "printable": printable}
-        exact = exact_value(claim.formula, terms, self.params, self.dtype, **how)
-        if len(self._known) < KEPT:
-            self._known[claim, of] = exact, printable
+        exact = exact_value(claim.formula, list(terms), self.params, self.dtype, **how)
+        if self._kept < KEPT:
+            self._kept += 1
+            self._known[claim][of] = exact
+            if printable:
+                self._printable.add((claim, of))
         return exact
 
     def judge(self, value: float, exact: Exact) -> tuple[Outcome, float]:
         """The outcome and the signed ulp of a value."""
-        ulp = ulp_error(value, exact, self.dtype)
-        return classify(value, exact, ulp, self.dtype, self.max_ulp), ulp
+        return judged(value, exact, self.dtype, self.max_ulp)
 
     def outcome(self, claim: Claim, logit: float, target: float, value: float) -> tuple[int, float]:
         """The outcome's code and the signed ulp of what was returned at a point."""
         outcome, ulp = self.judge(value, self.at(claim, logit, target))
         return CODE[outcome], ulp
+
+    def outcomes(self, claim: Claim, logits: Any, targets: Any, values: Any) -> tuple[Any, Any]:
+        """The same of points with what was returned there, as numpy arrays."""
+        import numpy as np
+
+        exacts = self.at_all(claim, list(zip(logits.tolist(), targets.tolist(), strict=True)))
+        outcomes = judged_values(values.tolist(), exacts, self.dtype, self.max_ulp)
+        codes = np.array([CODE[outcome] for outcome, _ in outcomes], np.int64)
+        return codes, np.array([ulp for _, ulp in outcomes], np.float64)
 
     # Whole arrays -------------------------------------------------------------------------------------------------
 
@@ -164,9 +189,9 @@ class Reference:
             return value
         xs = on_host(logits[unknown]).tolist()
         zs = [targets] * len(xs) if isinstance(targets, float) else on_host(targets[unknown]).tolist()
-        exacts = [self.at(claim, x, z) for x, z in zip(xs, zs, strict=True)]
+        exacts = self.at_all(claim, list(zip(xs, zs, strict=True)))
         value = value + 0.0  # a copy
-        value[unknown] = like(value, np.array([as_float64(exact) for exact in exacts]))
+        value[unknown] = like(value, np.array([exact.rounded if self.dtype.bits == 64 else as_float64(exact) for exact in exacts]))
         return value
 
     def classify(self, xp: Any, values: Any, filtered: tuple[Any, Any]) -> Judged:
@@ -200,8 +225,7 @@ class Reference:
         rows, inverse = distinct(np.stack([xs, zs, ys], axis=1)[~unknown])
         asked = np.arange(len(rows)) if budget is None else _chosen(rows[:, 2], budget.take(len(logits), len(rows)))
         code_of, ulp_of = np.full(len(rows), UNASKED), np.zeros(len(rows))
-        for n in asked:
-            code_of[n], ulp_of[n] = self.outcome(claim, *rows[n].tolist())
+        code_of[asked], ulp_of[asked] = self.outcomes(claim, *rows[asked].T)
         codes[~unknown], ulps[~unknown] = code_of[inverse], ulp_of[inverse]
         judged.settled = int((code_of[inverse] != UNASKED).sum())
         judged.codes[undecided], judged.ulps[undecided] = like(judged.codes, codes), like(judged.ulps, ulps)
@@ -211,12 +235,11 @@ class Reference:
         import numpy as np
 
         known = np.flatnonzero((judged.codes != UNASKED) & ~np.isnan(logits))
-        points = zip(logits[known].tolist(), targets[known].tolist(), values[known].tolist(), strict=True)
-        exactly = np.array([self.outcome(claim, *point) for point in points]).reshape(-1, 2)
+        codes, ulps = self.outcomes(claim, logits[known], targets[known], values[known])
         with np.errstate(all="ignore"):
             # The ulp of a missed infinity is said to be large and no more.
-            apart = (buckets(np, judged.ulps[known]) != buckets(np, exactly[:, 1])) & (exactly[:, 0] != MISSED_INF)
-        return len(known), int((apart | (judged.codes[known] != exactly[:, 0])).sum())
+            apart = (buckets(np, judged.ulps[known]) != buckets(np, ulps)) & (codes != MISSED_INF)
+        return len(known), int((apart | (judged.codes[known] != codes)).sum())
 
 
 def quiet(xp: Any) -> Any:

@@ -30,6 +30,7 @@ __all__ = [
     "decide",
     "decide_arrays",
     "either",
+    "narrow",
 ]
 
 # Outcomes by code: the order of severity.
@@ -127,7 +128,7 @@ def decide_arrays(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -
     """
     if len(value) < WORTHWHILE or limits.precision == FLOAT64.precision:  # whose intervals tell next to nothing plainly
         codes, ulps = decide(ArrayOperations(xp), value, exact, bound, limits)
-        return _narrow(xp, codes), ulps
+        return narrow(xp, codes), ulps
     if xp.__name__ != "numpy" or len(value) <= CACHED:
         plain, codes, ulps = _plain(xp, value, exact, bound, limits)
     else:
@@ -138,19 +139,20 @@ def decide_arrays(xp: Any, value: Any, exact: Any, bound: Any, limits: Limits) -
     if not bool(plain.all()):
         others = xp.where(~plain)[0]
         some, ulps[others] = decide(ArrayOperations(xp), value[others], exact[others], bound[others], limits)
-        codes[others] = _narrow(xp, some)
+        codes[others] = narrow(xp, some)
     return codes, ulps
 
 
 def either(xp: Any, condition: Any, yes: int, no: int) -> Any:
     """Two codes by a condition, in one byte each: they are read again and again."""
-    codes = _narrow(xp, condition)
+    codes = narrow(xp, condition)
     codes *= yes - no
     codes += no
     return codes
 
 
-def _narrow(xp: Any, codes: Any) -> Any:
+def narrow(xp: Any, codes: Any) -> Any:
+    """Codes in one byte each; torch puts nothing else in their place."""
     return codes.to(xp.int8) if xp.__name__ == "torch" else codes.astype(xp.int8)
 
 

@@ -14,7 +14,7 @@ from losscheck.core.effect import MISDIRECTING, Effect, EffectFinding, Scale, ef
 from losscheck.core.error import as_float64
 from losscheck.core.finding import Side, finding
 from losscheck.core.loss import Implementation, Loss
-from losscheck.filter.classify import UNDECIDED, either
+from losscheck.filter.classify import UNDECIDED, either, narrow
 from losscheck.filter.scale import scale_of
 from losscheck.measure.reference import Claim, Judged, Reference, definition_of, formula_of, quiet
 from losscheck.measure.summary import KeptPoint
@@ -89,7 +89,8 @@ class Effects:
                 {quantity: value[where] for quantity, value in values.items()},
                 {quantity: value[where] for quantity, value in exact.items()},
             )
-            codes[where], size[where], _ = self.rules(xp, logits[where], *some, failed[where])
+            by_rules, size[where], _ = self.rules(xp, logits[where], *some, failed[where])
+            codes[where] = narrow(xp, by_rules)
         return Judged(codes, size, errors=largest)
 
     def rules(

@@ -109,7 +109,9 @@ class Reference:
         known = self._known[claim]
         new = [point for point in dict.fromkeys(points) if point not in known]
         how: dict[str, Any] = {"oracle": self.oracle, "differentiate": claim.differentiate}
-        found = dict(zip(new, exact_values(claim.formula, new, self.params, self.dtype, **how), strict=True))
+        found: dict[tuple[object, ...], Exact] = dict(
+            zip(new, exact_values(claim.formula, new, self.params, self.dtype, **how), strict=True)
+        )
         if self._kept + len(found) > KEPT:
             return [known.get(point) or found[point] for point in points]
         self._kept += len(found)

@@ -162,13 +162,13 @@ def _several(value: Any) -> Any:
 
 
 def _failure(spec: str, case: Case, bad: Sequence[Any], remarks: Sequence[str]) -> str:
-    from losscheck.renderers.verdicts import worst_point
+    from losscheck.renderers.verdicts import worst_point_text
 
     if not bad:
         return f"{spec}: nothing could be judged"
     lines = [f"{spec} does not compute {case.loss} as asked: {len(bad)} of its figures break a limit"]
     for row in bad[:5]:
-        lines += ["", f"{row.dtype} {row.device} {row.quantity}: {row.reason}", *([worst_point(row)] if row.worst else [])]
+        lines += ["", f"{row.dtype} {row.device} {row.quantity}: {row.reason}", *([worst_point_text(row)] if row.worst else [])]
     if trace := next((row.trace for row in bad if row.trace), ""):
         lines += ["", f"which line, and what to write: {trace}"]
     return "\n".join([*lines, *(["", *remarks] if remarks else [])])

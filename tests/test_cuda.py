@@ -10,7 +10,7 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.registry import loss_named
 from losscheck.core.request import listed
-from losscheck.measure.compare import compare, differences
+from losscheck.measure.compare import compare, different_bits
 
 pytestmark = pytest.mark.cuda
 
@@ -42,7 +42,7 @@ def test_the_differences_are_counted_row_by_row(dtype):
     rows = [row for implementation in TORCH for row in ask(implementation.loss, implementation.name, target=0.0, dtypes=(dtype,))]
     here, there = ([row for row in rows if row.device == device] for device in ("cpu", "cuda"))
     by_hand = sum(cpu.value.hex() != cuda.value.hex() for cpu, cuda in zip(here, there, strict=True))
-    (found,) = differences(rows)
+    (found,) = different_bits(rows)
 
     assert (found.device, found.other) == ("cpu", "cuda")
     assert (found.rows, found.differ) == (len(here), by_hand)
@@ -97,7 +97,7 @@ def test_what_fails_on_the_cpu_fails_on_cuda(loss, impl, logit, target, dtype, o
 def test_the_first_device_has_a_number():
     """cuda is cuda:0, to the bit."""
     rows = ask("bce", "stable", devices=("cuda", "cuda:0"))
-    (found,) = differences(rows)
+    (found,) = different_bits(rows)
 
     assert found.differ == 0
     assert "cuda:0" in backend_named("torch").devices()

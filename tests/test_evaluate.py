@@ -18,7 +18,7 @@ from losscheck.core.outcome import Outcome
 from losscheck.core.registry import loss_named
 from losscheck.core.request import listed
 from losscheck.core.results import Difference
-from losscheck.measure.compare import compare, differences, evaluate
+from losscheck.measure.compare import compare, different_bits, evaluate
 from losscheck.oracle.refine import Term, exact_value
 
 
@@ -345,12 +345,12 @@ def test_differences_count_rows_whose_bits_differ():
     zeros = [replace(here[0], value=0.0), replace(here[0], device="cuda", value=-0.0)]
     nans = [replace(here[0], value=math.nan), replace(here[0], device="cuda", value=-math.nan)]
 
-    assert differences([]) == []
-    assert differences(here) == []
-    assert differences([*here, *there]) == [Difference("cpu", "cuda", 3, 0)]
-    assert differences([*here, *changed]) == [Difference("cpu", "cuda", 2, 1)]
-    assert differences(zeros) == [Difference("cpu", "cuda", 1, 1)]
-    assert differences(nans) == [Difference("cpu", "cuda", 1, 0)]
+    assert different_bits([]) == []
+    assert different_bits(here) == []
+    assert different_bits([*here, *there]) == [Difference("cpu", "cuda", 3, 0)]
+    assert different_bits([*here, *changed]) == [Difference("cpu", "cuda", 2, 1)]
+    assert different_bits(zeros) == [Difference("cpu", "cuda", 1, 1)]
+    assert different_bits(nans) == [Difference("cpu", "cuda", 1, 0)]
 
 
 def test_differences_keep_both_zeros_apart():
@@ -358,7 +358,7 @@ def test_differences_keep_both_zeros_apart():
     here = ask("bce", ["0", "-0.0"], 0.0, backends=("torch",), quantities=("loss",))
     there = [replace(here[0], device="cuda", value=0.5), replace(here[1], device="cuda")]
 
-    assert differences([*here, *there]) == [Difference("cpu", "cuda", 2, 1)]
+    assert different_bits([*here, *there]) == [Difference("cpu", "cuda", 2, 1)]
 
 
 # Reductions -------------------------------------------------------------------------------------------------------

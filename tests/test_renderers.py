@@ -21,7 +21,7 @@ from losscheck.measure.compare import compare
 from losscheck.oracle.refine import Term, exact_value
 from losscheck.renderers import Style, render
 from losscheck.renderers.documents.compare import findings
-from losscheck.renderers.figures import deviation_text, exact_text, relative_text, ulp_text, value_text
+from losscheck.renderers.figures import deviation_text, exact_figure, relative_text, ulp_text, value_figure
 from losscheck.renderers.severity import Severity, severity_of
 
 RENDERERS = ("table", "json", "csv", "markdown")
@@ -81,7 +81,7 @@ def test_an_empty_report_is_no_crash(name):
 
 def numbers(report):
     for row in report.rows:
-        yield from (value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp))
+        yield from (value_figure(row), exact_figure(row.exact, row.dtype), ulp_text(row.ulp))
 
 
 @pytest.mark.parametrize("width", [20, 60, 80, 120, 200])
@@ -275,8 +275,8 @@ def test_figures_in_words_are_never_nan_formatted():
     """Unknown deviations are a question mark, missing ulp a dash, infinite ones inf."""
     assert deviation_text(math.nan) == deviation_text(None) == "?"
     assert (ulp_text(None), ulp_text(math.inf), ulp_text(math.nan), ulp_text(0.0)) == ("-", "inf", "nan", "0")
-    assert exact_text(None, "float32") == "-"
-    assert exact_text(UNDECIDED, "float32") == "undecided"
+    assert exact_figure(None, "float32") == "-"
+    assert exact_figure(UNDECIDED, "float32") == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_vanishing_exact_value_is_given_by_its_logarithm():
     """e^-1e20 has 43 quintillion zeros: 10^-4.343e+19."""
     exact = exact_value(loss_named("bce").formula, [Term(-1e20, 0.0)], {"pos_weight": 1.0}, FORMATS["float64"])
 
-    assert exact_text(exact, "float64") == "10^-4.343e+19"
+    assert exact_figure(exact, "float64") == "10^-4.343e+19"
 
 
 # JSON, CSV, markdown ----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from losscheck.core.exact import Kind
 from losscheck.filter import kernels
 from losscheck.filter.arrays import filter_arrays
 from losscheck.filter.classify import UNDECIDED, UNKNOWN, buckets
-from losscheck.filter.codegen import Expression, LoopBody, source_of, trace
+from losscheck.filter.codegen import Expression, LoopBody, loop_source, trace
 from losscheck.filter.operations import ArrayOperations
 from losscheck.filter.running_error import CLAMP, ELEMENTARY, Bounded, NoFilterError, RunningErrorArithmetic
 from losscheck.measure.engine import Stream, judge
@@ -91,7 +91,7 @@ def traced(formula, logits, target, params, dtype, differentiate):
     scope, code = dict(kernels.SCOPE), LoopBody()
     scope.update(exp=np.exp, log=np.log, log1p=np.log1p, pow=np.power)
     value, bound = trace(code, formula, Expression(code, "logit"), target, params, dtype, differentiate)
-    exec(source_of(code, ("logit",), {"value": value.name, "bound": bound.name}), scope)
+    exec(loop_source(code, ("logit",), {"value": value.name, "bound": bound.name}), scope)
     values, bounds = np.empty(len(logits)), np.empty(len(logits))
     scope["loop"](np.array(logits), values, bounds)
     return values.tolist(), bounds.tolist()

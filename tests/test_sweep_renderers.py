@@ -20,14 +20,14 @@ from losscheck.core.results import BitDifference, Region
 from losscheck.renderers import FORMATS, Style, render
 from losscheck.renderers.documents.sweep import coverage, document, failing_text
 from losscheck.renderers.names import RowNames
-from losscheck.renderers.strips import LETTERS, axis, draw, legend, strip_of
+from losscheck.renderers.strips import LETTERS, axis, draw_strip, legend, strip_of
 from losscheck.renderers.trends import trends
 
 STYLE = Style(width=80)
 
 
 def strip(row, width, unicode):
-    return draw(strip_of(row), width, unicode)
+    return draw_strip(strip_of(row), width, unicode)
 
 
 def region_lines(report):
@@ -85,7 +85,7 @@ def test_the_strip_of_several_rows_shows_the_worst_of_each_part():
     good = [(float(n), 0.1, Outcome.OK) for n in range(4)]
     bad = [good[0], (1.0, 9.0, Outcome.INACCURATE), (2.0, math.inf, Outcome.NAN), (3.0, -1.0, None)]
 
-    assert draw(strip_of(sweep_row(profile=tuple(good)), sweep_row(profile=tuple(bad))), 4) == "▁xN▁"
+    assert draw_strip(strip_of(sweep_row(profile=tuple(good)), sweep_row(profile=tuple(bad))), 4) == "▁xN▁"
 
 
 def test_a_line_an_implementation_shows_its_worst_target_and_backends_that_agree_share_it():

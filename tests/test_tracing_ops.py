@@ -8,7 +8,7 @@ import torch
 from losscheck.oracle.extended import Extended
 from losscheck.oracle.reverse import Reverse, ReverseNode
 from losscheck.tracing import ops
-from losscheck.tracing.memory import format_of
+from losscheck.tracing.memory import float_format_of
 from losscheck.tracing.replay import lifted
 from losscheck.tracing.tape import OpKind, Tape
 
@@ -131,7 +131,7 @@ def test_an_exact_definition_is_what_pytorch_computes(name, func):
         op.plan.evaluate(m, values)
 
         for element, computed in zip(op.made, result.reshape(-1).tolist(), strict=True):
-            if format_of(result.dtype) is None:
+            if float_format_of(result.dtype) is None:
                 assert values[element] == computed
             else:
                 assert float(values[element]) == pytest.approx(computed, rel=limit * 2**-53, abs=limit * 2**-56)

@@ -201,7 +201,7 @@ def _told(row: RankedRow, recognition: Recognition | None, asked: Asked) -> Rank
 
 def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition | None]]) -> list[RankedRow]:
     """Why and what to write, for each implementation that harms, in the first dtype in which it does."""
-    from losscheck.advice.why import advice_on, blame_on, blamed
+    from losscheck.advice.why import advice_on, blame_on, with_why_of
 
     advised: set[tuple[str, str]] = set()
     result = []
@@ -219,7 +219,7 @@ def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition
                 and (blame := blame_on(far, implementation))
                 and blame.why
             ):
-                row, advice = far, blamed(advice, blame)
+                row, advice = far, with_why_of(advice, blame)
             row = replace(row, advice=advice)
         result.append(row)
     return result

@@ -24,7 +24,7 @@ from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.graph import graph_of
 from losscheck.tracing.report import Cause, CauseKind, DeviationKind, Op, Trace
 
-__all__ = ["advice_on", "blame_on", "blamed"]
+__all__ = ["advice_on", "blame_on", "with_why_of"]
 
 OURS = str(Path(__file__).parents[1])
 # Causes after which a number is still a number.
@@ -85,7 +85,7 @@ def blame_on(row: Row, implementation: Implementation) -> Advice | None:
     return replace(_why(traced, finding.effect), graph=graph_of(traced))
 
 
-def blamed(advice: Advice | None, blame: Advice) -> Advice:
+def with_why_of(advice: Advice | None, blame: Advice) -> Advice:
     """What is to be written of one point, with the why of another."""
     return replace(advice or blame, why=blame.why, place=blame.place, cause=blame.cause, code=blame.code, graph=blame.graph)
 

@@ -88,7 +88,7 @@ def compare(
 def _points(points: Listed, options: dict[str, Any], rules: tuple[Rules, str | None], listener: Listener) -> Report:
     from losscheck.advice.recognised import ask_recognising
     from losscheck.measure.compare import compare as rows_of
-    from losscheck.measure.compare import differences, nothing_runs
+    from losscheck.measure.compare import different_bits, nothing_runs
 
     asked = ask_recognising(points, options, listener.activity)
     _tell(asked, listener)
@@ -96,7 +96,7 @@ def _points(points: Listed, options: dict[str, Any], rules: tuple[Rules, str | N
     rows = rows_of(request, asked.selection)
     if not rows:
         raise nothing_runs(request.devices, request.modes)
-    return _report(asked, listener, rules, rows=tuple(rows), differences=tuple(differences(rows)))
+    return _report(asked, listener, rules, rows=tuple(rows), differences=tuple(different_bits(rows)))
 
 
 def _refuse_points(tensors: Any, logits: Sequence[Any], target: Any, shape: Sequence[int], mode: Some[str]) -> None:
@@ -122,7 +122,7 @@ def _batch(
 ) -> Report:
     from losscheck.advice.culprit import advised
     from losscheck.advice.recognised import ask_recognising
-    from losscheck.measure.batch import judge_dump, work
+    from losscheck.measure.batch import amount_of_work, judge_dump
     from losscheck.points.load import parse_names
 
     roles = dict(names) if isinstance(names, Mapping) else parse_names(names)
@@ -137,7 +137,7 @@ def _batch(
         # The dump's own dtype is what the training loop computed in.
         asked = replace(asked, request=replace(asked.request, dtypes=(dump.dtype.name,)))
     _tell(asked, listener)
-    with listener.progress(work(asked.request, asked.selection, dump)) as advance:
+    with listener.progress(amount_of_work(asked.request, asked.selection, dump)) as advance:
         batches, rows = judge_dump(asked.request, asked.selection, dump, advance)
     return _report(asked, listener, rules, batches=tuple(batches), tensors=tuple(advised(rows, asked)))
 

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from losscheck.backends.arrays import Arrays, arrays_of, dtype_name, size
+from losscheck.backends.arrays import Arrays, array_dtype_name, arrays_of, size
 from losscheck.callables import apart
 from losscheck.callables.building import built_of, check_arguments, handed
 from losscheck.callables.forms import formed
@@ -121,7 +121,7 @@ class Adapted:
         positional, named = self.call_spec.bound(logits, targets)
         function = self._function(arrays, x)
         if not self.is_class:
-            named |= handed(self.call_spec.keyword_values(), arrays, FORMATS[dtype_name(x)], x, shape)
+            named |= handed(self.call_spec.keyword_values(), arrays, FORMATS[array_dtype_name(x)], x, shape)
         try:
             # A compiler cannot follow the redirection, and what it compiles prints nothing.
             with contextlib.nullcontext() if _compiling(xp) else stdout_to_stderr():
@@ -162,8 +162,10 @@ class Adapted:
             some = ", ".join(map(str, entries[:SHOWN])) + (", ..." if len(entries) > SHOWN else "")
             hint = f"; --pick one of {some}" if entries else ""
             raise OwnCallError(f"it returned a {type(result).__name__} and not {arrays.one}{hint} ({self.own.place})")
-        if dtype_name(result) not in FORMATS:
-            raise OwnCallError(f"it returned {dtype_name(result)} for {dtype_name(x)} logits, and a loss is a float ({self.own.place})")
+        if array_dtype_name(result) not in FORMATS:
+            raise OwnCallError(
+                f"it returned {array_dtype_name(result)} for {array_dtype_name(x)} logits, and a loss is a float ({self.own.place})"
+            )
         return arrays.as_array(result)
 
     def _one_by_one(self, xp: Any, x: Any, z: Any) -> Any:
@@ -220,7 +222,7 @@ class Adapted:
     def _function(self, arrays: Arrays, x: Any) -> Any:
         """The callable itself, or an object of the class; a module in the dtype and on the device of the logits."""
         # Torch's modules are built once and moved; nothing else can be.
-        at = "" if arrays.backend == "torch" else dtype_name(x)
+        at = "" if arrays.backend == "torch" else array_dtype_name(x)
         built = self._kept(
             f"built {arrays.backend} {at}",
             lambda: built_of(self.own, self.call_spec, arrays, FORMATS[at] if at else FLOAT32) if self.is_class else self.own.target,
@@ -237,7 +239,7 @@ class Adapted:
 
 
 def _key(xp: Any, x: Any) -> tuple[str, str, str]:
-    return arrays_of(xp).backend, dtype_name(x), str(x.device) if xp.__name__ == "torch" else "cpu"
+    return arrays_of(xp).backend, array_dtype_name(x), str(x.device) if xp.__name__ == "torch" else "cpu"
 
 
 def _compiling(xp: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from losscheck.backends.arrays import Arrays, dtype_name, size
+from losscheck.backends.arrays import Arrays, array_dtype_name, size
 from losscheck.callables.refusal import OwnCallError
 from losscheck.core.dtypes import FORMATS
 
@@ -52,4 +52,4 @@ def _labels() -> Any:
 
 def _zeros(arrays: Arrays, x: Any) -> Any:
     device = str(x.device) if arrays.backend == "torch" else "cpu"
-    return arrays.reshape(arrays.make([0.0] * size(x), FORMATS[dtype_name(x)], device), tuple(x.shape))
+    return arrays.reshape(arrays.make([0.0] * size(x), FORMATS[array_dtype_name(x)], device), tuple(x.shape))

@@ -19,7 +19,7 @@ from losscheck.callables.printed import stdout_to_stderr
 from losscheck.callables.refusal import describe_error, is_machinery, shown_path
 from losscheck.core.errors import UserError, nearest
 
-__all__ = ["bring_files", "module_at", "module_named", "run"]
+__all__ = ["bring_files", "execute", "module_at", "module_named"]
 
 _SLIP = 0.75  # how alike two names of modules are where one is the other misspelt
 
@@ -90,7 +90,7 @@ def _file_at(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look a module up by its name.
     sys.modules[name] = module
-    run(module, path)
+    execute(module, path)
     return module
 
 
@@ -107,7 +107,7 @@ def _in_its_package(path: Path) -> ModuleType:
         raise _broken(str(path), error) from None
 
 
-def run(module: ModuleType, path: Path) -> None:
+def execute(module: ModuleType, path: Path) -> None:
     """Execute a module of the user's.
 
     Raises:

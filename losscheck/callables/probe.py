@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from losscheck.backends import LANES
-from losscheck.backends.arrays import Arrays, arrays_named, arrays_of, dtype_name, size
+from losscheck.backends.arrays import Arrays, array_dtype_name, arrays_named, arrays_of, size
 from losscheck.callables.printed import silence
 from losscheck.callables.refusal import OwnCallError
 from losscheck.core.call_spec import CallSpec
@@ -134,7 +134,7 @@ def _coupled(adapted: Tried, arrays: Arrays, x: Any, z: Any, here: Any) -> tuple
     other logits and targets in it?"""
     import numpy as np
 
-    half, xp, dtype = POINTS // 2, arrays.module(), FORMATS[dtype_name(x)]
+    half, xp, dtype = POINTS // 2, arrays.module(), FORMATS[array_dtype_name(x)]
     logits, targets = arrays.numbers(x), arrays.numbers(z)
     others = (np.concatenate([logits[:half], logits[:half] * 2]), np.concatenate([targets[:half], 1 - targets[half:]]))
     other = arrays.numbers(adapted.result(xp, *(arrays.make(values.tolist(), dtype, _device(x)) for values in others)))[:half]
@@ -209,7 +209,7 @@ def _singles(adapted: Tried, arrays: Arrays, x: Any, z: Any) -> list[float] | No
     positive = next((n for n in range(len(alone)) if math.isfinite(alone[n]) and targets[n] == 1), None)
     if positive is None:
         return None
-    dtype, device = FORMATS[dtype_name(x)], _device(x)
+    dtype, device = FORMATS[array_dtype_name(x)], _device(x)
     for n, loss in enumerate(alone):
         if not math.isfinite(loss):
             pair = [arrays.make([values[positive], values[n]], dtype, device) for values in (logits, targets)]
@@ -222,7 +222,7 @@ def vmap_agrees(adapted: Tried, xp: Any, like: Any) -> bool:
     arrays = arrays_of(xp)
     if arrays.vmap(lambda logit, target: logit) is None:
         return False
-    dtype, device = FORMATS[dtype_name(like)], _device(like)
+    dtype, device = FORMATS[array_dtype_name(like)], _device(like)
     with arrays.within(dtype, device):
         x, z = (arrays.numbers(array) for array in trial(arrays, dtype, device))
         logits, targets = (arrays.make(values, dtype, device) for values in ([*x, *(x * 8)], [*z, *z]))

@@ -21,7 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from losscheck.callables.loading import Own, bring, is_registered, is_spec, load
-from losscheck.callables.modules import run
+from losscheck.callables.modules import execute
 from losscheck.core.errors import UserError
 from losscheck.core.request import Request
 
@@ -120,7 +120,7 @@ def _run(source: Source) -> ModuleType:
     name = f"own_{Path(source.path).stem}_{len(sys.modules)}"
     module = importlib.util.module_from_spec(_spec(name, source))
     sys.modules[name] = module
-    run(module, Path(source.path))
+    execute(module, Path(source.path))
     return module
 
 

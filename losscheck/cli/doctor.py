@@ -20,9 +20,9 @@ def COMMAND(**given: Any) -> int:
     """
     format_name = chosen_format("doctor", given["format"], given["output"])
     from losscheck.core.report import Inventory
-    from losscheck.inventory.diagnosis import diagnose
+    from losscheck.inventory.diagnosis import examine_machine
     from losscheck.renderers import render
 
-    inventory = Inventory("doctor", diagnose())
+    inventory = Inventory("doctor", examine_machine())
     write(render(format_name, inventory, screen(given["output"])), given["output"])
     return 0 if inventory.facts["healthy"] else 2

@@ -27,7 +27,6 @@ __all__ = [
     "effect_codes",
     "effect_of",
     "effect_rules",
-    "truth_codes",
 ]
 
 # A batch has a thousand elements or more: below this part of the steepest gradient, one that is lost does not show.
@@ -197,15 +196,6 @@ def effect_of(
     """The effect of one point; the arguments are those of :func:`effect_codes`, as floats."""
     code: int = effect_rules(_Floats, loss, exact_loss, grad, exact_grad, failed, scale)
     return EFFECTS[code]
-
-
-def truth_codes(xp: Any, codes: Any, own_codes: Any) -> Any:
-    """True where an effect is blamed on rounding: judged by its own formula the value has one at least as severe.
-
-    Args:
-        codes, own_codes: of :func:`effect_codes`, judged by the definition and by the own formula.
-    """
-    return xp.asarray(own_codes <= codes)
 
 
 def blamed(effect: Effect, own: Effect) -> Truth | None:

@@ -179,7 +179,7 @@ def trace(
     return value, bound
 
 
-def source_of(code: LoopBody, inputs: Sequence[str], outputs: Mapping[str, str]) -> str:
+def loop_source(code: LoopBody, inputs: Sequence[str], outputs: Mapping[str, str]) -> str:
     """The function ``loop(inputs..., outputs...)`` over arrays: every input one name of the body, every output one expression."""
     lines = [f"{name} = float64({name}_at[i])" for name in inputs] + code.lines
     lines += [f"{name}_at[i] = {expression}" for name, expression in outputs.items()]
@@ -189,14 +189,14 @@ def source_of(code: LoopBody, inputs: Sequence[str], outputs: Mapping[str, str])
 
 
 def compile_loop(code: LoopBody, inputs: Sequence[str], outputs: Mapping[str, str], contract: bool = True) -> Callable[..., None]:
-    """The compiled function of :func:`source_of`; with ``contract`` a product and a sum may be rounded as one.
+    """The compiled function of :func:`loop_source`; with ``contract`` a product and a sum may be rounded as one.
 
     Raises:
         ImportError: when numba is not installed.
     """
     from losscheck.filter import kernels
 
-    return kernels.compiled(source_of(code, inputs, outputs), contract)
+    return kernels.compiled(loop_source(code, inputs, outputs), contract)
 
 
 def _text(x: Any) -> str:

@@ -14,7 +14,7 @@ from losscheck.gating.properties import Breach
 from losscheck.measure.reference import definition_of, formula_of
 from losscheck.oracle.refine import Term, exact_value
 
-__all__ = ["Deviating", "broken_deviation", "deviations_of", "largest_deviation", "unstated"]
+__all__ = ["Deviating", "broken_deviation", "deviating_points", "largest_deviation", "unstated"]
 
 SAMPLE = 500  # logits at which the deviation of a range is found: it varies slowly, and each needs two exact values
 
@@ -54,7 +54,7 @@ def unstated(measured: Measured) -> bool:
     return selected(measured.asked, measured.implementation).derive is not None
 
 
-def deviations_of(measured: Measured, sample: int = SAMPLE) -> Iterator[Deviating]:
+def deviating_points(measured: Measured, sample: int = SAMPLE) -> Iterator[Deviating]:
     """At the points of a case; of a range at as many of its logits as ``sample``."""
     if not measured.tasks:
         for row in measured.rows:
@@ -75,7 +75,7 @@ def deviations_of(measured: Measured, sample: int = SAMPLE) -> Iterator[Deviatin
 def largest_deviation(measured: Measured, sample: int = SAMPLE) -> tuple[float, str]:
     """The largest in size, NaN above all, and where it is."""
     largest, where = 0.0, "no point"
-    for at in deviations_of(measured, sample):
+    for at in deviating_points(measured, sample):
         # Not `size > largest`, which NaN would pass by.
         if not abs(at.size) <= abs(largest):
             largest, where = at.size, _place(measured, at)
@@ -86,7 +86,7 @@ def largest_deviation(measured: Measured, sample: int = SAMPLE) -> tuple[float, 
 
 def _by_definition(measured: Measured) -> list[Breach]:
     broken = []
-    for at in deviations_of(measured):
+    for at in deviating_points(measured):
         outcome = _outcome(measured, at)
         if outcome.failed and not measured.case.expect.allows(outcome.value):
             broken.append((abs(at.size), at, outcome))

@@ -15,7 +15,7 @@ from losscheck.core.version import __version__
 from losscheck.inventory.environment import processor
 from losscheck.inventory.subnormals import treatment_text
 
-__all__ = ["diagnose"]
+__all__ = ["examine_machine"]
 
 # Distribution, what it is for, and whether anything works without it.
 _PACKAGES = (
@@ -38,7 +38,7 @@ _PACKAGES = (
 _ALSO_AS = {"tensorflow": ("tensorflow-cpu", "tensorflow-intel", "tensorflow-macos", "tf-nightly")}
 
 
-def diagnose() -> dict[str, Any]:
+def examine_machine() -> dict[str, Any]:
     """Versions with the cure for what is missing, devices, the subnormal probe of each backend, and a self-check."""
     packages = [_package(*package) for package in _PACKAGES]
     checks = [_check(name, probe) for name, probe in _PROBES.items()]

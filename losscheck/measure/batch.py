@@ -29,7 +29,7 @@ from losscheck.points.batch import Elements, elements_of, index_of
 from losscheck.points.listed import RoundedPoints
 from losscheck.points.load import Dump
 
-__all__ = ["judge_dump", "work"]
+__all__ = ["amount_of_work", "judge_dump"]
 
 CHECKED = 128  # elements of a row that are checked against the oracle, spread evenly over the batch
 SHOWN = 5  # worst elements of a row that become rows of the report
@@ -58,7 +58,7 @@ def judge_dump(
     return batches, rows
 
 
-def work(question: Request, selection: Selection, dump: Dump) -> int:
+def amount_of_work(question: Request, selection: Selection, dump: Dump) -> int:
     """How much progress there is to tell of: elements times implementations."""
     return len(dump.logits) * len(question.dtypes) * sum(len(_subjects(question, selection, loss)) for loss in selection.losses)
 

@@ -20,7 +20,7 @@ from losscheck.measure.effects import with_effects
 from losscheck.measure.point_rows import PointRows, ValueOrReason
 from losscheck.points.listed import check_domain, pair
 
-__all__ = ["compare", "differences", "evaluate", "nothing_runs", "subjects"]
+__all__ = ["compare", "different_bits", "evaluate", "nothing_runs", "subjects"]
 
 # An answer for every quantity and index (see PointRows).
 Answers = dict[tuple[str, int | None], ValueOrReason]
@@ -60,7 +60,7 @@ def evaluate(
     return compare(listed((loss,), (logit,), (target,), **asked))[0]
 
 
-def differences(rows: Iterable[PointRow]) -> list[Difference]:
+def different_bits(rows: Iterable[PointRow]) -> list[Difference]:
     """For every further device or mode, how many rows have other bits than on the first one."""
     by_device: dict[str, dict[tuple[object, ...], PointRow]] = {}
     for row in rows:

@@ -79,7 +79,7 @@ def _judge_answered(
     return everywhere
 
 
-def check(summary: Summary, stream: Stream, logits: Any, values: Any, judged: Judged) -> None:
+def check_sample(summary: Summary, stream: Stream, logits: Any, values: Any, judged: Judged) -> None:
     """Count points of the stratified sample (numpy arrays), and those where the oracle sees otherwise."""
     import numpy as np
 
@@ -165,7 +165,7 @@ class ArrayEngine(Engine):
             summary.refusal = returned.reason
             if quantity in self.streams:
                 some = Judged(on_host(judged.codes[chosen]), on_host(judged.ulps[chosen]))
-                check(summary, self.streams[quantity], on_host(logits[chosen]), on_host(results[quantity][chosen]), some)
+                check_sample(summary, self.streams[quantity], on_host(logits[chosen]), on_host(results[quantity][chosen]), some)
             self.totals[quantity] = self.totals[quantity].merge(summary)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from losscheck.filter.classify import BUCKETS, CODES, NOT_FINITE
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT, SOUND
-from losscheck.measure.engine import Stream, check
+from losscheck.measure.engine import Stream, check_sample
 from losscheck.measure.reference import OK, Judged
 from losscheck.measure.refusals import SEGMENTED
 from losscheck.measure.summary import MOST_SEGMENTS, WORST, KeptPoint, Summary
@@ -95,7 +95,7 @@ class Totals:
         self._add_segments()
         if self.checks and self.stream:
             logits, values, codes, ulps = (np.concatenate(column) for column in zip(*self.checks, strict=True))
-            check(total, self.stream, logits, values, Judged(codes, ulps))
+            check_sample(total, self.stream, logits, values, Judged(codes, ulps))
         return total
 
     def _add_runs(self, start: int, code: Any) -> None:

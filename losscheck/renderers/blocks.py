@@ -25,7 +25,7 @@ from losscheck.renderers.document import (
 from losscheck.renderers.filters import Filters
 from losscheck.renderers.program import program
 from losscheck.renderers.severity import Severity
-from losscheck.renderers.strips import draw, legend
+from losscheck.renderers.strips import draw_strip, legend
 
 __all__ = ["block_html", "sentence_html"]
 
@@ -111,6 +111,6 @@ def _class(column: Column) -> str:
 
 def _cell(cell: Cell | Strip, column: Column) -> str:
     if isinstance(cell, Strip):
-        return f'<td><span class="strip">{escape(draw(cell, _STRIP))}</span></td>'
+        return f'<td><span class="strip">{escape(draw_strip(cell, _STRIP))}</span></td>'
     text = sentence_html(Sentence(cell.text, cell.severity)) if cell.signed else escape(cell.text)
     return f"<td{_class(column)}>{text}</td>"

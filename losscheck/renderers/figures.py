@@ -15,7 +15,7 @@ __all__ = [
     "counted",
     "deviation_text",
     "end_text",
-    "exact_text",
+    "exact_figure",
     "params_text",
     "plain_exact",
     "plain_value",
@@ -26,7 +26,7 @@ __all__ = [
     "result_text",
     "ulp_size",
     "ulp_text",
-    "value_text",
+    "value_figure",
 ]
 
 # Significant digits shown of an exact value: one or two more than the dtype can tell apart.
@@ -35,7 +35,7 @@ _DIGITS = {"float64": 18, "float32": 10, "float16": 6, "bfloat16": 5}
 _PLAIN_DIGITS = {"float64": 12, "float32": 9, "float16": 5, "bfloat16": 4}
 
 
-def value_text(row: PointRow) -> str:
+def value_figure(row: PointRow) -> str:
     return result_text(row.value, row.dtype)
 
 
@@ -46,7 +46,7 @@ def result_text(value: float | None, dtype: str) -> str:
     return "NaN" if math.isnan(value) else FORMATS[dtype].shortest(value)
 
 
-def exact_text(exact: Exact | None, dtype: str) -> str:
+def exact_figure(exact: Exact | None, dtype: str) -> str:
     """The exact value; one whose decimal exponent has more than four digits is given by its logarithm."""
     if exact is None:
         return "-"

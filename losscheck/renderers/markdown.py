@@ -26,7 +26,7 @@ from losscheck.renderers.document import (
 from losscheck.renderers.documents import document_of
 from losscheck.renderers.figures import printable
 from losscheck.renderers.severity import Severity
-from losscheck.renderers.strips import draw, legend
+from losscheck.renderers.strips import draw_strip, legend
 
 __all__ = ["render"]
 
@@ -103,7 +103,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _cell(cell: Cell | Strip) -> str:
     if isinstance(cell, Strip):
-        return f"`{draw(cell, _STRIP)}`"
+        return f"`{draw_strip(cell, _STRIP)}`"
     if not cell.signed:
         return _escape(cell.text)
     text = f"{cell.severity.sign()} {_escape(cell.text)}".strip()

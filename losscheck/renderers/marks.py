@@ -10,7 +10,7 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.outcome import Outcome
 from losscheck.core.results import PointRow, SweepRow
 from losscheck.renderers.curves import Curve, Mark
-from losscheck.renderers.figures import end_text, exact_text, point_text, ulp_text, value_text
+from losscheck.renderers.figures import end_text, exact_figure, point_text, ulp_text, value_figure
 from losscheck.renderers.trends import Trend, trends
 
 __all__ = ["curve"]
@@ -59,7 +59,7 @@ def _between(row: SweepRow) -> Iterator[Mark]:
 
 
 def _whole(row: SweepRow, point: PointRow, word: str = "", *, stop: bool = False) -> Mark:
-    got = f"{point_text(point)}: got {value_text(point)}, exact {exact_text(point.exact, point.dtype)}"
+    got = f"{point_text(point)}: got {value_figure(point)}, exact {exact_figure(point.exact, point.dtype)}"
     mark = _mark(row, point.logits[0], _size(point), point.outcome, got, f"{ulp_text(point.ulp)} ulp", stop=stop)
     return replace(mark, lines=(mark.lines[0], f"{mark.lines[1]}; {word}")) if word else mark
 

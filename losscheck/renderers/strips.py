@@ -12,7 +12,7 @@ from losscheck.core.results import SweepRow
 from losscheck.renderers.document import Strip
 from losscheck.renderers.severity import Severity, severity_of
 
-__all__ = ["LETTERS", "axis", "draw", "legend", "painted", "strip_of"]
+__all__ = ["LETTERS", "axis", "draw_strip", "legend", "painted", "strip_of"]
 
 Judgement = TypeVar("Judgement", Effect, Outcome)
 
@@ -50,14 +50,14 @@ def _severest(judgements: Sequence[Judgement | None]) -> Judgement | None:
     return min(seen, key=lambda judgement: judgement.severity, default=None)
 
 
-def draw(strip: Strip, width: int, unicode: bool = True) -> str:
+def draw_strip(strip: Strip, width: int, unicode: bool = True) -> str:
     """The range in ``width`` characters: of each part the sign of its severest effect, or the letter of its severest outcome
     where the strip tells outcomes; else the height of its ulp."""
     return "".join(character for character, _ in painted(strip, width, unicode))
 
 
 def painted(strip: Strip, width: int, unicode: bool = True) -> list[tuple[str, Severity]]:
-    """The characters of :func:`draw`, each with its severity."""
+    """The characters of :func:`draw_strip`, each with its severity."""
     count = len(strip.cells)
     shown = []
     for place in range(width):

@@ -8,9 +8,9 @@ from collections import Counter
 from losscheck.core.dtypes import FORMATS
 from losscheck.core.report import Report
 from losscheck.core.verdict import CaseRow, Verdict, exit_code
-from losscheck.renderers.figures import counted, exact_text, point_text, ulp_text, value_text
+from losscheck.renderers.figures import counted, exact_figure, point_text, ulp_text, value_figure
 
-__all__ = ["asides", "holds", "limit_text", "message", "not_holding", "places", "totals", "why", "worst_point"]
+__all__ = ["asides", "holds", "limit_text", "message", "not_holding", "places", "totals", "why", "worst_point_text"]
 
 _NAMES = {
     Verdict.PASS: "hold",
@@ -55,7 +55,7 @@ def asides(report: Report) -> list[str]:
 
 def why(row: CaseRow) -> list[str]:
     """Why a row does not hold, a sentence a line: its reason and the worst point."""
-    return [line for line in (row.reason, worst_point(row)) if line]
+    return [line for line in (row.reason, worst_point_text(row)) if line]
 
 
 def message(row: CaseRow) -> list[str]:
@@ -63,12 +63,14 @@ def message(row: CaseRow) -> list[str]:
     return [*why(row), f"reproduce: {row.reproduce}", *([f"which line: {row.trace}"] if row.trace else [])]
 
 
-def worst_point(row: CaseRow) -> str:
+def worst_point_text(row: CaseRow) -> str:
     """'logit -15 (-0x1.ep+3), target 0: got 0, exact 3.06e-07, -1.1e+07 ulp (lost), limit 8 ulp'"""
     worst = row.worst
     if worst is None:
         return ""
-    figures = f"got {value_text(worst)}, exact {exact_text(worst.exact, worst.dtype)}, {ulp_text(worst.ulp)} ulp ({worst.outcome.value})"
+    figures = (
+        f"got {value_figure(worst)}, exact {exact_figure(worst.exact, worst.dtype)}, {ulp_text(worst.ulp)} ulp ({worst.outcome.value})"
+    )
     limit = f", limit {limit_text(row)} ulp" if math.isfinite(row.limit) else ""
     return f"{point_text(worst, hexadecimal=True)}: {figures}{limit}"
 

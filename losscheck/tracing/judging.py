@@ -17,7 +17,7 @@ from losscheck.tracing.outside import outside_notes
 from losscheck.tracing.recording import Recording, as_tensor, record
 from losscheck.tracing.replay import ExactRun, needed_for
 from losscheck.tracing.report import Deviation, DeviationKind, Quantity, Trace
-from losscheck.tracing.rows import flipped, rows_of
+from losscheck.tracing.rows import flipped, op_rows
 from losscheck.tracing.verdicts import causes_found
 
 __all__ = ["MOST_OPS", "judge", "outcomes_of", "trace"]
@@ -85,7 +85,7 @@ def judge(recording: Recording, dtype: str) -> Trace:
         dtype=dtype,
         logits=tuple(computed[element] for element in recording.logits),
         targets=tuple(float(computed[element]) for element in recording.targets),
-        ops=tuple(rows_of(run)),
+        ops=tuple(op_rows(run)),
         forward_ops=recording.forward,
         quantities=tuple(quantities),
         causes=causes,

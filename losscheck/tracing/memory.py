@@ -13,12 +13,12 @@ from typing import Any
 from losscheck.core.dtypes import FORMATS, Format
 from losscheck.core.errors import UserError
 
-__all__ = ["LEAF", "Memory", "TapeElements", "TensorRef", "format_of", "mapped", "mapped_refs", "tensors_in", "values_of"]
+__all__ = ["LEAF", "Memory", "TapeElements", "TensorRef", "float_format_of", "mapped", "mapped_refs", "tensors_in", "values_of"]
 
 LEAF = -1  # the producer of what was there before the call, and of constants
 
 
-def format_of(dtype: Any) -> Format | None:
+def float_format_of(dtype: Any) -> Format | None:
     """The floating-point format of a torch dtype; None of integers, truth values and formats that we do not know."""
     return FORMATS.get(str(dtype).removeprefix("torch."))
 
@@ -100,7 +100,7 @@ class Memory:
         """Elements for every place of a tensor, in its logical order, with its values as computed."""
         import torch
 
-        numbers = self.elements.add(values_of(tensor), format_of(tensor.dtype), producer)
+        numbers = self.elements.add(values_of(tensor), float_format_of(tensor.dtype), producer)
         return torch.arange(numbers.start, numbers.stop).reshape(tensor.shape)
 
     def _shadow(self, tensor: Any, made: bool) -> _Shadow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from losscheck.tracing.memory import LEAF, TapeElements, format_of, mapped
+from losscheck.tracing.memory import LEAF, TapeElements, float_format_of, mapped
 from losscheck.tracing.ops import movement
 from losscheck.tracing.plan import bind
 
@@ -40,7 +40,7 @@ def _by_own_kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids:
     if name in movement.FILLS_WITH_ZERO:
         if bound.get("value"):
             return None
-        zero = elements.add([0.0], format_of(results[0].dtype), LEAF)[0]
+        zero = elements.add([0.0], float_format_of(results[0].dtype), LEAF)[0]
         numbers = func(*mapped(lambda part: part + 1, ids), **kwargs) - 1
         return torch.where(numbers < 0, zero, numbers)
     if name in movement.CHOOSES:
@@ -52,7 +52,7 @@ def _by_own_kernel(func: Any, name: str, args: Any, kwargs: dict[str, Any], ids:
         if argument in bound:
             numbers[argument] = bound[argument]
     if name == "scatter" and "value" in bound:
-        numbers["value"] = elements.add([bound["value"]], format_of(results[0].dtype), LEAF)[0]
+        numbers["value"] = elements.add([bound["value"]], float_format_of(results[0].dtype), LEAF)[0]
     positional = [numbers[argument.name] for argument in func._schema.arguments if not argument.kwarg_only]
     outcome = func(*positional)
     return outcome if isinstance(outcome, torch.Tensor) else outcome[0]

@@ -13,7 +13,7 @@ from losscheck.tracing.replay import ExactRun
 from losscheck.tracing.report import Event, Op
 from losscheck.tracing.tape import Operation, OpKind
 
-__all__ = ["LOGIT", "TARGET", "flipped", "rows_of"]
+__all__ = ["LOGIT", "TARGET", "flipped", "op_rows"]
 
 # In place of an op: what the program was given.
 LOGIT, TARGET = -1, -2
@@ -23,7 +23,7 @@ MOST_INPUTS = 100_000
 SCALED = ("add", "sub", "rsub")
 
 
-def rows_of(run: ExactRun) -> Iterator[Op]:
+def op_rows(run: ExactRun) -> Iterator[Op]:
     """One row an op."""
     recording = run.recording
     leaves = {**dict.fromkeys(recording.targets, TARGET), **dict.fromkeys(recording.logits, LOGIT)}

@@ -14,7 +14,7 @@ from losscheck.core.dtypes import FLOAT64
 from losscheck.tracing.comparing import compared
 from losscheck.tracing.dispatch import handed_to
 from losscheck.tracing.lineage import Lineage
-from losscheck.tracing.memory import format_of, mapped, tensors_in
+from losscheck.tracing.memory import float_format_of, mapped, tensors_in
 from losscheck.tracing.notes import Note
 from losscheck.tracing.ops import movement
 from losscheck.tracing.places import NOWHERE, Place, innermost_place
@@ -120,7 +120,7 @@ class _Beside:
         result = func(*args, **kwargs)
         results = [part for part in (result if isinstance(result, list | tuple) else [result]) if isinstance(part, torch.Tensor)]
         views = not in_place(func) and all(part.untyped_storage()._cdata in addresses for part in results)
-        if views or not any(format_of(part.dtype) for part in results):
+        if views or not any(float_format_of(part.dtype) for part in results):
             return result
         name = base_name(func)
         self._again(func, name, (args, beside), kwargs, results)
@@ -135,7 +135,7 @@ class _Beside:
         import torch
         from torch.multiprocessing.reductions import StorageWeakRef
 
-        if format_of(tensor.dtype) is None:
+        if float_format_of(tensor.dtype) is None:
             return tensor
         if tensor._is_zerotensor():
             return torch.zeros(tensor.shape, dtype=torch.float64)
@@ -162,10 +162,10 @@ class _Beside:
         if name == "copy":
             self._wide(results[0]).copy_(beside[1])
             return None
-        if is_random(func) or not any(format_of(tensor.dtype) for tensor in tensors_in(args)):
+        if is_random(func) or not any(float_format_of(tensor.dtype) for tensor in tensors_in(args)):
             return self._as_computed(results)
         wide_kwargs = {
-            key: torch.float64 if key == "dtype" and format_of(value) else mapped(self._wide, value) for key, value in kwargs.items()
+            key: torch.float64 if key == "dtype" and float_format_of(value) else mapped(self._wide, value) for key, value in kwargs.items()
         }
         try:
             outcome = func(*mapped(lambda tensor: tensor, beside), **wide_kwargs)
@@ -174,7 +174,7 @@ class _Beside:
         if in_place(func):
             return None
         for result, wide in zip(results, outcome if isinstance(outcome, list | tuple) else [outcome], strict=False):
-            if format_of(result.dtype):
+            if float_format_of(result.dtype):
                 self._keep(result, wide)
         return None
 
@@ -191,11 +191,11 @@ class _Beside:
 
     def _as_computed(self, results: list[Any]) -> None:
         for result in results:
-            if format_of(result.dtype):
+            if float_format_of(result.dtype):
                 self._wide(result).copy_(result)
 
     def _compare(self, index: int, name: str, place: Place, backward: bool, result: Any) -> None:
-        dtype = format_of(result.dtype)
+        dtype = float_format_of(result.dtype)
         if dtype is None or dtype is FLOAT64 or not result.numel():
             return
         wide = self._wide(result)

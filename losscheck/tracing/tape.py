@@ -9,7 +9,7 @@ from typing import Any
 from losscheck.tracing import ops as exact_ops
 from losscheck.tracing.dispatch import handed_to
 from losscheck.tracing.lineage import Lineage
-from losscheck.tracing.memory import Memory, TapeElements, TensorRef, format_of, mapped, tensors_in, values_of
+from losscheck.tracing.memory import Memory, TapeElements, TensorRef, float_format_of, mapped, tensors_in, values_of
 from losscheck.tracing.moving import moved_elements
 from losscheck.tracing.notes import Note, NoteKind
 from losscheck.tracing.ops import movement
@@ -154,7 +154,7 @@ class Tape:
         if not cut or id(tensor) not in self._blocked or tensor.requires_grad:
             return ids
         op = Operation(len(self.operations), None, place, None, False)
-        op.kind, op.format = OpKind.EXACT, format_of(tensor.dtype)
+        op.kind, op.format = OpKind.EXACT, float_format_of(tensor.dtype)
         op.made = list(self.elements.add(values_of(tensor), op.format, op.index))
         op.plan = Plan(_detached, tuple(([out], [element]) for out, element in zip(op.made, ids.reshape(-1).tolist(), strict=True)))
         self.operations.append(op)
@@ -168,7 +168,7 @@ class Tape:
         import torch
 
         first = results[0]
-        op.format = format_of(first.dtype)
+        op.format = float_format_of(first.dtype)
         addresses = {tensor.untyped_storage()._cdata for tensor in tensors_in(args)}
         if not in_place(op.func) and all(result.untyped_storage()._cdata in addresses for result in results):
             op.kind = OpKind.VIEW

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from losscheck.core.dtypes import Format
 
-__all__ = ["Arrays", "arrays_named", "arrays_of", "dtype_name", "size"]
+__all__ = ["Arrays", "array_dtype_name", "arrays_named", "arrays_of", "size"]
 
 
 class Arrays(Protocol):
@@ -103,7 +103,7 @@ def arrays_named(backend: str) -> Arrays:
     return _LOADED[backend]
 
 
-def dtype_name(x: Any) -> str:
+def array_dtype_name(x: Any) -> str:
     """'float32', for whatever the framework calls it."""
     return str(getattr(x.dtype, "name", x.dtype)).rpartition(".")[2].lower()
 

@@ -26,13 +26,13 @@ from losscheck.renderers.document import (
 from losscheck.renderers.effects import at_most
 from losscheck.renderers.figures import (
     deviation_text,
-    exact_text,
+    exact_figure,
     params_text,
     point_text,
     quantity_name,
     relative_text,
     ulp_text,
-    value_text,
+    value_figure,
 )
 from losscheck.renderers.names import RowNames, label
 from losscheck.renderers.severity import Severity, severity_of
@@ -100,7 +100,7 @@ def _point(rows: list[PointRow], whole: bool) -> Iterator[Block]:
 def _in_short(rows: Sequence[PointRow]) -> str:
     """'logit 1.5, target 1: loss 0.201413278, gradient -0.1824255238; 9 sound'"""
     exact = [
-        f"{quantity_name(point[0])} {exact_text(point[0].definition, point[0].dtype)}"
+        f"{quantity_name(point[0])} {exact_figure(point[0].definition, point[0].dtype)}"
         for _, point in _grouped(rows, lambda row: row.quantity)
     ]
     return f"{point_text(rows[0])}: {', '.join(exact)}; {_kinds(rows)}"
@@ -130,7 +130,7 @@ def _table(pairs: Sequence[tuple[str, PointRow]], whole: bool) -> Table:
     lines = []
     for name, row in pairs:
         severity = _severity(row)
-        cells = [name, value_text(row), exact_text(row.exact, row.dtype), ulp_text(row.ulp)]
+        cells = [name, value_figure(row), exact_figure(row.exact, row.dtype), ulp_text(row.ulp)]
         cells += [deviation_text(row.deviation)] if deviates else []
         signed = Cell(row.outcome.value, severity_of(row.outcome), signed=True)
         if row.effect:
@@ -227,8 +227,8 @@ def _sound(report: Report, found: Sequence[Standing]) -> list[Sentence]:
 
 
 def _failure(row: PointRow) -> str:
-    right = exact_text(row.exact, row.dtype)
-    got = value_text(row)
+    right = exact_figure(row.exact, row.dtype)
+    got = value_figure(row)
     what = {
         Outcome.NAN: f"NaN where {right} is right",
         Outcome.INF: f"{got} where {right} is right",
@@ -242,7 +242,7 @@ def _failure(row: PointRow) -> str:
 
 
 def _deviation(row: PointRow) -> str:
-    own, definition = exact_text(row.exact, row.dtype), exact_text(row.definition, row.dtype)
+    own, definition = exact_figure(row.exact, row.dtype), exact_figure(row.definition, row.dtype)
     why = f" ({row.note})" if row.note else ""
     return (
         f"{row.implementation}: its own formula gives {own} for the {quantity_name(row)} at {point_text(row)}, "

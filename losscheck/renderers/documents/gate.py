@@ -11,7 +11,7 @@ from losscheck.core.verdict import CaseRow, Verdict, exit_code
 from losscheck.renderers.document import Block, Cell, Column, Document, Entry, Heading, Holds, Line, Listing, Sentence, Table
 from losscheck.renderers.figures import quantity_name, ulp_size
 from losscheck.renderers.severity import Severity, severity_of
-from losscheck.renderers.verdicts import asides, holds, limit_text, not_holding, totals, worst_point
+from losscheck.renderers.verdicts import asides, holds, limit_text, not_holding, totals, worst_point_text
 
 __all__ = ["document"]
 
@@ -97,7 +97,7 @@ def _in_full(rows: Sequence[CaseRow]) -> Entry:
     failing = [
         f"{quantity_name(row)}, {row.failing} of {row.points} points" if row.failing and row.points else quantity_name(row) for row in rows
     ]
-    worst = [f"{f'{quantity_name(row)} at ' if len(rows) > 1 else ''}{told}" for row in rows if (told := worst_point(row))]
+    worst = [f"{f'{quantity_name(row)} at ' if len(rows) > 1 else ''}{told}" for row in rows if (told := worst_point_text(row))]
     lines = (f"{first.of_both} {'; '.join(failing)}", *filter(None, [first.reason]), *worst)
     place, severity = f"{first.file}:{first.line}", severity_of(first.verdict)
     return Entry(

@@ -11,7 +11,7 @@ from losscheck.core.exact import Exact, Kind
 from losscheck.core.outcome import Outcome
 from losscheck.core.report import Report
 from losscheck.renderers.document import Block, Cell, Column, Holds, Line, Listing, Sentence, Table
-from losscheck.renderers.figures import deviation_text, exact_text, result_text, ulp_text
+from losscheck.renderers.figures import deviation_text, exact_figure, result_text, ulp_text
 from losscheck.renderers.names import RowNames
 from losscheck.renderers.severity import Severity, severity_of
 
@@ -108,6 +108,6 @@ def _value(row: TensorRow, whole: Whole) -> str:
 def _exact(exact: Exact | None, dtype: str) -> str:
     """As many digits as are proved."""
     if exact is None or exact.kind is not Kind.FINITE:
-        return exact_text(exact, dtype)
+        return exact_figure(exact, dtype)
     digits = min(34, exact.proved_digits)
-    return exact_text(exact, dtype) if digits >= 18 or dtype != "float64" else exact.decimal(digits)
+    return exact_figure(exact, dtype) if digits >= 18 or dtype != "float64" else exact.decimal(digits)

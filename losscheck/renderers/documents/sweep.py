@@ -30,7 +30,7 @@ from losscheck.renderers.document import (
     Table,
     which_line,
 )
-from losscheck.renderers.figures import counted, end_text, exact_text, params_text, quantity_name, ulp_size, ulp_text, value_text
+from losscheck.renderers.figures import counted, end_text, exact_figure, params_text, quantity_name, ulp_size, ulp_text, value_figure
 from losscheck.renderers.names import RowNames, label
 from losscheck.renderers.onsets import first_failing_text, kind_of
 from losscheck.renderers.severity import Severity, severity_of
@@ -154,7 +154,7 @@ def _worst_lines(report: Report, name: RowNames) -> Iterator[Line]:
         for point in row.worst[:_WORST]:
             severity = severity_of(point.outcome)
             texts = [row.loss, name(row), row.dtype, quantity_name(row), _target(row), end_text(point.logits[0], row.given_dtype)]
-            texts += [value_text(point), exact_text(point.exact, point.dtype), ulp_text(point.ulp)]
+            texts += [value_figure(point), exact_figure(point.exact, point.dtype), ulp_text(point.ulp)]
             yield Line((*map(Cell, texts), Cell(point.outcome.value, severity, signed=True)), severity, (row,))
 
 

@@ -29,13 +29,13 @@ from losscheck.renderers.documents.reduced import reduced_blocks, reduced_findin
 from losscheck.renderers.figures import (
     counted,
     deviation_text,
-    exact_text,
+    exact_figure,
     params_text,
     quantity_name,
     result_text,
     ulp_size,
     ulp_text,
-    value_text,
+    value_figure,
 )
 from losscheck.renderers.names import RowNames
 from losscheck.renderers.severity import Severity, severity_of
@@ -181,7 +181,7 @@ def _there(row: TensorRow, element: Element) -> str:
     shown, point = FORMATS[row.dtype].shortest, element.point
     logit = point.logits[0]
     text = f" (logit {shown(logit)}{f' = {short_hex(logit)}' if math.isfinite(logit) else ''}, target {shown(point.targets[0])}): "
-    text += f"got {value_text(point)}, exact {exact_text(point.exact, row.dtype)}"
+    text += f"got {value_figure(point)}, exact {exact_figure(point.exact, row.dtype)}"
     if point.outcome is Outcome.INACCURATE:
         text += f", {ulp_text(point.ulp)} ulp"
     if row.quantity == "loss" and element.gradient is not None:

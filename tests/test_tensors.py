@@ -309,7 +309,7 @@ def test_weights_of_arrays_are_the_exact_ones(shape, reduction):
         if found.uniform is not None:
             assert set(exact) == {found.uniform}
         else:
-            assert found.each.tolist() == [float(weight) for weight in exact]
+            assert found.by_element.tolist() == [float(weight) for weight in exact]
 
 
 # Blame ----------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from losscheck.filter.ranges import RANGES, Beside, Interval
 from losscheck.filter.stretches import Stretch
 from losscheck.measure.effect_stream import EFFECT, SOUND, Effects
 from losscheck.measure.engine import Stream
-from losscheck.measure.judge import OUTCOMES, Judge, found_nothing
+from losscheck.measure.judge import OUTCOMES, PieceClassifier, found_nothing
 from losscheck.measure.loops import FEW, bits_of
 from losscheck.measure.reference import OK, Judged
 from losscheck.measure.summary import Summary
@@ -33,7 +33,9 @@ class BlockEffects:
     are by-products of judging it.
     """
 
-    def __init__(self, effects: Effects, streams: Mapping[str, Stream], judges: Mapping[str, Judge], cells: Any, block: int) -> None:
+    def __init__(
+        self, effects: Effects, streams: Mapping[str, Stream], judges: Mapping[str, PieceClassifier], cells: Any, block: int
+    ) -> None:
         import numpy as np
 
         from losscheck.filter import block_kernels, polynomial_kernels

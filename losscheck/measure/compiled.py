@@ -15,7 +15,7 @@ from losscheck.filter.stretches import Stretch, Stretches
 from losscheck.measure.block_effects import BlockEffects
 from losscheck.measure.effect_stream import EFFECT, Effects
 from losscheck.measure.engine import ChunkCall, Engine, Stream, judge_all
-from losscheck.measure.judge import Judge
+from losscheck.measure.judge import PieceClassifier
 from losscheck.measure.loops import FEW, FormulaLoop, bits_of
 from losscheck.measure.reference import Claim
 from losscheck.measure.refusals import BlockResult
@@ -45,7 +45,7 @@ class CompiledEngine(Engine):
         self.logits = kernels.aligned(BLOCK, np.float32)
         self.cell_starts = np.array(self.cells, np.int64)
         self.stretches: dict[str, Stretches] = {name: _stretches(stream, stream.claim) for name, stream in streams.items()}
-        self.judges = {name: Judge(name, stream, self.cell_starts, BLOCK) for name, stream in streams.items()}
+        self.judges = {name: PieceClassifier(name, stream, self.cell_starts, BLOCK) for name, stream in streams.items()}
         self.of_effects = BlockEffects(effects, streams, self.judges, self.cell_starts, BLOCK) if effects else None
         self.of_definitions = {name: self._stretches_of_definition(name) for name in streams} if effects else {}
         self.guided = 0

@@ -15,13 +15,13 @@ from losscheck.measure.reference import OK
 from losscheck.measure.totals import Totals, bits_of_float, merged
 from losscheck.points.grid import CELLS
 
-__all__ = ["OUTCOMES", "Judge", "found_nothing"]
+__all__ = ["OUTCOMES", "PieceClassifier", "found_nothing"]
 
 OUTCOMES = tuple(CODE[outcome] for outcome in (Outcome.OK, Outcome.INACCURATE, Outcome.INF, Outcome.NAN))
 
 
-class Judge:
-    """Judges one quantity, block by block.
+class PieceClassifier:
+    """Classifies one quantity, block by block.
 
     Attributes:
         code, size: of the floats of the block: outcomes where ``ranges`` say, and |ulp| as the bits of float32.

@@ -37,10 +37,10 @@ class Shares:
     """The exact share of each element: one for all, or float64 numbers within 2^-53 of them."""
 
     uniform: Fraction | None
-    each: Any = None
+    by_element: Any = None
 
     def apply(self, values: Any, places: Any) -> Any:
-        return values if self.each is None else values * self.each[places]
+        return values if self.by_element is None else values * self.by_element[places]
 
 
 def weights_of(loss: Loss, implementation: Implementation | None, reduction: str, elements: Elements, params: dict[str, float]) -> Shares:
@@ -116,7 +116,7 @@ class Wholes:
         value, bound = filtered
         clear = bound < 2.0**-30
         weighted = weights.apply(value, places)
-        slack = 0.0 if weights.each is None else 2.0**-51
+        slack = 0.0 if weights.by_element is None else 2.0**-51
         if clear.all():
             total.add(weighted, bound + slack if slack else bound)
             return
@@ -125,7 +125,7 @@ class Wholes:
         asked = doubtful[: max(0, MOST_ASKED - total.asked)]
         total.asked += len(asked)
         for n in asked:
-            share = Fraction(1) if weights.each is None else Fraction(float(weights.each[places[n]]))
+            share = Fraction(1) if weights.by_element is None else Fraction(float(weights.by_element[places[n]]))
             total.add_exact(self.reference.at(claim, float(logits[n]), float(targets[n])), share)
         # Beyond that the enclosure is only as wide as the filter leaves it, where it knows anything.
         rest = doubtful[len(asked) :]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from losscheck.tracing.cures.rebinding import unused
-from losscheck.tracing.cures.sources import Range, Source, range_of_node
+from losscheck.tracing.cures.sources import ParsedFile, TextSpan, range_of_node
 from losscheck.tracing.cures.terms import LOGIT, Term, subterms
 
 __all__ = ["Handed", "handed"]
@@ -34,7 +34,9 @@ class Handed:
     first: ast.stmt
 
 
-def handed(source: Source, function: ast.AST, terms: Mapping[Range, Term], names: Mapping[Range, Mapping[Term, str]]) -> Handed | None:
+def handed(
+    source: ParsedFile, function: ast.AST, terms: Mapping[TextSpan, Term], names: Mapping[TextSpan, Mapping[Term, str]]
+) -> Handed | None:
     """None where the helper cannot be changed with its caller: it has none or several in this file, or is more than a plain function."""
     if not isinstance(function, ast.FunctionDef) or function not in source.tree.body or function.decorator_list:
         return None
@@ -53,7 +55,7 @@ def handed(source: Source, function: ast.AST, terms: Mapping[Range, Term], names
     return None
 
 
-def _only_call(source: Source, name: str) -> ast.Call | None:
+def _only_call(source: ParsedFile, name: str) -> ast.Call | None:
     """The one place of the file where the function's name stands, where that is a call with positional arguments."""
     local = {id(node) for function in ast.walk(source.tree) if _binds(function, name) for node in ast.walk(function)}
     uses = [node for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == name and id(node) not in local]
@@ -72,7 +74,7 @@ def _binds(function: ast.AST, name: str) -> bool:
     return stored or any(isinstance(node, ast.arg) and node.arg == name for node in inside)
 
 
-def _computed_at(source: Source, argument: ast.expr, terms: Mapping[Range, Term]) -> ast.expr | None:
+def _computed_at(source: ParsedFile, argument: ast.expr, terms: Mapping[TextSpan, Term]) -> ast.expr | None:
     """The expression that an argument is: itself, or the only one ever assigned to the variable that it is."""
     if isinstance(argument, ast.Name):
         assigned = list(_assigned(source, argument))
@@ -80,7 +82,7 @@ def _computed_at(source: Source, argument: ast.expr, terms: Mapping[Range, Term]
     return argument if range_of_node(argument, source.lines) in terms else None
 
 
-def _assigned(source: Source, variable: ast.Name) -> Iterator[ast.expr]:
+def _assigned(source: ParsedFile, variable: ast.Name) -> Iterator[ast.expr]:
     """What is assigned to a variable in the function that it is used in."""
     for function in ast.walk(source.tree):
         if isinstance(function, ast.FunctionDef) and variable in ast.walk(function):

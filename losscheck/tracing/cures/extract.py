@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.tracing import ops as exact_ops
-from losscheck.tracing.cures.sources import Source, operands, source_of
+from losscheck.tracing.cures.sources import ParsedFile, operands, source_of
 from losscheck.tracing.cures.terms import COMPUTED, LOGIT, MIXED, TARGET, Term, constant, is_computed, subterms, term
 from losscheck.tracing.memory import TensorRef
 from losscheck.tracing.ops import Layout
@@ -205,7 +205,7 @@ class _Extraction:
                 texts[position] = f"{COMPUTED}{op.index}"
         return texts
 
-    def _aligned(self, op: Operation, source: Source, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
+    def _aligned(self, op: Operation, source: ParsedFile, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
         """Which expression stands for which operand of an op, by position; those that cannot be told are left out."""
         written = dict(operands(node, op.name, len(given), source.modules))
         by_position: dict[int, ast.expr] = {}
@@ -235,7 +235,7 @@ class _Extraction:
             return True
         return any(source.at(other) is node for other in self.result.places if other.file == place.file)
 
-    def _assigned(self, source: Source) -> set[str]:
+    def _assigned(self, source: ParsedFile) -> set[str]:
         """Variables that hold what an op computed."""
         assigned = set()
         computed = {id(source.at(place)) for place in self.result.places if place.file == source.file}
@@ -263,7 +263,7 @@ class _Extraction:
             and (whole.args[position].op != "constant" or is_computed(whole.args[position]))
         }
 
-    def _written(self, place: Place) -> tuple[Source | None, ast.expr | None]:
+    def _written(self, place: Place) -> tuple[ParsedFile | None, ast.expr | None]:
         source = source_of(place.file) if place.file and place.column >= 0 else None
         return source, source.at(place) if source else None
 

@@ -14,7 +14,7 @@ from losscheck.tracing.cures.extract import Extracted
 from losscheck.tracing.cures.printing import Names, NoNameError, expression
 from losscheck.tracing.cures.rebinding import Rebound, rebound
 from losscheck.tracing.cures.search import Step, apply
-from losscheck.tracing.cures.sources import Range, Source, range_of_node, range_of_place, source_of
+from losscheck.tracing.cures.sources import ParsedFile, TextSpan, range_of_node, range_of_place, source_of
 from losscheck.tracing.cures.terms import LOGIT, TARGET, Term, subterms, term
 
 __all__ = ["Patch", "patches"]
@@ -48,7 +48,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class _Edit:
-    place: Range
+    place: TextSpan
     text: str
 
 
@@ -76,7 +76,7 @@ def patches(extracted: Extracted, steps: Sequence[Step]) -> list[Patch]:
 class _Editor:
     """The statements of one file in their order, with what each name stands for."""
 
-    def __init__(self, source: Source, extracted: Extracted, steps: Sequence[Step]) -> None:
+    def __init__(self, source: ParsedFile, extracted: Extracted, steps: Sequence[Step]) -> None:
         self.source, self.steps = source, steps
         self.terms = {range_of_place(place): whole for place, whole in extracted.places.items() if place.file == source.file}
         self.reduced = {range_of_place(place): known for place, known in extracted.reduced.items() if place.file == source.file}
@@ -217,11 +217,11 @@ def _of_element(whole: Term) -> bool:
     return any(part in (LOGIT, TARGET) for part in subterms(whole))
 
 
-def _inside(inner: Range, outer: Range) -> bool:
+def _inside(inner: TextSpan, outer: TextSpan) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:] and outer[:2] != outer[2:]
 
 
-def _edited(source: Source, edits: Sequence[_Edit]) -> str:
+def _edited(source: ParsedFile, edits: Sequence[_Edit]) -> str:
     lines = list(source.lines)
     for edit in sorted(edits, key=lambda edit: edit.place, reverse=True):
         line, start, end_line, end = edit.place

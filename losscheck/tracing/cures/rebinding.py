@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from losscheck.tracing.cures.sources import Range, Source, range_of_node
+from losscheck.tracing.cures.sources import ParsedFile, TextSpan, range_of_node
 from losscheck.tracing.cures.terms import LOGIT, Term
 
 __all__ = ["Rebound", "rebound", "unused"]
@@ -21,7 +21,7 @@ class Rebound:
     name: str
 
 
-def rebound(source: Source, function: ast.AST, names: Mapping[Range, Mapping[Term, str]]) -> Rebound | None:
+def rebound(source: ParsedFile, function: ast.AST, names: Mapping[TextSpan, Mapping[Term, str]]) -> Rebound | None:
     """The first of the function; None where there is none, or where no line can stand before it."""
     for statement in ast.walk(function):
         if not isinstance(statement, ast.Assign) or source.lines[statement.lineno - 1][: statement.col_offset].strip():
@@ -33,7 +33,7 @@ def rebound(source: Source, function: ast.AST, names: Mapping[Range, Mapping[Ter
     return None
 
 
-def _logits_in(source: Source, value: ast.expr, names: Mapping[Range, Mapping[Term, str]]) -> Iterator[str]:
+def _logits_in(source: ParsedFile, value: ast.expr, names: Mapping[TextSpan, Mapping[Term, str]]) -> Iterator[str]:
     """What the logits are called in an expression."""
     for node in ast.walk(value):
         if isinstance(node, ast.expr) and (name := names.get(range_of_node(node, source.lines), {}).get(LOGIT)):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from losscheck.tracing.cures.extract import Extracted
-from losscheck.tracing.cures.sources import Source, source_of
+from losscheck.tracing.cures.sources import ParsedFile, source_of
 from losscheck.tracing.cures.terms import Term, constant, term
 from losscheck.tracing.memory import TensorRef
 from losscheck.tracing.places import Place
@@ -68,7 +68,7 @@ class _Rows:
     def _of(self, ref: TensorRef) -> Term:
         return self.known.setdefault(ref, term("tensor", value=ref))
 
-    def _term(self, op: Operation, source: Source | None, operands: list[ast.expr]) -> Term:
+    def _term(self, op: Operation, source: ParsedFile | None, operands: list[ast.expr]) -> Term:
         args = op.args
         if op.name in ELEMENTWISE and not op.kwargs:
             parts = [self._part(value, source, operands[place : place + 1]) for place, value in enumerate(args)]
@@ -82,7 +82,7 @@ class _Rows:
         # A leaf: what no rule is about.
         return term("tensor", value=op.results[0]) if moved is None else moved
 
-    def _part(self, value: Any, source: Source | None, operand: list[ast.expr]) -> Term:
+    def _part(self, value: Any, source: ParsedFile | None, operand: list[ast.expr]) -> Term:
         if isinstance(value, TensorRef):
             return self._of(value)
         named = source is not None and operand and not _is_number(operand)
@@ -125,12 +125,12 @@ def _tensors(args: Any) -> Iterator[TensorRef]:
             yield from _tensors(value)
 
 
-def _written(place: Place) -> tuple[Source | None, ast.expr | None]:
+def _written(place: Place) -> tuple[ParsedFile | None, ast.expr | None]:
     source = source_of(place.file) if place.file and place.column >= 0 else None
     return source, source.at(place) if source else None
 
 
-def _operands(source: Source, node: ast.expr) -> Iterator[ast.expr]:
+def _operands(source: ParsedFile, node: ast.expr) -> Iterator[ast.expr]:
     """The operands of an expression in the order that an op takes them: the tensor of a method and of a subscript first."""
     if isinstance(node, ast.BinOp):
         yield from (node.left, node.right)

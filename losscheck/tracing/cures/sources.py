@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from losscheck.tracing.places import Place
 
-__all__ = ["Range", "Source", "operands", "source_of"]
+__all__ = ["ParsedFile", "TextSpan", "operands", "source_of"]
 
 # (line, column, end line, end column), lines from 1, columns in characters from 0.
-Range = tuple[int, int, int, int]
+TextSpan = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Source:
+class ParsedFile:
     """A parsed file.
 
     Attributes:
@@ -29,7 +29,7 @@ class Source:
     file: str
     lines: tuple[str, ...]
     tree: ast.Module
-    expressions: dict[Range, ast.expr]
+    expressions: dict[TextSpan, ast.expr]
     torch: str
     functional: str
 
@@ -47,11 +47,11 @@ class Source:
         return " ".join(part.strip() for part in (ast.get_source_segment("".join(self.lines), node) or ast.unparse(node)).splitlines())
 
 
-def range_of_place(place: Place) -> Range:
+def range_of_place(place: Place) -> TextSpan:
     return place.line, place.column, place.end_line, place.end_column
 
 
-def range_of_node(node: ast.expr | ast.stmt | ast.arg, lines: tuple[str, ...]) -> Range:
+def range_of_node(node: ast.expr | ast.stmt | ast.arg, lines: tuple[str, ...]) -> TextSpan:
     """Python counts columns in UTF-8 bytes."""
     end_line, end = node.end_lineno or node.lineno, node.end_col_offset or 0
     columns = (
@@ -62,7 +62,7 @@ def range_of_node(node: ast.expr | ast.stmt | ast.arg, lines: tuple[str, ...]) -
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(file: str, text: str) -> Source | None:
+def _parsed(file: str, text: str) -> ParsedFile | None:
     try:
         tree = ast.parse(text)
     except SyntaxError:
@@ -78,10 +78,10 @@ def _parsed(file: str, text: str) -> Source | None:
                     torch = alias.asname or "torch"
                 elif home + alias.name == "torch.nn.functional" and (alias.asname or home):
                     functional = alias.asname or alias.name
-    return Source(file, lines, tree, expressions, torch, functional or f"{torch}.nn.functional")
+    return ParsedFile(file, lines, tree, expressions, torch, functional or f"{torch}.nn.functional")
 
 
-def source_of(file: str) -> Source | None:
+def source_of(file: str) -> ParsedFile | None:
     """The parsed file as it stood when Python read it; None when there is none to be read."""
     lines = linecache.getlines(file)
     return _parsed(file, "".join(lines)) if lines else None

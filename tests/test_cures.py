@@ -61,6 +61,7 @@ WRITTEN = {
     "a square": lambda x, z: SIGMOID(x) * SIGMOID(x),
     "log(cosh(x))": lambda x, z: LOG(torch.cosh(x)),
     "atanh(tanh(x))": lambda x, z: torch.atanh(torch.tanh(x)),
+    "log(exp(x))": lambda x, z: LOG(EXP(x)),
     "-(-x)": lambda x, z: torch.neg(-x),
     "-where": lambda x, z: -torch.where(z == 1, -x, x),
     "a clamp": lambda x, z: SIGMOID(x).clamp(1e-4, 1 - 1e-4),

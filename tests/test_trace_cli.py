@@ -29,7 +29,8 @@ def test_the_answer_stands_in_the_first_three_lines(call, heatmap):
     before_diff = out.split("--- a/")[0].splitlines()
 
     assert (code, err) == (0, "")
-    assert "cause: saturation\nplace: heatmap.py:11 1 - pred; lost at heatmap.py:19 torch.sigmoid(logits)\ncure:  loss inf -> 5.4" in answer
+    assert "cause: saturation (the value rounded to its limit" in answer
+    assert "\nplace: heatmap.py:11 1 - pred; lost at line 19 torch.sigmoid(logits)\ncure:  loss inf -> 5.4" in answer
     assert max(map(len, before_diff)) <= 80
     assert "torch.log(1 - pred)            -inf" in out
 

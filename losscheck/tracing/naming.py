@@ -69,6 +69,12 @@ def _underflows(run: ExactRun, element: int) -> bool:
     return exact.kind is Kind.FINITE and exact.rounded == 0 and exact.middle[0] != 0 and run.recording.tape.elements.computed[element] == 0
 
 
+def _is_subnormal(run: ExactRun, element: int) -> bool:
+    """Did a number come out so small that the format has few digits of it?"""
+    dtype, value = run.recording.tape.elements.formats[element], run.recording.tape.elements.computed[element]
+    return dtype is not None and 0 < abs(value) < dtype.smallest_normal
+
+
 def _own_errors(run: ExactRun, pair: Pair) -> list[float]:
     errors = own_error(run, pair.lost)
     return [errors[element] for element in pair.made if element in errors]
@@ -86,7 +92,8 @@ def _at(run: ExactRun, pair: Pair, needed: Operation) -> CauseKind:
     if needed.name in LOGARITHMS:
         argument = 1.0 if needed.name in ("log1p", "special_xlog1py") else 0.0
         zero = any(computed[element] == -argument for element in pair.taken)
-        return CauseKind.LOG_OF_ZERO if zero else CauseKind.LOG_NEAR_ONE
+        tiny = any(_is_subnormal(run, element) for element in pair.made)
+        return CauseKind.LOG_OF_ZERO if zero else CauseKind.UNDERFLOW if tiny else CauseKind.LOG_NEAR_ONE
     values = [computed[element] for element in pair.taken]
     infinite, zero = any(map(_is_infinite, values)), any(value == 0 for value in values)
     if needed.name in DIFFERENCES:

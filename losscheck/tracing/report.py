@@ -19,7 +19,7 @@ class CauseKind(Enum):
     SATURATION = "saturation: the value rounded to its limit, and the distance from it was needed"
     CANCELLATION = "cancellation: a difference of nearly equal numbers"
     LOG_OF_ZERO = "log of 0"
-    LOG_NEAR_ONE = "log of a number near 1"
+    LOG_NEAR_ONE = "log of a number near 1, whose distance from 1 was rounded away"
     OVERFLOW = "overflow"
     UNDERFLOW = "underflow"
     ZERO_TIMES_INFINITY = "0 * inf"

@@ -89,7 +89,8 @@ class _Found:
         elif isinstance(run.values[element], float):
             # The slope is finite; the backward ops, run exactly, are not: something masked has no finite slope.
             masked = _masked_at(run, element)
-            kind = CauseKind.MASKED_GRADIENT if _has_mask(run) else CauseKind.ZERO_TIMES_INFINITY
+            left_out = _has_mask(run) and _arrives_as_zero(run, masked)
+            kind = CauseKind.MASKED_GRADIENT if left_out else CauseKind.ZERO_TIMES_INFINITY
             yield Cause(kind, None, None, masked, quantities, infinite, undefined if masked is None else masked), None
         else:
             pairs = causes_of(run, element, truth)
@@ -134,6 +135,19 @@ def _masked_at(run: ExactRun, element: int) -> int | None:
     backward = [index for index in special if operations[index].backward]
     origins = [index for index in backward if operations[index].forward in special]
     return min(origins, key=lambda index: operations[index].forward or 0) if origins else next(iter(backward), None)
+
+
+def _arrives_as_zero(run: ExactRun, masked: int | None) -> bool:
+    """Is the slope that arrives at the op 0, as a mask makes it? Where nothing is known of it, it may be."""
+    if masked is None or run.recording.operations[masked].forward is None:
+        return True
+    operations, recorded = run.recording.operations, run.recording.tape.elements
+    forward = operations[masked].forward
+    own = {op.index for op in operations if op.backward and op.forward == forward}
+    taken = {element for index in own for element in operations[index].taken}
+    makers = {element: recorded.producer[element] for element in taken}
+    arriving = [element for element, maker in makers.items() if maker >= 0 and operations[maker].backward and maker not in own]
+    return not arriving or any(not isinstance(run.values[element], float) and bool(run.values[element] == 0) for element in arriving)
 
 
 # What leaves elements out.

@@ -88,7 +88,7 @@ def _answer(facts: Facts) -> Iterator[str]:
         yield "cause: a sigmoid is applied twice"
         yield f"place: {_where(mistaken['place'])}"
     elif facts["causes"]:
-        yield f"cause: {_word(facts['causes'][0])}"
+        yield f"cause: {_explained(facts['causes'][0])}"
         yield f"place: {_pair(facts['causes'][0])}"
     elif ended:
         yield f"cause: not found, as the trace ended: {ended['detail']}"
@@ -113,14 +113,26 @@ def _answer(facts: Facts) -> Iterator[str]:
 
 def _word(kind: Facts) -> str:
     word: str = kind["kind"]
-    return word.replace("-", " ")
+    return word.replace("-", " ").replace("_", " ")
+
+
+def _explained(kind: Facts) -> str:
+    """The word, and what it means where that says more."""
+    word, means = _word(kind), kind["means"]
+    if means in (word, "0 * inf", "inf - inf", "division by 0"):
+        return word
+    if means.startswith(word):
+        return f"{word} ({means.removeprefix(word).lstrip(': ')})"
+    return f"{word} ({means})"
 
 
 def _pair(cause: Facts) -> str:
     places = cause["places"]
     blamed = places.get("blamed")
     others = [
-        f"{role} at {_where(places[role])}" for role in ("lost", "needed") if role in places and _where(places[role]) != _where(blamed)
+        f"{role} at {_near(places[role], blamed)}"
+        for role in ("lost", "needed")
+        if role in places and _where(places[role]) != _where(blamed)
     ]
     return "; ".join([_where(blamed), *others])
 
@@ -129,6 +141,13 @@ def _where(place: Facts | None) -> str:
     if not place or not place["file"]:
         return "an op that no line of the source makes"
     return f"{place['file']}:{place['line']} {place['text']}".rstrip()
+
+
+def _near(place: Facts, named: Facts | None) -> str:
+    """Beside a place in the same file its line tells enough."""
+    if not place["file"] or named is None or named["file"] != place["file"]:
+        return _where(place)
+    return f"line {place['line']} {place['text']}".rstrip()
 
 
 def _cure(facts: Facts) -> str:
@@ -169,11 +188,13 @@ def _off(quantity: Facts) -> float:
 
 
 def _figures(remedy: Facts) -> str:
-    pairs = [
-        f"{name} {_size(remedy[key]['before'])} -> {_size(remedy[key]['after'])}"
-        for name, key in (("loss", "loss_ulp"), ("gradient", "gradient_ulp"))
-    ]
+    pairs = [f"{name} {_change(remedy[key])}" for name, key in (("loss", "loss_ulp"), ("gradient", "gradient_ulp"))]
     return f"{', '.join(pairs)} ulp at worst of {remedy['points']}"
+
+
+def _change(ulp: Facts) -> str:
+    before, after = _size(ulp["before"]), _size(ulp["after"])
+    return f"{before} -> {after}" if before != after or math.isfinite(float(ulp["after"])) else f"{after} at fewer points"
 
 
 def _to_write(remedy: Facts) -> str:
@@ -201,9 +222,9 @@ def _findings(facts: Facts) -> Iterator[Sentence]:
         yield Sentence(f"{name}: {value} where {right} is right{written} ({quantity['outcome']})", Severity.BROKEN)
     if len(failing) > _LISTED:
         yield Sentence(f"and {len(failing) - _LISTED} more are wrong", Severity.BROKEN)
-    for number, cause in enumerate(facts["causes"]):
-        place = f": {_pair(cause)}" if number else ""
-        yield Sentence(f"{'further cause, ' if number else ''}{cause['means']}{place}", Severity.WRONG)
+    further = Counter(f"{_word(cause)}: {_pair(cause)}" for cause in facts["causes"][1:])
+    for text, times in further.items():
+        yield Sentence(f"further cause, {text}{f' ({times} times)' * (times > 1)}", Severity.WRONG)
     for deviation in facts["deviations"]:
         yield Sentence(f"{deviation['means']}: {_where(deviation['place'])}", Severity.SLIGHT)
 

@@ -95,8 +95,11 @@ class _Extraction:
 
     def _enter(self, op: Operation) -> None:
         definition = exact_ops.known(op.name)
-        if op.func is None:
-            self._made(op, [(out, term("detach", self._of(taken[0]))) for (out,), taken in _calls(op)])
+        if op.kind == OpKind.CONSTANT and op.made and op.format is not None:
+            # torch.zeros_like(x) is a number that stands there.
+            self._made(op, [(out, constant(self.elements.computed[out])) for out in op.made])
+        elif op.func is None:
+            self._made(op, [(out, _detached(self._of(taken[0]))) for (out,), taken in _calls(op)])
         elif op.name in ("_to_copy", "copy") and op.plan is not None:
             whole = "" if op.name == "copy" else str(op.kwargs.get("dtype") or "").removeprefix("torch.")
             name = op.format.name if op.format else whole
@@ -313,6 +316,10 @@ def _merged(positive: Term, negative: Term) -> Term | None:
     if any(argument is None for argument in args):
         return None
     return term(positive.op, *(argument for argument in args if argument is not None), value=positive.value, source=positive.source)
+
+
+def _detached(inner: Term) -> Term:
+    return inner if inner.op == "constant" else term("detach", inner)
 
 
 def _calls(op: Operation) -> Any:

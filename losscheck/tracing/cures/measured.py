@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class Measured:
         return float(self.loss.max(initial=0.0)), float(self.gradient.max(initial=0.0))
 
 
+@functools.lru_cache(maxsize=32)
 def truth_on(grid: Grid, root: Term) -> tuple[Truth, Truth]:
     """Loss and gradient of a term in exact arithmetic.
 

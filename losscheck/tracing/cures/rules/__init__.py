@@ -16,6 +16,7 @@ from losscheck.tracing.cures.rules.elementary import (
     by_log1p,
     fewer_negations,
     log_cosh,
+    log_of_exp,
     shifted_expm1,
     square,
     times_one,
@@ -42,6 +43,7 @@ Rule = Callable[[Term], "Term | None"]
 
 BASE: tuple[Rule, ...] = (
     name_sigmoid,
+    log_of_exp,
     times_one,
     complement_of_sigmoid,
     log_of_sigmoid,

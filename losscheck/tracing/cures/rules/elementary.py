@@ -5,7 +5,17 @@ from __future__ import annotations
 from losscheck.tracing.cures.patterns import difference, negated, one_plus
 from losscheck.tracing.cures.terms import Term, constant, is_constant, term
 
-__all__ = ["atanh_of_tanh", "by_expm1", "by_log1p", "fewer_negations", "log_cosh", "shifted_expm1", "square", "times_one"]
+__all__ = [
+    "atanh_of_tanh",
+    "by_expm1",
+    "by_log1p",
+    "fewer_negations",
+    "log_cosh",
+    "log_of_exp",
+    "shifted_expm1",
+    "square",
+    "times_one",
+]
 
 
 def times_one(q: Term) -> Term | None:
@@ -59,6 +69,11 @@ def log_cosh(q: Term) -> Term | None:
 def atanh_of_tanh(q: Term) -> Term | None:
     """atanh(tanh(y)) -> y"""
     return q.args[0].args[0] if q.op == "atanh" and q.args[0].op == "tanh" else None
+
+
+def log_of_exp(q: Term) -> Term | None:
+    """log(exp(y)) -> y"""
+    return q.args[0].args[0] if q.op == "log" and q.args[0].op == "exp" else None
 
 
 def fewer_negations(q: Term) -> Term | None:

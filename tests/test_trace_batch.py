@@ -56,6 +56,33 @@ def test_errors_are_ulp(pairs, dtype):
         assert errors[verdict.at] == max(errors)
 
 
+@pytest.mark.parametrize("before", [0.0, 1e3])
+@pytest.mark.parametrize(
+    ("exact", "value", "off"),
+    [
+        (1.0 + 2**-24, 1.0 + 9 * 2**-23, 8.5),  # 9 floats, and 8 from what the exact value rounds to
+        (2.0 - 2**-23, 2.0 + 4 * 2**-22, 9.0),  # 5 floats: above 2 they lie twice as far apart
+        (-2.0 + 2**-23, -2.0 - 4 * 2**-22, 9.0),
+        (1.0, 1.0 + 8 * 2**-23, 0.0),
+        (1.0, -1.0, 2.0**24),
+        (0.0, -0.0, 0.0),
+        (1e-45, 0.0, 0.0),
+    ],
+)
+def test_what_is_off_does_not_depend_on_its_neighbours(exact, value, off, before):
+    """An element that is off and looks near by its bits, alone or after a block that is off."""
+    size = 2**15
+    wide = torch.full((2 * size,), 3.0, dtype=torch.float64)
+    computed = wide.float()
+    computed[5] += before
+    wide[size + 7], computed[size + 7] = exact, value
+    verdict, alone = compared(computed, wide, FLOAT32), compared(computed[size:], wide[size:], FLOAT32)
+
+    assert verdict.off == bool(before) + (off > 0)
+    assert (alone.off, alone.worst, alone.bad) == ((1, off, 0) if off else (0, 0.0, 0))
+    assert not off or alone.at == 7
+
+
 def test_the_screen_names_op_and_element():
     """One saturated logit among many: the ops off are those of the trace, and it is the worst of each."""
     x, z = torch.linspace(-1.5, 1.5, 5000), torch.zeros(5000)

@@ -222,6 +222,54 @@ def test_which_loss_it_is_need_not_be_said(folder, call):
     assert call("gate", "own.yaml")[0] == 0
 
 
+DICE = """import torch
+
+
+def dice(logits, targets, smooth=1.0):
+    p = torch.sigmoid(logits)
+    return 1 - (2 * (p * targets).sum() + smooth) / (p.sum() + targets.sum() + smooth)
+
+
+def broken(logits, targets):
+    return torch.log(torch.cosh(logits - targets))
+"""
+
+
+def test_a_loss_that_is_none_of_ours_is_gated_by_its_own_lines(folder, call):
+    """`loss: program` is written, holds, and fails of one that overflows; a tail that no limit on floats suits has its effect."""
+    Path("kinds.py").write_text(DICE)
+    code, _, err = call("gate", "--init", "kinds.py:dice", "own.yaml")
+    assert code == 0, err
+    assert "no loss that is known here" in err
+    cases = [loaded.case for loaded in load([Path("own.yaml")])]
+    assert {case.loss for case in cases} == {"program"}
+    assert [case.expect.effects for case in cases if case.expect.effects] == [["tails"]]
+    code, rows, err = rows_of(call, "own.yaml")
+    assert code == 0, err
+    assert {row["verdict"] for row in rows} == {"pass"}
+
+    Path("own.yaml").write_text(Path("own.yaml").read_text().replace("kinds:dice", "kinds:broken"))
+    code, rows, err = rows_of(call, "own.yaml")
+    assert code == 1
+    assert "poisons" in {row["effect"] for row in rows if row["verdict"] == "fail"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"implementations": ["stable"]}, "judges package.module:function by its own lines"),
+        ({"params": {"gamma": 2}}, "no parameter 'gamma'"),
+        ({"expect": {"max_deviation": 1}}, "gates nothing"),
+    ],
+    ids=str,
+)
+def test_what_a_program_has_not_is_refused(changed, says):
+    """Before anything is imported."""
+    case = {"name": "a", "loss": "program", "implementations": ["some.module:loss"], "range": {"low": -1, "high": 1}}
+    with pytest.raises(UserError, match=says):
+        case_of({**case, **changed})
+
+
 def test_a_formula_with_a_constant_of_its_own_is_given_the_deviation_it_has(folder, call):
     """An eps is no reason to write nothing: what it deviates by is limited, and the limit is needed."""
     source = "import torch\n\n\ndef guarded(x, z):\n    p = torch.sigmoid(x)\n"

@@ -161,6 +161,7 @@ def first_case(
     Raises:
         UserError: when the file exists, or nothing can be measured.
     """
+    from losscheck.core.call_spec import PROGRAM
     from losscheck.core.files import write_new
     from losscheck.core.registry import loss_named
     from losscheck.gating.init import case_text, slug_of
@@ -177,9 +178,9 @@ def first_case(
     if not loss:
         loss, recognised, params = _recognised(spec, calling, dict(params or {}))
         listener.note(recognised)
-    definition = loss_named(loss)
+    losses = [] if loss == PROGRAM else [loss_named(loss)]
     command = shlex.join(["losscheck", "gate", "--init", spec, "--loss", loss])
-    written = case_text(spec, definition.name, calling, parameters(params or {}, [definition]), target, command)
+    written = case_text(spec, losses[0].name if losses else loss, calling, parameters(params or {}, losses), target, command)
     if path is None:
         target.parent.mkdir(exist_ok=True)
     write_new(target, written.text)
@@ -193,22 +194,20 @@ def _recognised(spec: str, calling: dict[str, Any], params: dict[str, Any]) -> t
     """Which loss a callable is, in words too, and its parameters; how it wants to be called is added to ``calling``.
 
     Raises:
-        UserError: for the name of an implementation, and for a callable that is no loss that is known here.
+        UserError: for the name of an implementation, and for a callable that is no loss that is known here and has no program to be read.
     """
+    from losscheck.advice.judged_as import judged_as
     from losscheck.api.arguments import call_spec_of
     from losscheck.callables.loading import is_spec
-    from losscheck.callables.recognise import recognise
-    from losscheck.callables.recognition import Confidence
-    from losscheck.core.call_spec import PLAIN_CALL
+    from losscheck.core.call_spec import PLAIN_CALL, PROGRAM
 
-    known = recognise(spec, None, call_spec_of(calling)) if is_spec(spec) else []
-    if not known or known[0].confidence is Confidence.NONE:
-        what = f"{spec} agrees with no loss that is known here" if is_spec(spec) else "--init needs to know which loss it is"
-        raise UserError(what, "add --loss, such as --loss bce; `losscheck list` names them")
-    best = known[0]
+    if not is_spec(spec):
+        raise UserError("--init needs to know which loss it is", "add --loss, such as --loss bce; `losscheck list` names them")
+    best = judged_as(spec, (), call_spec_of(calling), {})
     calling |= {
         name: getattr(best.call_spec, name) for name in ("call", "input") if getattr(best.call_spec, name) != getattr(PLAIN_CALL, name)
     }
     defaults = {parameter.name: parameter.default for parameter in best.loss.parameters}
     stated = {name: value for name, value in best.params.items() if value != defaults[name]}
-    return best.loss.name, f"{spec} is {best.words}", {**stated, **params}
+    name = PROGRAM if best.call_spec.by_program else best.loss.name
+    return name, f"{spec} is {best.words}", {**stated, **params}

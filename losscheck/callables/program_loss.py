@@ -23,7 +23,7 @@ from losscheck.oracle.dual import derivative
 from losscheck.tracing.formula import Programs, derived_formula, derived_gradient
 from losscheck.tracing.own.reading import NoProgramError, Program
 
-__all__ = ["program_loss"]
+__all__ = ["program_loss", "unread_loss"]
 
 TARGETS = (0.0, 0.5, 1.0)
 
@@ -41,16 +41,10 @@ def program_loss(spec: str, call_spec: CallSpec) -> Loss:
     return _loss(own, call_spec)
 
 
-@functools.cache
-def _loss(own: Own, call_spec: CallSpec) -> Loss:
-    backend, adapted = accepted(own, call_spec, ())
-    cure = "say which loss it is with --loss, or state its exact formula: losscheck sweep --impl ... --formula file.py:function"
-    if backend != "torch":
-        raise UserError(f"{own.spec} runs on {backend}, and programs are read of PyTorch alone", cure)
-    if failure := adapted.tried(backend).failure:
-        raise UserError(f"{own.spec} cannot be judged: {failure}", "mend that; --call, --kw, --axes and --pick say how it is called")
-    bare = Loss(
-        name=own.spec,
+def unread_loss(name: str, place: str = "") -> Loss:
+    """What is known of such a loss before its program is read: everything but its formula."""
+    return Loss(
+        name=name,
         title="what its own lines say",
         definition="what its own lines say, in exact arithmetic",
         formula=_unread,
@@ -59,8 +53,19 @@ def _loss(own: Own, call_spec: CallSpec) -> Loss:
         targets=TARGETS,
         reduction="mean",
         landmarks=logistic_landmarks,
-        source=own.place,
+        source=place,
     )
+
+
+@functools.cache
+def _loss(own: Own, call_spec: CallSpec) -> Loss:
+    backend, adapted = accepted(own, call_spec, ())
+    cure = "say which loss it is with --loss, or state its exact formula: losscheck sweep --impl ... --formula file.py:function"
+    if backend != "torch":
+        raise UserError(f"{own.spec} runs on {backend}, and programs are read of PyTorch alone", cure)
+    if failure := adapted.tried(backend).failure:
+        raise UserError(f"{own.spec} cannot be judged: {failure}", "mend that; --call, --kw, --axes and --pick say how it is called")
+    bare = unread_loss(own.spec, own.place)
     program = OwnProgram(adapted, bare)
     reasons: list[NoProgramError] = []
     with silence():

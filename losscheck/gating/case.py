@@ -6,11 +6,12 @@ Single values are in fields.py. What needs to know the losses, or more than one 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from losscheck.core.call_spec import DEFAULT_CALL, PLAIN_CALL, CallSpec
+from losscheck.core.call_spec import DEFAULT_CALL, PLAIN_CALL, PROGRAM, CallSpec
 from losscheck.core.effect import Effect
 from losscheck.gating.fields import (
     AllowedEffect,
@@ -140,7 +141,7 @@ class Case(_Model):
 
     name: Text = Field(description="Unique among all case files.")
     about: Text | None = Field(default=None, description="Where the claim comes from.")
-    loss: Text
+    loss: Text = Field(description="Its name; `program`: what the callable's own lines say in exact arithmetic.")
     implementations: Texts = Field(description="Names, globs, or package.module:function.")
     callable: CaseCallable | None = None
     packages: list[Text] = Field(
@@ -159,17 +160,23 @@ class Case(_Model):
     expect: Expect = Field(default_factory=Expect)
     known_failure: KnownFailure | None = None
 
+    @property
+    def by_program(self) -> bool:
+        """Is every callable judged by what its own lines say?"""
+        return self.loss == PROGRAM
+
     def call_spec(self) -> CallSpec:
         """How its callables are called.
 
         Raises:
             UserError: when that cannot be read.
         """
+        formula = PROGRAM if self.by_program else ""
         if self.callable is None:
-            return PLAIN_CALL
+            return replace(PLAIN_CALL, formula=formula)
         given = self.callable
         keywords = tuple(given.keywords.items())
-        return CallSpec(keywords, given.call, given.input, given.pick or "", given.axes or "")
+        return CallSpec(keywords, given.call, given.input, given.pick or "", given.axes or "", formula)
 
 
 class CaseFile(_Model):

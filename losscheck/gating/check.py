@@ -31,16 +31,27 @@ _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\
 def problems_of(case: Case, imports: bool = True) -> list[Complaint]:
     """Everything that is wrong with a case whose single values are right; ``imports`` false refuses own callables."""
     try:
-        loss = registry.loss_named(case.loss)
+        loss = _loss(case)
     except UserError as error:
         return [(("loss",), str(error))]
     complaints = [*_selection(case, loss, imports), *_params(case, loss), *_domain(case, loss), *_budgets(case), *_expectations(case)]
     return [*complaints, *_twice(case)]
 
 
+def _loss(case: Case) -> Loss:
+    """What the values of a case are held against; of callables that are judged by their own lines, what is known before these are read."""
+    if not case.by_program:
+        return registry.loss_named(case.loss)
+    from losscheck.callables.program_loss import unread_loss
+
+    return unread_loss(case.loss)
+
+
 def _selection(case: Case, loss: Loss, imports: bool) -> Iterator[Complaint]:
     for n, name in enumerate(case.implementations):
-        if not is_spec(name):
+        if case.by_program and not is_spec(name):
+            yield ("implementations", n), f"{name!r} is no callable: `loss: program` judges package.module:function by its own lines"
+        elif not is_spec(name):
             try:
                 registry.registered([loss], [name], ())
             except UserError as error:
@@ -128,6 +139,8 @@ def _points(case: Case, loss: Loss) -> Iterator[Complaint]:
 
 
 def _budgets(case: Case) -> Iterator[Complaint]:
+    if case.by_program and case.expect.max_deviation is not None:
+        yield ("expect", "max_deviation"), "gates nothing: of `loss: program` the own formula is the definition"
     yield from _limits(case)
     if len(set(case.expect.outcomes) - {"ok"}) == 6:
         yield ("expect", "outcomes"), "allows every outcome, which gates nothing: leave out those that are not expected"
@@ -211,7 +224,7 @@ def _printable(text: str) -> bool:
 def _matching(case: Case) -> Sequence[Implementation | str]:
     names = [name for name in case.implementations if not is_spec(name)]
     try:
-        ours = registry.registered([registry.loss_named(case.loss)], names, ()) if names else []
+        ours = registry.registered([_loss(case)], names, ()) if names else []
     except UserError:
         return ["", ""]  # said already, at the name itself
     return [*ours, *(name for name in case.implementations if is_spec(name))]

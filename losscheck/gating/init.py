@@ -14,6 +14,7 @@ from typing import Any
 
 from losscheck.callables.loading import is_spec
 from losscheck.core.dtypes import FORMATS
+from losscheck.core.effect import Effect
 from losscheck.core.errors import UserError
 from losscheck.core.outcome import Outcome
 from losscheck.core.verdict import CaseRow, Verdict
@@ -67,7 +68,8 @@ def case_text(spec: str, loss: str, calling: Mapping[str, Any], params: Mapping[
 
 
 def _cases(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Limits in the widest range where there are any that say something, for each quantity; where that is not all, a record."""
+    """Limits in the widest range where there are any that say something, for each quantity; where that is not all, the effects, and of
+    what harms training a record."""
     ends = {"low": -WIDTHS[0], "high": WIDTHS[0]}
 
     @functools.cache  # loss and gradient together: a callable that reduces takes a call for every logit
@@ -94,6 +96,12 @@ def _cases(plain: dict[str, Any]) -> Iterator[dict[str, Any]]:
             expect={**expect, **({"outcomes": outcomes} if outcomes else {})},
         )
     if lacking := [quantity for quantity in quantities if quantity not in widths.get(WIDTHS[0], {})]:
+        effects = [measured.effect.effect for measured in judged(WIDTHS[0]) if measured.effect]
+        worst = min(effects, key=lambda effect: effect.severity, default=Effect.POISONS)
+        if not worst.harmful:
+            about = "no limit on single floats would say anything here: what training feels does"
+            yield _named(plain, "-effects", about=about, quantities=lacking, range=ends, expect={"effects": [worst.value]})
+            return
         about = "no limit would say anything here: `losscheck gate --update-baseline` records what may not become worse"
         yield _named(plain, "-recorded", about=about, quantities=lacking, range=ends, expect={"recorded": True})
 

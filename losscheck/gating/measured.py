@@ -104,7 +104,7 @@ def asked_of(case: Case) -> Asked:
     """
     return ask(
         _points_of(case),
-        loss=(case.loss,),
+        loss=() if case.by_program else (case.loss,),
         impl=case.implementations,
         backend=case.backends,
         dtype=case.dtypes,

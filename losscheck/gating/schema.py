@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from losscheck.core import registry
+from losscheck.core.call_spec import PROGRAM
 from losscheck.gating.case import CaseFile
 
 __all__ = ["schema_text"]
@@ -17,7 +18,7 @@ def schema_text() -> str:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "losscheck cases"
     properties = schema["$defs"]["Case"]["properties"]
-    properties["loss"]["examples"] = [name for name, loss in registry.losses().items() if _ours(loss.formula.__module__)]
+    properties["loss"]["examples"] = [name for name, loss in registry.losses().items() if _ours(loss.formula.__module__)] + [PROGRAM]
     ours = {implementation.name for implementation in registry.implementations() if _ours(implementation.module)}
     properties["implementations"]["examples"] = sorted(ours)
     schema["$defs"]["Case"]["oneOf"] = [{"required": [name]} for name in ("points", "range", "exhaustive")]

@@ -171,7 +171,7 @@ def test_a_nan_deviation_passes_no_limit(monkeypatch, tmp_path):
     """Where the oracle could not tell the deviation."""
     unknown, one = Exact(Kind.UNDECIDED, math.nan), Exact(Kind.FINITE, 1.0, (1, 0), (0, 0))
     found = [deviations.Deviating(1.0, 0.0, unknown, one), deviations.Deviating(2.0, 0.0, one, one)]
-    monkeypatch.setattr(deviations, "deviations_of", lambda case, sample: iter(found))
+    monkeypatch.setattr(deviations, "deviating_points", lambda case, sample: iter(found))
     rows = judged(tmp_path, case(f"{NUMPY_LOSS}{POINTS}\nexpect: {{max_deviation: 1e300}}", implementation="stable"))
 
     assert [row.verdict for row in rows] == [Verdict.FAIL]

@@ -198,6 +198,8 @@ class Reference:
 
     def classify(self, xp: Any, values: Any, filtered: tuple[Any, Any]) -> Judged:
         """What the filter's values and bounds decide about values returned; the rest is UNDECIDED."""
+        if self.dtype.bits == 64 and not bool((filtered[0] == filtered[0]).any()):  # the filter was not used
+            return Judged(xp.full_like(values, UNDECIDED, dtype=xp.int8), xp.full_like(values, math.nan))
         with quiet(xp):
             codes, ulps = decide_arrays(xp, values, *filtered, self.limits)
             if self.dtype.bits == 64:

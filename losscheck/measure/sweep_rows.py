@@ -24,6 +24,8 @@ from losscheck.measure.task import Finding, Task
 
 __all__ = ["bit_differences", "rows_of"]
 
+# By the codes of a profile, whose last is that of a cell without a point.
+OUTCOME_OF_CELL, EFFECT_OF_CELL = (*CODES, None), (*EFFECTS, None)
 ENDS, BETWEEN = 3, 6  # regions whose ends, and logits over the range, that a picture shows with their numbers
 
 
@@ -169,13 +171,12 @@ def _regions(task: Task, summary: Summary) -> tuple[Region, ...]:
 
 
 def _profile(task: Task, summary: Summary) -> tuple[tuple[float, float, Outcome | None], ...]:
-    cells = zip(summary.profile_ulp, summary.profile_code, strict=True)
-    middles = task.grid.cell_middles
-    return tuple((middles[n], ulp, CODES[code] if code < len(CODES) else None) for n, (ulp, code) in enumerate(cells))
+    outcomes = [OUTCOME_OF_CELL[min(code, len(CODES))] for code in summary.profile_code]
+    return tuple(zip(task.grid.cell_middles[: len(outcomes)], summary.profile_ulp, outcomes, strict=True))
 
 
 def _effects(summary: Summary | None) -> tuple[Effect | None, ...]:
-    return tuple(EFFECTS[code] if code < len(EFFECTS) else None for code in summary.profile_code) if summary else ()
+    return tuple(EFFECT_OF_CELL[min(code, len(EFFECTS))] for code in summary.profile_code) if summary else ()
 
 
 def bit_differences(tasks: Sequence[Task], findings: Sequence[Finding]) -> list[BitDifference]:

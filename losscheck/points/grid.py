@@ -51,23 +51,16 @@ class Grid:
         """Is every float there is in the range, infinities included?"""
         return self.exhaustive and math.isinf(self.low) and math.isinf(self.high)
 
-    @functools.cached_property
+    @property
     def cell_starts(self) -> list[int]:
         """The first ordinal of each of CELLS cells, and one past the end: equal steps in the logit where the range is
         finite, equal numbers of floats where it is not."""
-        if math.isinf(self.high) or math.isinf(self.low) or math.isinf(self.high - self.low):
-            span = self.last + 1 - self.first
-            return [self.first + span * n // CELLS for n in range(CELLS + 1)]
-        step = (self.high - self.low) / CELLS
-        inner = [self.dtype.ordinal(self.dtype.round(self.low + n * step)) for n in range(1, CELLS)]
-        return [self.first, *(min(max(start, self.first), self.last + 1) for start in inner), self.last + 1]
+        return _cell_starts(self.dtype, self.first, self.last)
 
-    @functools.cached_property
+    @property
     def cell_middles(self) -> list[float]:
         """The logit at the middle of each cell."""
-        starts = self.cell_starts
-        middles = [(a + max(b - 1, a)) // 2 for a, b in itertools.pairwise(starts)]
-        return [self.dtype.from_ordinal(min(middle, self.last)) for middle in middles]
+        return _cell_middles(self.dtype, self.first, self.last)
 
     def some_logits(self, most: int) -> Any:
         """The sample, or up to ``most`` floats evenly spread over the range, as an array."""
@@ -76,6 +69,25 @@ class Grid:
         step = max(1, -(-self.points // most))
         ordinals = range(self.first, self.last + 1, step) if self.sample is None else self.sample
         return decode_ordinals(self.dtype, np.array(list(ordinals), dtype=object if self.dtype.bits == 64 else np.int64))
+
+
+# One range is swept for every implementation and target, each with a grid of its own.
+@functools.lru_cache(maxsize=64)
+def _cell_starts(dtype: Format, first: int, last: int) -> list[int]:
+    low, high = dtype.from_ordinal(first), dtype.from_ordinal(last)
+    if math.isinf(high) or math.isinf(low) or math.isinf(high - low):
+        span = last + 1 - first
+        return [first + span * n // CELLS for n in range(CELLS + 1)]
+    step = (high - low) / CELLS
+    inner = [dtype.ordinal(dtype.round(low + n * step)) for n in range(1, CELLS)]
+    return [first, *(min(max(start, first), last + 1) for start in inner), last + 1]
+
+
+@functools.lru_cache(maxsize=64)
+def _cell_middles(dtype: Format, first: int, last: int) -> list[float]:
+    starts = _cell_starts(dtype, first, last)
+    middles = [(a + max(b - 1, a)) // 2 for a, b in itertools.pairwise(starts)]
+    return [dtype.from_ordinal(min(middle, last)) for middle in middles]
 
 
 def exhaustive_grid(dtype: Format, low: float, high: float) -> Grid:
@@ -135,7 +147,8 @@ def decode_ordinals(dtype: Format, ordinals: Any) -> Any:
     import numpy as np
 
     if dtype.bits == 64:
-        return np.array([dtype.from_ordinal(int(ordinal)) for ordinal in ordinals], np.float64)
+        wide = ordinals.astype(np.int64)
+        return np.where(wide < 0, ~wide ^ np.int64(-(2**63)), wide).view(np.float64)
     # A 16-bit float is the upper half of a float32 (bfloat16) or converts exactly (float16).
     bits = np.where(ordinals < 0, (-1 - ordinals) | (1 << (dtype.bits - 1)), ordinals)
     if dtype.name == "float16":

@@ -35,16 +35,18 @@ def strip_of(*rows: SweepRow, effects: bool = False) -> Strip:
     below = sum(logit < 0 for logit, _, _ in first.profile)
     zero = below / len(first.profile) if first.low < 0 < first.high and first.profile else None
     profiles = [row.profile for row in rows if row.profile]
-    cells = [(max(ulp for _, ulp, _ in cell), _severest([outcome for _, _, outcome in cell])) for cell in zip(*profiles, strict=False)]
+    ulps = zip(*([ulp for _, ulp, _ in profile] for profile in profiles), strict=False)
+    outcomes = zip(*([outcome for _, _, outcome in profile] for profile in profiles), strict=False)
+    cells = [(max(of_cell), _severest(told)) for of_cell, told in zip(ulps, outcomes, strict=True)]
     judged = [row.effects for row in rows if row.effects] if effects else []
-    worst = tuple(_severest(list(cell)) for cell in zip(*judged, strict=False))
+    worst = tuple(_severest(cell) for cell in zip(*judged, strict=False))
     return Strip(tuple(cells), zero, worst)
 
 
 def _severest(judgements: Sequence[Judgement | None]) -> Judgement | None:
     """None where there is no point."""
     first = judgements[0] if judgements else None
-    if all(judgement is first for judgement in judgements):
+    if judgements.count(first) == len(judgements):
         return first
     seen = [judgement for judgement in judgements if judgement is not None]
     return min(seen, key=lambda judgement: judgement.severity, default=None)

@@ -6,13 +6,14 @@ each of them once: so every figure that another one decides is worked out anew a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from losscheck.measure import task as task_module
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
 from losscheck.measure.refusals import SEGMENTED
-from losscheck.measure.summary import WORST, Summary
+from losscheck.measure.summary import NO_CODE, NO_ULP, WORST, Summary
 from losscheck.measure.task import Finding, Task
 
 __all__ = ["Covered", "contradictions", "covered", "shard_range", "whole_number"]
@@ -101,7 +102,20 @@ def _of_summary(task: Task, summary: Summary, first: int, last: int, kept: Colle
         yield f"{summary.wrong} of {summary.checked} checked points are wrong, and {summary.settled} of {summary.points} settled"
     if len(summary.worst) > WORST or not all(first <= kept_point.position <= last for kept_point in summary.worst):
         yield "the worst points lie outside its chunks"
+    if not summary.worst and kept is SEGMENTED:
+        yield f"none of {summary.points} points is the worst"
+    if not all(point.code == code and first <= point.position <= last for code, point in summary.first.items()):
+        yield "the first points of its outcomes lie outside its chunks"
+    if any(start > last or end <= first for start, end in _profiled(task, summary)):
+        yield "its profile shows floats outside its chunks"
     yield from _of_segments(task, summary, first, last, kept)
+
+
+def _profiled(task: Task, summary: Summary) -> Iterator[tuple[int, int]]:
+    """The cells of the profile in which there are points: their first ordinals, and those one past their ends."""
+    shown = zip(summary.profile_ulp, summary.profile_code, NO_ULP, NO_CODE, strict=True)
+    cells = itertools.pairwise(task.grid.cell_starts)
+    return (cell for cell, (ulp, code, no_ulp, no_code) in zip(cells, shown, strict=True) if (ulp, code) != (no_ulp, no_code))
 
 
 def _of_segments(task: Task, summary: Summary, first: int, last: int, kept: Collection[int]) -> Iterator[str]:

@@ -82,3 +82,24 @@ def test_the_first_use_is_told_once(folder):
     assert first_use() == folder
     assert folder.stat().st_mode & 0o77 == 0
     assert first_use() is None
+
+
+def test_an_index_of_kernels_that_names_what_is_gone_is_thrown_away(tmp_path):
+    """After an update that renamed a class every exhaustive sweep ended in a crash: numba unpickles before it looks whether it may."""
+    import numba
+
+    from losscheck.filter.compiling import forget_unreadable
+
+    gone, sound = b"closscheck.filter.pieces\nNoSuchClass\n.", b"closscheck.filter.pieces\nPieceTable\n."
+    indexes = {
+        "a_kernels.gone-1.py311.nbi": pickle.dumps(numba.__version__) + gone,
+        "a_kernels.cut-1.py311.nbi": pickle.dumps(numba.__version__),
+        "a_kernels.sound-1.py311.nbi": pickle.dumps(numba.__version__) + sound,
+        "a_kernels.of_another_numba-1.py311.nbi": pickle.dumps("0.1") + gone,
+        "another.gone-1.py311.nbi": pickle.dumps(numba.__version__) + gone,
+    }
+    for name, content in indexes.items():
+        (tmp_path / name).write_bytes(content)
+    forget_unreadable(str(tmp_path))
+
+    assert {path.name for path in tmp_path.iterdir()} == set(indexes) - {"a_kernels.gone-1.py311.nbi", "a_kernels.cut-1.py311.nbi"}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -29,9 +33,25 @@ def kept(function: Callable[..., Any]) -> Callable[..., Any]:
     """Kept on disk where a folder can be written; products and sums may be rounded as one, which the bounds cover."""
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
-        return njit(cache=True, **options)(function)
+        kernel = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder for it
         return njit(**options)(function)
+    forget_unreadable(kernel.stats.cache_path)
+    return kernel
+
+
+@functools.cache
+def forget_unreadable(folder: str) -> None:
+    """Delete the indexes of kept kernels that name what is no longer there, such as a class that an update has renamed: numba reads an
+    index before it asks whether the source has changed since, and ends with what its pickle raises."""
+    for index in Path(folder).glob("*_kernels.*.nbi"):
+        try:
+            with index.open("rb") as file:
+                if pickle.load(file) == numba.__version__:
+                    pickle.load(file)
+        except Exception:
+            with contextlib.suppress(OSError):
+                index.unlink()
 
 
 @intrinsic

@@ -3,12 +3,14 @@ held back, values and, where there are any, gradients."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from losscheck.callables.conventions import AS_IT_IS, GUARDS, Convention, Definition
-from losscheck.callables.plain import NO_GUARD
+from losscheck.callables.plain import NO_GUARD, Reach
 from losscheck.callables.samples import FAR_FROM, Sample, Samples
 from losscheck.core.loss import Formula
 
@@ -17,6 +19,7 @@ __all__ = ["Fit"]
 LEAST = 6  # points that a convention has to explain
 SHOWN = 2  # points at which a guard has to make a difference, among those found with and among those held back
 STEP = 1e-4  # of the central difference that stands for a slope: its error is some 1e-12, of rounding
+UNMISTAKABLY = 0.999  # of the logit from which a guard shows, below which rounding does not make it show
 SLOPES = 1e-5  # so close a gradient has to be, in float64
 
 
@@ -61,9 +64,23 @@ class Fit:
     def holds(self, convention: Convention) -> bool:
         """Does it explain the samples, and those held back too? One with a guard explains the far ones as well, and shows there."""
         samples = self.samples
+        if convention.change is AS_IT_IS.change and self._needed_at < convention.guard.shows_from * UNMISTAKABLY < math.inf:
+            return False
         if convention.guard == NO_GUARD:
             return self.agrees(convention, samples.ordinary) and self.agrees(convention, samples.held_ordinary)
         return all(self.agrees(convention, points) and self._shows(convention, points) for points in (self.found, self.held))
+
+    @functools.cached_property
+    def _needed_at(self) -> float:
+        """Where a guard has to show to be what explains the values: how far from 0 the probabilities are at the first ordinary point
+        at which the bare definition does not; inf where it explains them all. Most guards show further out, and need no trying."""
+        wrong = next((point for point in self.samples.ordinary if not self.samples.close(point, self.of(AS_IT_IS, point))), None)
+        if wrong is None:
+            return math.inf
+        reach = Reach(wrong.logit)
+        with contextlib.suppress(ArithmeticError, ValueError):
+            self.formula(reach, wrong.logit, wrong.target, **self.params)
+        return reach.furthest
 
     def _shows(self, convention: Convention, points: Sequence[Sample]) -> bool:
         """Does the guard make a difference, and is that what came out? Where 1 - p has few digits, nothing can be told."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 from losscheck.callables.conventions import AS_IT_IS
@@ -42,8 +43,8 @@ def _is_right_at(fit: Fit, target: float) -> bool:
 
 def nearly_words(fit: Fit) -> str:
     """'it is the definition to within 4e-07 of itself ...' where all ordinary samples say so; else ""."""
-    distances = list(_distances(fit))
-    if not distances or not max(distances) <= NEARLY:
+    distances = list(itertools.takewhile(lambda distance: distance <= NEARLY, _distances(fit)))  # NaN is not near
+    if not distances or len(distances) < len(fit.samples.ordinary) + len(fit.samples.held_ordinary):
         return ""
     return (
         f"it is the definition to within {max(distances):.1g} of itself at logits from -4.75 to 5, and no known convention explains the "

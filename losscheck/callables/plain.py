@@ -8,7 +8,7 @@ from typing import Any
 
 from losscheck.core.dtypes import FLOAT64, Format
 
-__all__ = ["NO_GUARD", "Guard", "PlainArithmetic"]
+__all__ = ["NO_GUARD", "Guard", "PlainArithmetic", "Reach"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,15 @@ class Guard:
             "floor": f"each logarithm is held above -{beyond}: beyond that logit the loss is constant",
             "logit-clamp": f"the logit is clamped to +-{beyond}: beyond it the loss is constant and the gradient 0",
         }[self.kind]
+
+    @property
+    def shows_from(self) -> float:
+        """How far from 0 the argument of a probability has to be for it to make a difference; inf where it never does."""
+        if self.kind in ("clamp", "log-clamp"):
+            return math.log1p(-self.size) - math.log(self.size)
+        if self.kind == "floor":
+            return self.size + math.log(-math.expm1(-self.size))
+        return {"": math.inf, "eps": 0.0, "logit-clamp": self.size}[self.kind]
 
 
 NO_GUARD = Guard()
@@ -117,6 +126,22 @@ class PlainArithmetic:
 
     def enclosure(self, x: float) -> None:
         """It encloses nothing."""
+
+
+class Reach(PlainArithmetic):
+    """The same without a guard, that remembers how far from 0 the arguments of its probabilities were: there a guard would show."""
+
+    def __init__(self, logit: float) -> None:
+        super().__init__(logit=logit)
+        self.furthest = abs(logit)
+
+    def softplus(self, x: float) -> float:
+        self.furthest = max(self.furthest, abs(x))
+        return super().softplus(x)
+
+    def sigmoid(self, x: float) -> float:
+        self.furthest = max(self.furthest, abs(x))
+        return super().sigmoid(x)
 
 
 def _sigmoid(x: float) -> float:

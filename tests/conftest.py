@@ -1,13 +1,21 @@
-"""What tests share: reproducible hypothesis runs, one thread, why a CUDA test cannot run, the command line in this process."""
+"""What tests share: reproducible hypothesis runs, one thread, compiled modules, why a CUDA test cannot run, the command line in this process."""
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 # Each worker of pytest-xdist has a core: PyTorch's threads of one would spin on the other's, for a third of all time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Where nothing may be kept beside the sources, each of the workers and of the processes that tests start would compile all of them anew
+# and rewrite every assertion: what is compiled is kept in pytest's own cache.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or python -B
 
 settings.register_profile("losscheck", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("losscheck")

@@ -1,4 +1,4 @@
-"""What tests share: reproducible hypothesis runs, one thread, compiled modules, why a CUDA test cannot run, the command line in this process."""
+"""What tests share: reproducible hypothesis runs, one thread, compiled modules, CUDA or why not, the command line in this process."""
 
 import os
 import sys

@@ -1,8 +1,11 @@
 """What is imported when, and from where: the arrows of the design, checked on the source and in fresh processes."""
 
 import ast
+import dataclasses
 import functools
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import losscheck
+import losscheck.core
 
 PACKAGE = Path(losscheck.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -107,6 +111,15 @@ def test_the_vocabulary_loads_no_framework():
     code = "import losscheck.core.dtypes, losscheck.core.results, losscheck.core.registry as r; r.implementations(); r.losses()"
 
     assert not loaded_after(code=code)[0] & FRAMEWORKS
+
+
+def test_the_vocabulary_is_frozen():
+    """A renderer that mends a row for itself would change what the next one shows."""
+    modules = [importlib.import_module(module.name) for module in pkgutil.walk_packages(losscheck.core.__path__, "losscheck.core.")]
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+
+    assert len(kinds) > 10
+    assert [kind.__name__ for kind in kinds if not kind.__dataclass_params__.frozen] == []
 
 
 @pytest.mark.parametrize(

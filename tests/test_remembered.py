@@ -68,6 +68,8 @@ def test_large_calls_are_not_kept_and_the_oldest_answers_go_first(counting, monk
     many = np.zeros(remembered.LARGEST + 1, np.float32)
     counting.call(many), counting.call(many)
     assert counting.asked == [len(many)] * 2
+    counting.call(many[1:]), counting.call(many[1:])  # every float of 16 bits
+    assert counting.asked[2:] == [len(many) - 1]
 
     monkeypatch.setattr(remembered, "MOST", 0)
     counting.asked.clear()
@@ -85,4 +87,5 @@ def test_a_deferred_sequence_is_made_once_and_only_when_it_is_looked_at():
     assert not made
     assert (list(deferred), len(deferred), deferred[1], deferred[1:]) == ([1, 2, 3], 3, 2, (2, 3))
     assert deferred == (1, 2, 3) == deferred and pickle.loads(pickle.dumps(deferred)) == (1, 2, 3)
+    assert deferred == Deferred(lambda: [1, 2, 3]) != Deferred(lambda: [1, 2])
     assert made == [1]

@@ -28,7 +28,7 @@ from losscheck.filter.classify import CODE
 from losscheck.filter.pairs import Pairs, filter_pairs, part
 from losscheck.measure import reduced as reduce
 from losscheck.measure import reference
-from losscheck.measure.batch import judge_dump
+from losscheck.measure.batch import judge_dump, work
 from losscheck.measure.compare import compare
 from losscheck.measure.reference import UNASKED, Budget, Claim, Judged, Reference, definition_of, distinct, formula_of
 from losscheck.measure.summary import Summary, summarise
@@ -230,6 +230,16 @@ def test_part_knows_common_targets_and_the_rest():
     assert [target for target, _ in parted] == [0.0, 1.0, None]
     assert sorted(np.concatenate([where for _, where in parted]).tolist()) == list(range(2000))
     assert part(np.full(5, 0.5)) == [(0.5, None)]
+
+
+def test_the_progress_of_a_dump_adds_up_to_its_work():
+    """Blocks that do not divide it, two losses with several implementations, two dtypes."""
+    question = dumped(("bce", "weighted-focal"), ("a.pt",), backends=("numpy",), dtypes=("float32", "float16"))
+    selection, dump, told = select(question), dump_of([1.0] * 70, [1.0] * 70, FLOAT32), []
+    judge_dump(question, selection, dump, told.append, block=32)
+
+    assert sum(told) == work(question, selection, dump) > 0
+    assert len(told) == 3 * 4 and min(told) > 0
 
 
 @given(st.lists(finite_floats(FLOAT64) | finite_floats(FLOAT32), max_size=40))

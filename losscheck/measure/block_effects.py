@@ -18,7 +18,7 @@ from losscheck.measure.judge import OUTCOMES, PieceClassifier, found_nothing
 from losscheck.measure.loops import FEW, bits_of
 from losscheck.measure.reference import OK, Judged
 from losscheck.measure.summary import Summary
-from losscheck.measure.totals import Totals, bits_of_float
+from losscheck.measure.totals import Totals, bits_of_float, merged
 from losscheck.points.grid import CELLS
 
 __all__ = ["BlockEffects"]
@@ -274,13 +274,7 @@ def _outward(x: float, up: bool) -> float:
 
 def _common(covered: Mapping[str, Parts]) -> list[tuple[int, int]]:
     """The parts of a block that polynomials of every quantity cover: the same for each, however they are cut."""
-    found: list[tuple[int, int]] = []
-    for begin, end, _ in next(iter(covered.values())):
-        if found and found[-1][1] == begin:
-            found[-1] = found[-1][0], end
-        else:
-            found.append((begin, end))
-    return found
+    return merged([(begin, end) for begin, end, _ in next(iter(covered.values()))])
 
 
 def _without(ranges: list[tuple[int, int]], taken: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -1,5 +1,6 @@
 """What a block of a sweep leaves behind: results that were refused, ranges that were looked at, the worst points, the answer of a chunk."""
 
+import itertools
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -14,8 +15,8 @@ from losscheck.measure.effect_stream import EFFECT, SOUND
 from losscheck.measure.plan import tasks_of
 from losscheck.measure.refusals import answering
 from losscheck.measure.runner import Runner
-from losscheck.measure.sums import Total
 from losscheck.measure.summary import WORST
+from losscheck.measure.sums import Total
 from losscheck.measure.totals import Totals, bits_of_float, merged
 from losscheck.points.grid import CELLS
 
@@ -69,7 +70,7 @@ def test_merged_ranges_hold_the_same_floats(parts):
     found = merged(ranges)
 
     assert {n for part in found for n in range(*part)} == {n for part in ranges for n in range(*part)}
-    assert all(before[1] < after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
 
 
 @given(st.lists(st.tuples(st.integers(0, SOUND), st.integers(1, 10**6)), min_size=1, max_size=40, unique_by=lambda pair: pair[1]))

@@ -9,13 +9,14 @@ import torch.nn.functional as F  # noqa: N812
 from asked import select
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import losses
 from strategies import params as any_params
 
-from losscheck.callables.conventions import GUARDS
+from losscheck.callables.conventions import GUARDS, Definition
 from losscheck.callables.diagnose import diagnose
 from losscheck.callables.fit import Fit
 from losscheck.callables.implementation import own_implementation
-from losscheck.callables.plain import PlainArithmetic
+from losscheck.callables.plain import NO_GUARD, PlainArithmetic, Reach
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT64
@@ -23,6 +24,7 @@ from losscheck.oracle.refine import Term, exact_value
 
 FILE = str(Path(__file__).with_name("own_losses.py"))
 LOSSES = registry.losses()
+BCE = LOSSES["bce"]
 
 
 def bce(x, z):
@@ -219,6 +221,31 @@ def test_no_two_guards_are_one():
     """A size or kind listed twice would be told under another name."""
     assert len(set(GUARDS)) == len(GUARDS)
     assert all(guard.words for guard in GUARDS)
+
+
+@given(losses(), st.sampled_from(GUARDS), st.floats(-40, 40), st.booleans())
+def test_a_guard_makes_no_difference_before_it_shows(loss, guard, logit, positive):
+    """That is why most need no trying: where the definition is wrong at a logit they do not reach, so is it with them."""
+    named, target, reach = loss.resolve({}, FLOAT64), float(positive), Reach(logit)
+    loss.formula(reach, logit, target, **named)
+    bare, guarded = (Definition(loss.formula, named, kind)(logit, target) for kind in (NO_GUARD, guard))
+
+    if reach.furthest < 0.999 * guard.shows_from:
+        assert guarded == bare
+
+
+@pytest.mark.parametrize(
+    "guard", [guard for guard in GUARDS if guard.kind != "eps" and guard.size > 1e-13], ids=lambda guard: guard.words[:60]
+)
+def test_a_guard_shows_where_it_says(guard):
+    """The control: a little further out, one of the two classes has another loss."""
+    logit = guard.shows_from + 0.5
+
+    assert any(
+        Definition(BCE.formula, {"pos_weight": 1.0}, guard)(x, z) != Definition(BCE.formula, {"pos_weight": 1.0})(x, z)
+        for x in (logit, -logit)
+        for z in (0.0, 1.0)
+    )
 
 
 def test_the_check_sees_a_fault(explain, monkeypatch):

@@ -81,6 +81,8 @@ def params(loss, dtype):
 
 
 def _parameter(each, dtype):
+    if each.words:
+        return st.sampled_from([float(value) for value in range(len(each.words))])
     high = min(each.high, max(8.0, each.low + 4.0))
     typical = st.sampled_from([each.default, each.low, *(value for value in (1.0, 2.0) if each.low <= value <= high)])
     return typical.map(dtype.round) | st.floats(each.low, high).map(dtype.round)
@@ -111,7 +113,10 @@ def sample_params(loss, dtype, rng):
     """The defaults as often as values up to 4 or so, which are no powers of two and hence hard for `power`."""
     if rng.random() < 0.5:
         return loss.resolve({}, dtype)
-    return loss.resolve(
-        {parameter.name: rng.uniform(parameter.low, min(parameter.high, max(4.0, parameter.low + 2.0))) for parameter in loss.parameters},
-        dtype,
-    )
+    return loss.resolve({parameter.name: _sampled(parameter, rng) for parameter in loss.parameters}, dtype)
+
+
+def _sampled(parameter, rng):
+    if parameter.words:
+        return float(rng.randrange(len(parameter.words)))
+    return rng.uniform(parameter.low, min(parameter.high, max(4.0, parameter.low + 2.0)))

@@ -31,7 +31,9 @@ ALLOWED = 2.0**-49  # half of what running_error.py grants an elementary functio
 
 
 def values_of(parameter):
-    """The default, an end of the range, and values below and above 1 that are no powers of two."""
+    """The default, an end of the range, and values below and above 1 that are no powers of two; all of those that have words."""
+    if parameter.words:
+        return tuple(map(float, range(len(parameter.words))))
     inside = [value for value in (parameter.low, 0.3, 0.5, 0.9, 1.0, 2.5, 7.5) if parameter.low <= value <= parameter.high]
     return tuple(dict.fromkeys([parameter.default, *inside]))
 
@@ -75,7 +77,11 @@ def holds(value, bound, exact):
         return None
     if abs(value) < 2.0**-900:
         return exact.magnitude < -300  # far below half the least subnormal of every dtype that is filtered
-    return abs(Fraction(value) - dyadic(exact.middle)) <= Fraction(bound) * abs(Fraction(value)) + dyadic(exact.radius)
+    if exact.magnitude < -(2**14):
+        return bound >= 1  # nothing beside the value, and its digits would not fit into memory
+    mantissa, exponent = exact.radius
+    radius = mantissa, max(exponent, -(2**14))  # that of 1 - s(-1e30) would not fit into memory
+    return abs(Fraction(value) - dyadic(exact.middle)) <= Fraction(bound) * abs(Fraction(value)) + dyadic(radius)
 
 
 def combinations(loss, rng, count):

@@ -56,11 +56,14 @@ def targets_of(loss):
 
 
 def other_parameters(loss):
-    """The defaults with one parameter changed: to the end of its range, to what is no power of two, to 1/2 and to 5."""
+    """The defaults with one parameter changed: to the end of its range, to what is no power of two, to 1/2 and to 5; in each of the
+    ways that a parameter with words picks."""
+    ways = [{parameter.name: float(value)} for parameter in loss.parameters for value in range(len(parameter.words))]
+    yield from ways
     for parameter in loss.parameters:
-        for value in (parameter.low, 0.1, 0.5, 5.0):
-            if parameter.low <= value <= parameter.high:
-                yield {parameter.name: value}
+        for value in () if parameter.words else (parameter.low, 0.1, 0.5, 5.0):
+            if parameter.takes(value):
+                yield from ({parameter.name: value, **way} for way in ways or [{}])
 
 
 def named(implementation):
@@ -168,7 +171,8 @@ def worst_narrow(implementation, backend, dtype_name, z, params=None, quantities
                 ulps = np.abs(got - right) / unit / condition
             ulps = np.where(np.isnan(ulps), np.inf, ulps)
             ulps = np.where((size >= dtype.smallest_normal) & (size <= dtype.largest), ulps, 0.0)
-            open_ = ~(bound <= DECIDED) & ~(size * (1 + bound) < dtype.smallest_normal) & np.isfinite(right)
+            with np.errstate(invalid="ignore"):  # 0 with an infinite bound
+                open_ = ~(bound <= DECIDED) & ~(size * (1 + bound) < dtype.smallest_normal) & np.isfinite(right)
             ulps = np.where(open_, -1.0, ulps)
             asked = [*np.argsort(ulps)[-3:], *np.flatnonzero(open_)[:: max(1, int(open_.sum()) // 300)]]
             worst += [(excess(float(got[n]), xs[n], loss, quantity, z, resolved, dtype), xs[n], quantity) for n in asked]

@@ -56,7 +56,9 @@ def parameters(loss):
     return st.fixed_dictionaries(
         {
             parameter.name: st.just(parameter.default)
-            | st.sampled_from([value for value in (parameter.low, 0.3, 1.0, 2.5, 7.5) if parameter.low <= value <= parameter.high])
+            | st.sampled_from(
+                [value for value in (parameter.low, 0.3, 1.0, 2.5, 7.5, *((2.0, 3.0) if parameter.words else ())) if parameter.takes(value)]
+            )
             for parameter in loss.parameters
         }
     )

@@ -15,6 +15,7 @@ from losscheck.core.call_spec import CallSpec
 from losscheck.core.dtypes import FLOAT64, Format
 from losscheck.core.errors import UserError
 from losscheck.core.loss import Loss
+from losscheck.core.registry import word_of
 
 __all__ = ["cures_that_work", "in_dtypes"]
 
@@ -50,7 +51,7 @@ def _called(call_spec: CallSpec, cure: Adjustment) -> CallSpec:
 
 
 def _words(cure: Adjustment) -> str:
-    words = [f"--param {name}={value:g}" for name, value in cure.params.items()]
+    words = [f"--param {name}={word_of(name, value) or f'{value:g}'}" for name, value in cure.params.items()]
     words += [f"--kw {name}={value:g}" for name, value in cure.keywords.items()]
     words += [f"--input {cure.input}"] if cure.input else []
     words += [f"--call '{cure.call}'"] if cure.call else []

@@ -165,12 +165,17 @@ def weight_of(loss: Loss) -> str:
 
 
 def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str, float]) -> Iterator[Convention]:
-    names = [parameter.name for parameter in loss.parameters]
+    names = [parameter.name for parameter in loss.parameters if not parameter.words]
     for a, b in itertools.combinations(names, 2):
         if params[a] != params[b]:
             swapped = {a: params[b], b: params[a]}
             yield _with(swapped, f"{a} and {b} are swapped ({a}={params[a]:g}, {b}={params[b]:g})", takes, params)
     for parameter in loss.parameters:
+        if parameter.words:
+            for value in (float(value) for value in range(len(parameter.words)) if value != params[parameter.name]):
+                says = f"{parameter.name} is {parameter.text(value)} and not {parameter.text(params[parameter.name])}"
+                yield _with({parameter.name: value}, says, {}, params, (parameter.name,))
+            continue
         now, theirs = params[parameter.name], number_of(takes.get(parameter.name))
         share = parameter.name == weight_of(loss)
         if parameter.none is not None and now != parameter.none and theirs != 1:  # an alpha of 1 may as well weigh both classes
@@ -182,7 +187,7 @@ def _other_parameters(loss: Loss, takes: Mapping[str, Any], params: Mapping[str,
                 yield _with(other, _swapped(parameter.name, now), takes, params)
             else:
                 yield _with(other, f"{parameter.name} is {value:g} and not {now:g}", takes, params, (parameter.name,))
-    for first, second in itertools.combinations(loss.parameters, 2):
+    for first, second in itertools.combinations([parameter for parameter in loss.parameters if not parameter.words], 2):
         for pair in itertools.product(USUAL, USUAL):
             both = {first.name: pair[0], second.name: pair[1]}
             if all(p.low <= both[p.name] <= p.high and both[p.name] != params[p.name] for p in (first, second)):

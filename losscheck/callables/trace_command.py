@@ -45,7 +45,7 @@ def trace_command(
         words += ["--loss", row.loss]
     if is_spec(row.implementation):
         return shlex.join([*words, *replace(call_spec, formula="").options()])
-    given = [f"{name}={FLOAT64.shortest(value)}" for name, value in params.items() if name in row.params]
+    given = [f"{name}={registry.word_of(name, value) or FLOAT64.shortest(value)}" for name, value in params.items() if name in row.params]
     return shlex.join([*words, *(word for text in given for word in ("--param", text))])
 
 

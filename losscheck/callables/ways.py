@@ -132,7 +132,8 @@ def _parameters(loss: Loss, adapted: Adapted, given: Mapping[str, float]) -> Ite
         stated[parameter.name] = value if value is not None and parameter.takes(value) else parameter.default
         # An exponent of 0 makes one loss of another: it is believed only where it is stated.
         none = () if parameter.none is None else (parameter.none,)
-        first = dict.fromkeys((stated[parameter.name], parameter.default, *filter(None, USUAL), *none))
+        common = range(len(parameter.words)) if parameter.words else filter(None, USUAL)
+        first = dict.fromkeys((stated[parameter.name], parameter.default, *map(float, common), *none))
         usual.append([value for value in first if parameter.takes(value)])
     yield loss.resolve(stated, FLOAT64)
     names = [parameter.name for parameter in loss.parameters]
@@ -148,7 +149,11 @@ def rank(way: Way, recognition: Recognition) -> tuple[float, ...]:
     sure = list(Confidence).index(recognition.confidence)
     stated = way.candidate.adapted.constants()
     defaults = {parameter.name: parameter.default for parameter in recognition.loss.parameters}
-    changed = sum(value not in (defaults[name], number_of(stated.get(name))) for name, value in recognition.params.items())
+    picks = {parameter.name for parameter in recognition.loss.parameters if parameter.words}
+    numbers = {name: value for name, value in recognition.params.items() if name not in picks}
+    changed = sum(value not in (defaults[name], number_of(stated.get(name))) for name, value in numbers.items())
+    # What it is at soft targets too says more than what it is at 0 and 1.
+    narrow = recognition.loss.hard_targets
     if recognition.confidence is Confidence.AGREES:
-        return sure, changed, -len(stated.keys() & defaults.keys()), way.candidate.number
-    return sure, recognition.deviation.changes, recognition.distance, way.candidate.number
+        return sure, changed, -len(stated.keys() & defaults.keys()), narrow, way.candidate.number
+    return sure, recognition.deviation.changes, recognition.distance, narrow, way.candidate.number

@@ -12,22 +12,29 @@ from typing import Any
 from losscheck.core.dtypes import Format, format_named
 
 __all__ = [
+    "FLAT",
+    "SATURATED",
     "cross_entropy",
     "cross_entropy_slope",
     "exp",
     "expm1",
+    "flattened",
     "focal_slope",
     "focal_term",
     "power_of_complement",
     "power_of_sigmoid",
     "sigmoid",
     "softplus",
+    "two_focal_slopes",
+    "two_focal_terms",
     "weighted",
 ]
 
 LN2 = math.log(2.0)
 # s(x) is 1 in every format from 37.43 = 54 ln 2 on, and s'(x) x is below half an ulp of 1 from 42 on.
 SATURATED = 64
+# Beyond this logit s(x) s(-x) is 0 in every format, and a slope through s, huge * 0, is not to be formed.
+FLAT = 1100
 # In units of the smallest subnormal: what is larger is not rounded to 0 by one rounding too many.
 FADING = 4
 
@@ -178,6 +185,46 @@ def focal_slope(xp: Any, x: Any, exponent: float, weight: Any) -> Any:
         power, rest = power_of_sigmoid(xp, x, exponent), over / (1 + e)
     slope = weight * (power * rest)
     return xp.where(abs(slope) < _fading(x), power * (weight * rest), slope)
+
+
+def two_focal_terms(xp: Any, x: Any, exponent: float, positive: Any, negative: Any) -> Any:
+    """A f(-x) + B f(x), f(x) = s(x)^g softplus(x): what both classes cost, their slopes of opposite sign.
+
+    Beside 0, where they cancel if A is near B, it is (A+B)/2 of the even part of f and (B-A)/2 of its odd part. With
+    r = 1 / (2 cosh(x/2)), s = r e^(x/2) and softplus(+-x) = -log(r) +- x/2, of which no slope cancels.
+    """
+    apart = focal_term(xp, -x, exponent, positive) + focal_term(xp, x, exponent, negative)
+    near = _is_central(x, exponent)
+    within = xp.where(near, x, xp.zeros_like(x))
+    twice = 2 * xp.cosh(within / 2)
+    span, rise, fall = 2 * xp.log(twice), xp.sinh(exponent / 2 * within), xp.cosh(exponent / 2 * within)
+    even, odd = span * fall + within * rise, span * rise + within * fall
+    central = ((negative + positive) / 2 * even + (negative - positive) / 2 * odd) / twice**exponent
+    return xp.where(near, central, apart)
+
+
+def two_focal_slopes(xp: Any, x: Any, exponent: float, positive: Any, negative: Any) -> Any:
+    """The derivative of :func:`two_focal_terms`."""
+    apart = focal_slope(xp, x, exponent, negative) - focal_slope(xp, -x, exponent, positive)
+    near = _is_central(x, exponent)
+    within = xp.where(near, x, xp.zeros_like(x))
+    twice, half, slant = 2 * xp.cosh(within / 2), exponent / 2, xp.tanh(within / 2)
+    span, rise, fall = 2 * xp.log(twice), xp.sinh(half * within), xp.cosh(half * within)
+    even = slant * (fall - half * (span * fall + within * rise)) + (half * span + 1) * rise + half * within * fall
+    odd = slant * (rise - half * (span * rise + within * fall)) + (half * span + 1) * fall + half * within * rise
+    central = ((negative + positive) / 2 * even + (negative - positive) / 2 * odd) / twice**exponent
+    return xp.where(near, central, apart)
+
+
+def _is_central(x: Any, exponent: float) -> Any:
+    """So near 0 that neither part of the focal term dwarfs the other."""
+    return abs(x) * (1 + exponent) < 0.5
+
+
+def flattened(xp: Any, x: Any) -> Any:
+    """The logit within [-FLAT, FLAT]."""
+    above = xp.where(x > FLAT, xp.full_like(x, FLAT), x)
+    return xp.where(above < -FLAT, xp.full_like(above, -FLAT), above)
 
 
 def _fading(x: Any) -> float:

@@ -43,6 +43,7 @@ class Parameter:
 
     Attributes:
         none: the number that stands for ``none``, the parameter left out, where it may be; outside of the interval.
+        words: for one that picks among definitions, what its values 0, 1, 2, ... are called.
     """
 
     name: str
@@ -51,13 +52,26 @@ class Parameter:
     high: float
     meaning: str
     none: float | None = None
+    words: tuple[str, ...] = ()
 
     def takes(self, value: float) -> bool:
+        if self.words:
+            return value in range(len(self.words))
         return self.low <= value <= self.high or value == self.none
 
     def text(self, value: float) -> str:
-        """A value as it is written: ``none`` where it stands for that."""
-        return "none" if value == self.none else f"{value:g}"
+        """A value as it is written: a word where it stands for one."""
+        return "none" if value == self.none else self.word(value) or f"{value:g}"
+
+    def word(self, value: float) -> str:
+        """The word of a value that picks among definitions; "" for a number."""
+        return self.words[int(value)] if self.words and self.takes(value) else ""
+
+    def read(self, text: str) -> float | None:
+        """The value that a word stands for; None for a number, and for what is no word of its."""
+        if text.lower() == "none":
+            return self.none
+        return float(self.words.index(text.lower())) if text.lower() in self.words else None
 
     def check(self, value: float) -> None:
         if not self.takes(value):
@@ -68,6 +82,8 @@ class Parameter:
 
     @property
     def valid(self) -> str:
+        if self.words:
+            return f"one of {', '.join(self.words)}"
         if math.isinf(self.high):
             return f"finite and at least {self.low:g}"
         return f"in [{self.low:g}, {self.high:g}]" + ("" if self.none is None else f", or none ({self.none:g})")

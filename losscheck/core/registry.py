@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _FEW = 4  # names of a file that a message offers
 
-__all__ = ["implementations", "loss_named", "losses", "registered"]
+__all__ = ["implementations", "loss_named", "losses", "registered", "word_of"]
 
 
 @functools.cache
@@ -75,6 +75,15 @@ def loss_named(name: str) -> Loss:
         if known.lower() == name.lower():
             return loss
     raise UserError(f"unknown loss {name!r}", nearest(name, losses()))
+
+
+def word_of(name: str, value: float) -> str:
+    """The word of a parameter's value that picks among definitions; "" for a number."""
+    for loss in losses().values():
+        for parameter in loss.parameters:
+            if parameter.name == name and (word := parameter.word(value)):
+                return word
+    return ""
 
 
 def _function_in(file: str) -> str:

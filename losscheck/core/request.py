@@ -13,6 +13,7 @@ from typing import Any
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
 from losscheck.core.dtypes import FLOAT64
 from losscheck.core.loss import Implementation
+from losscheck.core.registry import word_of
 from losscheck.core.which_points import BISECTED, CHOICES, KINDS, Dumped, Listed, Points, Range, exact_text, repeated_option
 
 __all__ = ["DEFAULT_MAX_ULP", "Request", "Subject", "dumped", "listed", "swept"]
@@ -126,7 +127,8 @@ class Request:
                 yield from repeated_option(f"--{option}", getattr(self, name))
         if self.quantities != plain.quantities or "quantity" in always:
             yield from ("--quantity", self.quantities[0] if len(self.quantities) == 1 else "both")
-        yield from repeated_option("--param", [f"{name}={FLOAT64.shortest(value)}" for name, value in self.params.items()])
+        params = [f"{name}={word_of(name, value) or FLOAT64.shortest(value)}" for name, value in self.params.items()]
+        yield from repeated_option("--param", params)
         for name in ("oracle", "digits"):
             if getattr(self, name) != getattr(plain, name) or name in always:
                 yield from (f"--{name}", str(getattr(self, name)))

@@ -4,11 +4,8 @@ qfl(x, z) = |z - s(x)|^b (z softplus(-x) + (1 - z) softplus(x)). The distance is
 d = s(x) - z = (1-z) s(x) - z s(-x); its two terms have one sign for hard targets, where the loss is the focal loss.
 """
 
-from losscheck.core.functional import cross_entropy, cross_entropy_slope, focal_slope, focal_term, sigmoid
+from losscheck.core.functional import cross_entropy, cross_entropy_slope, flattened, focal_slope, focal_term, sigmoid
 from losscheck.core.loss import ARRAYS, Loss, Parameter, Promise, implementation, logistic_landmarks
-
-# Beyond this logit s(x) s(-x) is 0 in every format, and the slope through the distance, huge * 0, is not to be formed.
-FLAT = 1100
 
 
 def distance(m, logit, target):
@@ -67,14 +64,8 @@ def naive(xp, logit, target, *, beta):
     return -(abs(target - p) ** beta) * (target * xp.log(p) + (1 - target) * xp.log(1 - p))
 
 
-def held(xp, logit):
-    """The logit within [-FLAT, FLAT]."""
-    above = xp.where(logit > FLAT, xp.full_like(logit, FLAT), logit)
-    return xp.where(above < -FLAT, xp.full_like(above, -FLAT), above)
-
-
 def stable_gradient(xp, logit, target, *, beta):
-    x = held(xp, logit)
+    x = flattened(xp, logit)
     d = cross_entropy_slope(xp, x, target, 1)
     inner = beta * (sigmoid(xp, x) * sigmoid(xp, -x) * cross_entropy(xp, x, target, 1)) + d * d
     soft = d * abs(d) ** (beta - 2) * inner
@@ -100,7 +91,7 @@ PROMISE = Promise(
 )
 def stable(xp, logit, target, *, beta):
     """The stable focal term for hard targets; elsewhere |d|^b times the stable cross entropy, d its stable slope."""
-    d = cross_entropy_slope(xp, held(xp, logit), target, 1)
+    d = cross_entropy_slope(xp, flattened(xp, logit), target, 1)
     soft = abs(d) ** beta * cross_entropy(xp, logit, target, 1)
     hard = focal_term(xp, xp.where(target == 1, -logit, logit), beta, xp.ones_like(logit))
     return xp.where((target == 0) | (target == 1), hard, soft)

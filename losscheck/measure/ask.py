@@ -250,9 +250,8 @@ def parameters(given: Mapping[str, str | float], losses: Sequence[Loss]) -> dict
     for name, value in given.items():
         if name not in known:
             raise UserError(f"no parameter {name!r} in {', '.join(loss.name for loss in losses)}", nearest(name, known))
-        left_out = known[name].none if value is None or str(value).lower() == "none" else None
-        if left_out is not None:
-            params[name] = left_out
+        if (word := known[name].read(str(value))) is not None:
+            params[name] = word
             continue
         params[name] = FLOAT64.parse(value, f"parameter {name}") if isinstance(value, str) else float(value)
     for loss in losses:

@@ -9,6 +9,7 @@ from typing import Any
 
 from losscheck.core.dtypes import FORMATS, short_hex
 from losscheck.core.exact import Exact, Kind
+from losscheck.core.registry import word_of
 from losscheck.core.results import IN_WORDS, PointRow, Row
 
 __all__ = [
@@ -115,7 +116,7 @@ def quantity_name(row: Row) -> str:
 
 
 def params_text(params: Mapping[str, float], dtype: str) -> str:
-    return "  ".join(f"{name}={FORMATS[dtype].shortest(value)}" for name, value in params.items())
+    return "  ".join(f"{name}={word_of(name, value) or FORMATS[dtype].shortest(value)}" for name, value in params.items())
 
 
 def counted(count: int, what: str) -> str:

@@ -117,7 +117,7 @@ def nearly(logits, targets):
 
 
 FLOOR = "each logarithm is held above -100"
-BCE, FOCAL, HEATMAP = {"pos_weight": 1.0}, {"alpha": 0.25, "gamma": 2.0}, {"alpha": 2.0, "beta": 4.0}
+BCE, FOCAL, HEATMAP = {"pos_weight": 1.0}, {"alpha": 0.25, "gamma": 2.0, "soft": 0.0}, {"alpha": 2.0, "beta": 4.0}
 
 
 @pytest.mark.parametrize(
@@ -137,10 +137,10 @@ BCE, FOCAL, HEATMAP = {"pos_weight": 1.0}, {"alpha": 0.25, "gamma": 2.0}, {"alph
         ),
         ("torch.nn.functional:binary_cross_entropy_with_logits", "bce", BCE, AGREES, "logits", False, "mean", ""),
         (naive_with_eps, "bce", BCE, DEVIATES, "logits", False, "none", "eps=1e-07 is added"),
-        (focal, "weighted-focal", FOCAL, AGREES, "logits", False, "none", ""),
-        (focal_swapped, "weighted-focal", FOCAL, DEVIATES, "logits", False, "none", "alpha and 1 - alpha are swapped"),
-        (focal_of_other_values, "weighted-focal", {"alpha": 0.75, "gamma": 1.5}, AGREES, "logits", False, "none", ""),
-        (sigmoid_focal_loss, "weighted-focal", FOCAL, AGREES, "logits", False, "none", ""),
+        (focal, "soft-focal", FOCAL, AGREES, "logits", False, "none", ""),
+        (focal_swapped, "soft-focal", FOCAL, DEVIATES, "logits", False, "none", "alpha and 1 - alpha are swapped"),
+        (focal_of_other_values, "soft-focal", {"alpha": 0.75, "gamma": 1.5, "soft": 0.0}, AGREES, "logits", False, "none", ""),
+        (sigmoid_focal_loss, "soft-focal", FOCAL, AGREES, "logits", False, "none", ""),
         (neg_loss, "centernet-heatmap", HEATMAP, AGREES, "probabilities", False, "normalised", ""),
         (heatmap_on_logits, "centernet-heatmap", HEATMAP, DEVIATES, "logits", False, "none", "clamped to [0.0001, 1 - 0.0001]"),
         (mean, "bce", BCE, DEVIATES, "logits", False, "mean", "eps=1e-07 is added"),

@@ -85,6 +85,8 @@ def meaning(row: RankedRow, advice: Advice) -> str:
     """Does what to write compute something else, or still something else than the definition?"""
     if advice.changes_meaning:
         return "; the guard is left out"
+    if advice.hard_targets_only:
+        return "; for targets 0 and 1: at soft ones it is something else"
     left = advice.after_effect
     return f"; it mends the rounding alone, and still {left.effect.value} by its own formula" if left and left.effect.harmful else ""
 

@@ -20,6 +20,7 @@ DTYPES = ("float32", "float16", "bfloat16")
 QUESTIONS = {
     "bce": "Which BCE?",
     "weighted-focal": "Which focal loss?",
+    "soft-focal": "Which focal loss for soft targets?",
     "centernet-heatmap": "Which heatmap loss?",
     "poly1-bce": "Which poly-1 loss?",
     "quality-focal": "Which quality focal loss?",

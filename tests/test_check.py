@@ -28,8 +28,8 @@ PEOPLE_WRITE = {
     "softplus_by_hand.py:bce": ("bce", Effect.POISONS),
     "masked_bce.py:bce": ("bce", Effect.POISONS),
     "swapped_focal.py:WeightedFocalLoss": ("weighted-focal", Effect.MISDIRECTS),
-    "root_focal.py:focal": ("weighted-focal", Effect.POISONS),
-    "probability_focal.py:focal": ("weighted-focal", Effect.POISONS),
+    "root_focal.py:focal": ("soft-focal", Effect.POISONS),
+    "probability_focal.py:focal": ("soft-focal", Effect.POISONS),
     "heatmap.py:heatmap_loss": ("centernet-heatmap", Effect.POISONS),
     "guarded_heatmap.py:heatmap_loss": ("centernet-heatmap", Effect.DEAD),
 }

@@ -43,6 +43,7 @@ ADVICE = thing(
     before_ulp=ERRORS,
     after_ulp=ERRORS,
     changes_meaning=FLAG,
+    hard_targets_only=FLAG,
     diff=TEXT,
     after_effect=EFFECT,
     cause=TEXT,

@@ -177,8 +177,8 @@ def test_an_alpha_that_is_left_out_is_recognised(function):
     """As fvcore and monai write it."""
     best = recognise(function)[0]
 
-    assert (best.loss.name, best.confidence) == ("weighted-focal", Confidence.AGREES)
-    assert best.words.startswith("weighted-focal with alpha=none, gamma=2")
+    assert (best.loss.name, best.confidence) == ("soft-focal", Confidence.AGREES)
+    assert best.words.startswith("soft-focal with alpha=none, gamma=2")
     assert "alpha is left out" in said("weighted-focal", function) and "--param alpha=-1" in said("weighted-focal", function)
 
 

@@ -7,9 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+import losscheck
+from losscheck.callables.diagnose import NOTHING
 from losscheck.callables.recognise import recognise
 from losscheck.callables.recognition import Confidence
 from losscheck.core.errors import UserError
+from losscheck.core.registry import loss_named
 
 AGREES, DEVIATES, NONE = Confidence.AGREES, Confidence.DEVIATES, Confidence.NONE
 
@@ -137,9 +140,9 @@ BCE, FOCAL, HEATMAP = {"pos_weight": 1.0}, {"alpha": 0.25, "gamma": 2.0, "soft":
         ),
         ("torch.nn.functional:binary_cross_entropy_with_logits", "bce", BCE, AGREES, "logits", False, "mean", ""),
         (naive_with_eps, "bce", BCE, DEVIATES, "logits", False, "none", "eps=1e-07 is added"),
-        (focal, "soft-focal", FOCAL, AGREES, "logits", False, "none", ""),
-        (focal_swapped, "soft-focal", FOCAL, DEVIATES, "logits", False, "none", "alpha and 1 - alpha are swapped"),
-        (focal_of_other_values, "soft-focal", {"alpha": 0.75, "gamma": 1.5, "soft": 0.0}, AGREES, "logits", False, "none", ""),
+        (focal, "soft-focal", {**FOCAL, "soft": 2.0}, AGREES, "logits", False, "none", ""),
+        (focal_swapped, "soft-focal", {**FOCAL, "soft": 2.0}, DEVIATES, "logits", False, "none", "alpha and 1 - alpha are swapped"),
+        (focal_of_other_values, "soft-focal", {"alpha": 0.75, "gamma": 1.5, "soft": 2.0}, AGREES, "logits", False, "none", ""),
         (sigmoid_focal_loss, "soft-focal", FOCAL, AGREES, "logits", False, "none", ""),
         (neg_loss, "centernet-heatmap", HEATMAP, AGREES, "probabilities", False, "normalised", ""),
         (heatmap_on_logits, "centernet-heatmap", HEATMAP, DEVIATES, "logits", False, "none", "clamped to [0.0001, 1 - 0.0001]"),
@@ -302,3 +305,36 @@ def test_the_digits_of_float32_are_no_deviation():
     best = recognise(cast_back)[0]
 
     assert (best.loss.name, best.confidence, best.deviation.sentence) == ("bce", AGREES, "")
+
+
+def by_terms(x, z, alpha=0.25, gamma=2.0):
+    p = torch.sigmoid(x)
+    return -alpha * (1 - p) ** gamma * z * F.logsigmoid(x) - (1 - alpha) * p**gamma * (1 - z) * F.logsigmoid(-x)
+
+
+def factored(factor):
+    def focal(x, z, alpha=0.25, gamma=2.0):
+        return (alpha * z + (1 - alpha) * (1 - z)) * factor(x, z) ** gamma * with_logits(x, z)
+
+    return focal
+
+
+IN_USE = {
+    "blended": factored(lambda x, z: z * torch.sigmoid(-x) + (1 - z) * torch.sigmoid(x)),
+    "two-terms": by_terms,
+    "entropy": factored(lambda x, z: -torch.expm1(-with_logits(x, z))),
+    "margin": factored(lambda x, z: torch.sigmoid(-x * (2 * z - 1))),
+}
+
+
+@pytest.mark.parametrize("word", loss_named("soft-focal").parameters[-1].words)
+def test_a_focal_loss_of_soft_targets_is_judged_by_its_own_way(word):
+    """Each of the ways in use is recognised by name and judged at a soft target by it, where the others are far off."""
+    best = recognise(IN_USE[word])[0]
+    (row,) = losscheck.check(IN_USE[word], dtype="float32").ranking
+    others = losscheck.check(IN_USE[word], loss="soft-focal", params={"soft": "blended" if word == "two-terms" else "two-terms"})
+
+    assert (best.loss.name, best.confidence, best.deviation) == ("soft-focal", AGREES, NOTHING)
+    assert f"soft={word}" in best.words
+    assert row.loss == "soft-focal" and not row.harmful
+    assert others.ranking[0].harmful

@@ -211,7 +211,7 @@ def _advised(rows: Sequence[RankedRow], asked: Sequence[tuple[Asked, Recognition
             advised.add(key)
             request = _request_of(row, asked)
             (implementation,) = (other for other in request.selection.implementations if (other.loss, other.name) == key)
-            soft = any(loss.name == row.loss and not loss.hard_targets for loss in request.selection.losses)
+            soft = next(loss.soft_targets for loss in request.selection.losses if loss.name == row.loss)
             advice = advice_on(row, implementation, soft=soft, again=partial(_again, row, request))
             if (
                 not (advice and advice.why)

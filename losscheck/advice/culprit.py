@@ -20,7 +20,7 @@ __all__ = ["advised"]
 def advised(rows: Sequence[TensorRow], asked: Asked) -> list[TensorRow]:
     """The rows, the first of each callable of the user's that harms with its advice."""
     own = {(implementation.loss, implementation.name): implementation for implementation in asked.selection.implementations}
-    soft = {loss.name: not loss.hard_targets for loss in asked.selection.losses}
+    soft = {loss.name: loss.soft_targets for loss in asked.selection.losses}
     told: set[tuple[str, str]] = set()
     result = []
     for row in rows:

@@ -40,13 +40,13 @@ MOST_LINES = 8  # of the change that are shown; all of it is in the diff
 
 
 def advice_on(
-    row: Row, implementation: Implementation, *, soft: bool, again: Callable[[], EffectFinding | None] = lambda: None
+    row: Row, implementation: Implementation, *, soft: bool | None, again: Callable[[], EffectFinding | None] = lambda: None
 ) -> Advice | None:
     """What one call at the worst point tells, and the cure that measured better; None where PyTorch cannot run it.
 
     Args:
         row: one whose implementation runs on torch; its effect names the point.
-        soft: the loss takes targets between 0 and 1: identities for 0 and 1 alone are no cure then.
+        soft: the loss takes targets between 0 and 1: identities for 0 and 1 alone are no cure then, or the second choice where it is None.
         again: judges the implementation as it stands in memory, by the definition: it is asked while the cure is in force.
     """
     blame = blame_on(row, implementation)
@@ -68,6 +68,7 @@ def advice_on(
         after=remedy.after,
         after_effect=_tried(remedy, again),
         changes_meaning=remedy.meaning,
+        hard_targets_only=remedy.hard and soft is None,
         diff=diff,
     )
 

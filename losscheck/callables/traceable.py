@@ -50,7 +50,7 @@ def traceable(
             raise UserError(f"{what} runs on {used[0]}, and only PyTorch can be traced", "losscheck check judges it all the same")
         given = call_spec.of(what)
         adapted = accepted(own, given, ("torch",))[1]
-        soft = None if not loss else not registry.loss_named(loss).hard_targets
+        soft = registry.loss_named(loss).soft_targets if loss else None
         return Traceable(what + _completed(given, adapted), _function(adapted), soft)
     if call_spec != PLAIN_CALL:
         raise UserError(

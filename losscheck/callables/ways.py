@@ -67,8 +67,9 @@ class Way:
             guarded = replace(AS_IT_IS, guard=guard)
             if fit := next((fit for fit in self.fits if fit.holds(guarded)), None):
                 return self._with(fit, guarded)
-        if diagnosis := self._explained(base, guarded=False):
-            return self._recognition(base, Confidence.DEVIATES, diagnosis)
+        for stated in self._of_each_word():
+            if diagnosis := self._explained(stated, guarded=False):
+                return self._recognition(stated, Confidence.DEVIATES, diagnosis)
         return self._on_classes() or self._in_part() or self._recognition(base, Confidence.NONE)
 
     def _on_classes(self) -> Recognition | None:
@@ -94,11 +95,24 @@ class Way:
 
     def _with(self, fit: Fit, guarded: Convention = AS_IT_IS) -> Recognition:
         """With the parameters of a fit. Where it states others under the same names, that is how it deviates."""
-        constants, base = self.candidate.adapted.constants(), self.fits[0]
+        constants, base = self.candidate.adapted.constants(), self._stated(fit)
         if any(name in constants and not math.isclose(value, fit.params[name], rel_tol=1e-9) for name, value in base.params.items()):
             return self._recognition(base, Confidence.DEVIATES, self._explained(base) or NOTHING)
         diagnosis = self._told(fit, guarded if guarded is not AS_IT_IS else fit.with_guard(AS_IT_IS))
         return self._recognition(fit, Confidence.DEVIATES if diagnosis.sentence else Confidence.AGREES, diagnosis)
+
+    def _stated(self, fit: Fit) -> Fit:
+        """The parameters it states, and those of a fit that pick among definitions: nobody states them by the names that we gave."""
+        picked = {parameter.name: fit.params[parameter.name] for parameter in self.loss.parameters if parameter.words}
+        return Fit(self.loss.formula, {**self.fits[0].params, **picked}, fit.samples) if picked else self.fits[0]
+
+    def _of_each_word(self) -> Iterator[Fit]:
+        """The stated parameters with each definition that may be picked, the default first."""
+        seen: list[Mapping[str, float]] = []
+        for fit in map(self._stated, self.fits):
+            if fit.params not in seen:
+                seen.append(fit.params)
+                yield fit
 
     def _explained(self, fit: Fit, guarded: bool = True) -> Diagnosis | None:
         return explained(fit, self.loss, self.candidate.adapted, self.candidate.backend, guarded=guarded)
@@ -152,8 +166,8 @@ def rank(way: Way, recognition: Recognition) -> tuple[float, ...]:
     picks = {parameter.name for parameter in recognition.loss.parameters if parameter.words}
     numbers = {name: value for name, value in recognition.params.items() if name not in picks}
     changed = sum(value not in (defaults[name], number_of(stated.get(name))) for name, value in numbers.items())
-    # What it is at soft targets too says more than what it is at 0 and 1.
-    narrow = recognition.loss.hard_targets
+    # What it is at soft targets too says more than what it is at 0 and 1, where it takes soft ones.
+    narrow = recognition.loss.hard_targets is not way.candidate.adapted.call_spec.hard
     if recognition.confidence is Confidence.AGREES:
         return sure, changed, -len(stated.keys() & defaults.keys()), narrow, way.candidate.number
     return sure, recognition.deviation.changes, recognition.distance, narrow, way.candidate.number

@@ -40,6 +40,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     parts = [other for other in names if len(asked) > 2 and (asked in other.lower() or (len(other) > 2 and other.lower() in asked))]
     lower = {other.lower(): other for other in names}
     slips = [lower[other] for other in difflib.get_close_matches(asked, lower, n=3, cutoff=0.65)]
-    if close := list(dict.fromkeys([*slips, *parts]))[:3]:
+    if close := list(dict.fromkeys([*slips, *parts]))[:4]:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(names)}" if names else "none is known"

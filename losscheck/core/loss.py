@@ -112,6 +112,8 @@ class Loss:
         reduction: the reduction that belongs to the definition (a name in ``losscheck.core.reductions``).
         hard_targets: only 0 and 1 are in the domain; otherwise all of [0, 1] is.
         why_hard: what to do instead, for who gives a soft target.
+        mostly_hard: soft targets are in its domain, and those of most who use it are 0 and 1: code that is right for these alone is
+            offered where nothing better is known.
         soft_minimum: at a soft target the loss has its minimum at a finite logit, beside which its gradient is ill conditioned.
         landmarks: ``landmarks(format, **params)``, where implementations of this loss change behaviour.
         source: where the definition comes from.
@@ -130,6 +132,12 @@ class Loss:
     hard_targets: bool = False
     why_hard: str = ""
     soft_minimum: bool = False
+    mostly_hard: bool = False
+
+    @property
+    def soft_targets(self) -> bool | None:
+        """Do targets between 0 and 1 occur? None where that is not known."""
+        return None if self.mostly_hard else not self.hard_targets
 
     def resolve(self, given: Mapping[str, float], dtype: Format) -> dict[str, float]:
         """All parameters, defaults filled in, rounded to the dtype so that everyone uses the same constants.

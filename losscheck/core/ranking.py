@@ -23,6 +23,7 @@ class Advice:
         before, after: the largest errors of loss and gradient in ulp, of what is there and of what to write.
         after_effect: what the changed source does to training, by the loss's definition; None where it could not be tried.
         changes_meaning: what to write computes something else: a clamp or an eps is left out.
+        hard_targets_only: what to write is the same for the targets 0 and 1, and something else at those between, which the loss takes.
         diff: the same as a change of the user's file.
         graph: the call at its worst point as a graph of ops (``losscheck.tracing.graph``), for a page.
         cause: the cause in one word, which `losscheck explain` knows; code: the sub-expression; both empty where they are not known.
@@ -35,6 +36,7 @@ class Advice:
     after: tuple[float, float] | None = None
     after_effect: EffectFinding | None = None
     changes_meaning: bool = False
+    hard_targets_only: bool = False
     diff: str = ""
     graph: Mapping[str, Any] | None = field(default=None, compare=False)
     cause: str = ""

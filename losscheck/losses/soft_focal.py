@@ -112,6 +112,7 @@ SOFT_FOCAL = Loss(
     reduction="mean",
     landmarks=logistic_landmarks,
     soft_minimum=True,
+    mostly_hard=True,
     source="Lin et al. (2017), eq. 5, for soft targets as torchvision.ops.sigmoid_focal_loss, kornia.losses.binary_focal_loss_with_logits, "
     "segmentation_models_pytorch.losses.FocalLoss and monai.losses.FocalLoss have it",
 )

@@ -143,6 +143,8 @@ def judged(finding: EffectFinding | None, advice: Advice) -> str:
         within += "; x is the logit, z the target"
     if advice.changes_meaning:
         within += ", of the loss without its guard"
+    if advice.hard_targets_only:
+        return f"{within}; for targets 0 and 1: at soft ones it is something else"
     left = left_by(advice, finding)
     if left is None:
         return within

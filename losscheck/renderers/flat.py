@@ -32,6 +32,7 @@ def flat_advice(advice: Advice) -> dict[str, Any]:
         "before_ulp": pair(advice.before),
         "after_ulp": pair(advice.after),
         "changes_meaning": advice.changes_meaning,
+        "hard_targets_only": advice.hard_targets_only,
         "diff": advice.diff,
         "after_effect": advice.after_effect and advice.after_effect.effect.value,
     }

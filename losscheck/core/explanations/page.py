@@ -43,6 +43,12 @@ def asymmetric(logits, targets, gamma_pos=1.0, gamma_neg=4.0, clip=0.05):
     kept = (missed + clip).clamp(max=1)  # a negative within the margin costs nothing
     return torch.where(targets == 1, positive, -((1 - clip - missed).clamp(min=0) ** gamma_neg) * torch.log(kept))
 """,
+    "soft-focal": """\
+def soft_focal(logits, targets, alpha=0.25, gamma=2.0):
+    wrong = (1 - targets) * torch.sigmoid(logits) + targets * torch.sigmoid(-logits)
+    bce = targets * F.softplus(-logits) + (1 - targets) * F.softplus(logits)
+    return (alpha * targets + (1 - alpha) * (1 - targets)) * wrong**gamma * bce
+""",
     "varifocal": """\
 def varifocal(logits, targets, alpha=0.75, gamma=2.0):
     weight = torch.where(targets > 0, targets, alpha * torch.sigmoid(logits) ** gamma)

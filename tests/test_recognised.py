@@ -5,6 +5,7 @@ import torch
 
 import losscheck
 from losscheck.core.errors import UserError
+from losscheck.testing import check_batch
 
 
 def by_hand(logits, targets):
@@ -78,3 +79,15 @@ def test_given_parameters_stay():
     report = losscheck.compare(focal, logit=3, params={"gamma": 3})
     assert "--param gamma=3" in report.reproduce
     assert any(row.deviation for row in report.rows)
+
+
+def test_a_formula_that_is_to_blame_is_blamed_by_its_guard():
+    """A gradient that a clamp makes 0: not the cancellation that is there as well."""
+
+    def clamped(logits, targets):
+        p = torch.sigmoid(logits).clamp(1e-7, 1 - 1e-7)
+        return -(targets * torch.log(p) + (1 - targets) * torch.log(1 - p))
+
+    with pytest.raises(AssertionError, match=r"(?s)DEAD.*clamp-kills-the-gradient") as failure:
+        check_batch(clamped, torch.tensor([0.5, 48.0]), torch.tensor([1.0, 0.0]))
+    assert "cancellation" not in str(failure.value)

@@ -11,7 +11,7 @@ from typing import Any
 
 from losscheck.callables.adapt import Adapted
 from losscheck.callables.printed import stdout_to_stderr
-from losscheck.core.effect import Effect, EffectFinding
+from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.errors import UserError
 from losscheck.core.explanations import page_of
 from losscheck.core.files import near
@@ -22,7 +22,7 @@ from losscheck.tracing import trace
 from losscheck.tracing.cures.remedy import Remedy, Rewritten, remedies
 from losscheck.tracing.cures.trial import CannotTryError, patched
 from losscheck.tracing.graph import graph_of
-from losscheck.tracing.report import Cause, CauseKind, DeviationKind, Op, Trace
+from losscheck.tracing.report import Cause, CauseKind, Deviation, DeviationKind, Op, Trace
 
 __all__ = ["advice_on", "blame_on", "with_why_of"]
 
@@ -83,7 +83,7 @@ def blame_on(row: Row, implementation: Implementation) -> Advice | None:
             traced = trace(_callable(implementation, row), [finding.logit], [finding.target], dtype=row.given_dtype)
         except (UserError, RuntimeError, TypeError, ValueError):
             return None  # what does not run alone, or returns no tensor, is told by its row
-    return replace(_why(traced, finding.effect), graph=graph_of(traced))
+    return replace(_why(traced, finding), graph=graph_of(traced))
 
 
 def with_why_of(advice: Advice | None, blame: Advice) -> Advice:
@@ -111,18 +111,22 @@ def _callable(implementation: Implementation, row: Row) -> Callable[[Any, Any], 
     return lambda x, z: implementation.function(torch, x, z, **row.params)
 
 
-def _why(traced: Trace, effect: Effect) -> Advice:
+def _why(traced: Trace, finding: EffectFinding) -> Advice:
     """The first cause, or the guard that is active, with the sub-expression and its place; empty where there is neither.
 
-    What makes no number comes before what only loses digits, where it is a number that is missing.
+    What makes no number comes before what only loses digits, where it is a number that is missing; a guard comes before both where
+    the formula itself is blamed, and not how it is computed.
     """
-    for cause in sorted(traced.causes, key=lambda cause: effect is Effect.POISONS and cause.kind in LOSES_DIGITS):
-        return _cause(cause, traced.ops)
-    for deviation in traced.deviations:
-        if deviation.op is not None:
-            op = _at(traced.ops, deviation.op)
-            return _blame(f"{_code(op)}{deviation.kind.value}", deviation.kind, op)
-    return Advice()
+    poisons = finding.effect is Effect.POISONS
+    causes = [_cause(cause, traced.ops) for cause in sorted(traced.causes, key=lambda cause: poisons and cause.kind in LOSES_DIGITS)]
+    guards = [_guard(deviation, traced.ops) for deviation in traced.deviations if deviation.op is not None]
+    told = [*guards, *causes] if finding.truth is Truth.DEVIATION else [*causes, *guards]
+    return next(iter(told), Advice())
+
+
+def _guard(deviation: Deviation, ops: tuple[Op, ...]) -> Advice:
+    op = _at(ops, deviation.op)
+    return _blame(f"{_code(op)}{deviation.kind.value}", deviation.kind, op)
 
 
 def _cause(cause: Cause, ops: tuple[Op, ...]) -> Advice:

@@ -1,6 +1,7 @@
 """The verdicts of a trace: named cases, planted faults of every kind, sound losses, and losses of every style at many points."""
 
 import inspect
+import math
 import warnings
 
 import pytest
@@ -254,3 +255,41 @@ def test_the_control_a_fault_that_is_not_there_is_not_found():
     """The same judgement on a sound loss finds nothing: the score is no artefact of the judge."""
     for example in sound.EXAMPLES:
         assert judged(example) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("function", "logit", "event"),
+    [
+        (lambda x, z: torch.log(1 - torch.sigmoid(x)), 30.0, Event.INF),
+        (lambda x, z: 1 / (1 - torch.sigmoid(x)), 30.0, Event.INF),
+        (lambda x, z: torch.exp(x) * z, 100.0, Event.OVERFLOW),
+    ],
+)
+def test_a_pole_is_no_overflow(function, logit, event):
+    """log(0) and 1 / 0 are infinite in any format; e^100 is too large for this one."""
+    traced = trace(function, logit, 1.0)
+    first = next(op for op in traced.ops if math.isinf(op.value))
+
+    assert first.event is event
+
+
+def test_a_root_at_zero_is_left_out_by_nothing():
+    """A distance of 0: its slope is inf * 0 with no mask, though a clamp stands after it; where a mask hands on a slope of 0 it is."""
+
+    def triplet(x, z):
+        return torch.clamp(torch.sqrt(((x - z) ** 2).sum()) + 1, min=0)
+
+    def masked(x, z):
+        return torch.where(x > 0, torch.sqrt(x), torch.zeros_like(x)).sum()
+
+    assert [cause.kind for cause in trace(triplet, 1.0, 1.0).causes] == [CauseKind.ZERO_TIMES_INFINITY]
+    assert [cause.kind for cause in trace(masked, -1.0, 1.0).causes] == [CauseKind.MASKED_GRADIENT]
+
+
+def test_the_log_of_a_subnormal_is_no_log_near_one():
+    """softmax(-100, 0)[0] is 3.8e-44, of which few digits are left."""
+
+    def lost(x, z):
+        return -torch.log(torch.softmax(torch.stack([x, 0 * x]), dim=0)[0])
+
+    assert trace(lost, -100.0, 1.0).causes[0].kind is CauseKind.UNDERFLOW

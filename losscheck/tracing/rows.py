@@ -84,10 +84,25 @@ def _event(run: ExactRun, op: Operation, element: int) -> Event | None:
     if math.isnan(value):
         return Event.NAN
     if math.isinf(value):
-        return Event.OVERFLOW if math.isinf(exact.rounded) or all(map(math.isfinite, _floats(recorded, op))) else Event.INF
+        fits = not math.isinf(exact.rounded)
+        return (
+            Event.INF
+            if fits and (_at_pole(recorded, op, element) or not all(map(math.isfinite, _floats(recorded, op))))
+            else Event.OVERFLOW
+        )
     if value == 0 and exact.middle[0]:
         return Event.UNDERFLOW if exact.rounded == 0 else Event.LOST
     return Event.SATURATED if abs(value) == 1 and run.values[element] != value else None
+
+
+# Where a function of its first operand is infinite, and a quotient in its second: no number of any size would come out.
+POLES = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0, "reciprocal": 0.0, "rsqrt": 0.0, "pow": 0.0, "div": 0.0}
+
+
+def _at_pole(recorded: Any, op: Operation, element: int) -> bool:
+    taken = next((taken for made, taken in op.plan.calls if element in made), ()) if op.plan is not None else ()
+    place = 1 if op.name == "div" else 0
+    return op.name in POLES and len(taken) > place and bool(recorded.computed[taken[place]] == POLES[op.name])
 
 
 def _floats(recorded: Any, op: Operation) -> list[float]:

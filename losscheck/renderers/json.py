@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict
 from typing import Any
@@ -16,10 +17,14 @@ from losscheck.renderers.flat_report import flat_rows
 
 __all__ = ["render"]
 
+WORDS = 2**16  # joined at a time
+
 
 def render(report: Report | Inventory, style: Style) -> str:
     document = dict(report.facts) if isinstance(report, Inventory) else _document(report)
-    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+    encoded = json.JSONEncoder(indent=1, allow_nan=False, ensure_ascii=False).iterencode(document)
+    # Of a report with all its regions, json.dumps would hold millions of words at once.
+    return "".join(iter(lambda: "".join(itertools.islice(encoded, WORDS)), ""))
 
 
 def _document(report: Report) -> dict[str, Any]:

@@ -98,21 +98,22 @@ def decide(operations: Operations, value: Any, exact: Any, bound: Any, limits: L
     error = absolute(difference)
     slack = size * bound + error * 2.0**-52
     most, least = (error + slack) * unit_low, operations.maximum(error - slack, 0.0) * unit_high
-    range_low, range_high = _range(low, limits), _range(high, limits)
+    (not_zero, normal, right_inf), at_most = _range(low, limits), _range(high, limits)
 
-    right_inf = range_low == 3
-    is_inf = absolute(value) == float("inf")
+    is_inf, zero = absolute(value) == float("inf"), value == 0.0
     opposite = (value < 0.0) ^ (exact < 0.0)
+    right = right_inf & is_inf & ~opposite
     ok = most <= limits.max_ulp
     code = where(ok, CODE[Outcome.OK], CODE[Outcome.INACCURATE])
-    code = where((value == 0.0) & (range_low == 1), CODE[Outcome.FLUSHED], code)
-    code = where((value == 0.0) & (range_low == 2), CODE[Outcome.LOST], code)
+    code = where(zero & not_zero, CODE[Outcome.FLUSHED], code)
+    code = where(zero & normal, CODE[Outcome.LOST], code)
     code = where(right_inf, CODE[Outcome.MISSED_INF], code)
-    code = where(is_inf, where(right_inf & ~opposite, CODE[Outcome.OK], CODE[Outcome.INF]), code)
-    code = where(opposite & (value != 0.0) & (range_high != 0), CODE[Outcome.WRONG_SIGN], code)
-    ulp = where(right_inf & is_inf & ~opposite, 0.0, difference * unit_high)
+    code = where(is_inf, CODE[Outcome.INF], code)
+    code = where(right, CODE[Outcome.OK], code)
+    code = where(opposite & ~zero & at_most[0], CODE[Outcome.WRONG_SIGN], code)
+    ulp = where(right, 0.0, difference * unit_high)
 
-    unclear = (range_low != range_high) | ~(high < UNKNOWN)
+    unclear = (not_zero ^ at_most[0]) | (normal ^ at_most[1]) | (right_inf ^ at_most[2]) | ~(high < UNKNOWN)
     graded = ~(is_inf | right_inf)
     unclear = unclear | graded & ((ok ^ (least <= limits.max_ulp)) | (_graded(operations, most) != _graded(operations, least)))
     code = where(unclear, UNDECIDED, code)
@@ -213,6 +214,6 @@ def _per_ulp(operations: Operations, size: Any, limits: Limits) -> Any:
     return operations.power_of_two(limits.precision - 1 - operations.maximum(operations.exponent(size), limits.emin))
 
 
-def _range(size: Any, limits: Limits) -> Any:
-    """0 rounds to zero, 1 to a subnormal, 2 to a normal number, 3 to infinity."""
-    return (size > limits.half_least) * 1 + (size >= limits.normal) * 1 + (size >= limits.overflow) * 1
+def _range(size: Any, limits: Limits) -> tuple[Any, Any, Any]:
+    """Does it not round to zero, does it round to a normal number or beyond, does it round to infinity?"""
+    return size > limits.half_least, size >= limits.normal, size >= limits.overflow

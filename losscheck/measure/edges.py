@@ -7,7 +7,6 @@ from typing import Any
 
 from losscheck.measure.effect_stream import EFFECT, EFFECT_KEPT
 from losscheck.measure.engine import Engine, check_sample, judge_all, summarise_stream
-from losscheck.measure.reference import Judged
 from losscheck.measure.refusals import SEGMENTED, BlockResult
 from losscheck.measure.summary import Summary, segments_of
 from losscheck.points.grid import decode_ordinals
@@ -37,8 +36,7 @@ class SampleEngine(Engine):
             summary = self.totals[quantity] = summarise_stream(np, quantity, judged, ordinals, results, self.cells)
             summary.refusal = returned.reason
             if quantity in self.streams:
-                some = Judged(judged.codes[checked], judged.ulps[checked])
-                check_sample(summary, self.streams[quantity], logits[checked], results[quantity][checked], some)
+                check_sample(summary, self.streams[quantity], logits[checked], results[quantity][checked], judged.some(checked))
         ends = _Ends({quantity: judged.codes for quantity, judged in found.items()}, ordinals)
         ends.bisect(self.codes)
         for quantity, summary in self.totals.items():

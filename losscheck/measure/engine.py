@@ -84,7 +84,7 @@ def check_sample(summary: Summary, stream: Stream, logits: Any, values: Any, jud
     import numpy as np
 
     answered = judged.codes != REFUSED
-    logits, values, judged = logits[answered], values[answered], Judged(judged.codes[answered], judged.ulps[answered])
+    logits, values, judged = logits[answered], values[answered], judged.some(answered)
     checked, wrong = stream.reference.check(stream.claim, logits, np.full(len(logits), stream.target), values, judged)
     summary.checked, summary.wrong = summary.checked + checked, summary.wrong + wrong
 
@@ -164,7 +164,8 @@ class ArrayEngine(Engine):
             summary = summarise_stream(xp, quantity, judged, ordinals, results, self.cells)
             summary.refusal = returned.reason
             if quantity in self.streams:
-                some = Judged(on_host(judged.codes[chosen]), on_host(judged.ulps[chosen]))
+                some = judged.some(chosen)
+                some.codes, some.ulps = on_host(some.codes), on_host(some.ulps)
                 check_sample(summary, self.streams[quantity], on_host(logits[chosen]), on_host(results[quantity][chosen]), some)
             self.totals[quantity] = self.totals[quantity].merge(summary)
 

@@ -26,55 +26,50 @@ class Dual:
         self.slope = slope
         self.level = level
 
-    def _like(self, value: Any, slope: Any) -> Dual:
-        return Dual(value, slope, self.level)
-
-    def _same(self, other: Any) -> bool:
-        return isinstance(other, Dual) and other.level == self.level
-
-    def _above(self, other: Any) -> bool:
-        return isinstance(other, Dual) and other.level > self.level
-
     def __neg__(self) -> Dual:
-        return self._like(-self.value, -self.slope)
+        return Dual(-self.value, -self.slope, self.level)
 
     def __add__(self, other: Any) -> Dual:
-        if self._above(other):
+        if not isinstance(other, Dual) or other.level < self.level:
+            return Dual(self.value + other, self.slope, self.level)
+        if other.level > self.level:
             return NotImplemented
-        if self._same(other):
-            return self._like(self.value + other.value, self.slope + other.slope)
-        return self._like(self.value + other, self.slope)
+        return Dual(self.value + other.value, self.slope + other.slope, self.level)
 
     def __sub__(self, other: Any) -> Dual:
-        return NotImplemented if self._above(other) else self + -other
+        return NotImplemented if isinstance(other, Dual) and other.level > self.level else self + -other
 
     def __rsub__(self, other: Any) -> Dual:
         return -self + other
 
     def __mul__(self, other: Any) -> Dual:
-        if self._above(other):
+        if not isinstance(other, Dual) or other.level < self.level:
+            return Dual(self.value * other, self.slope * other, self.level)
+        if other.level > self.level:
             return NotImplemented
-        if self._same(other):
-            return self._like(self.value * other.value, self.value * other.slope + self.slope * other.value)
-        return self._like(self.value * other, self.slope * other)
+        return Dual(self.value * other.value, self.value * other.slope + self.slope * other.value, self.level)
 
     def __truediv__(self, other: Any) -> Dual:
-        if self._above(other):
+        if not isinstance(other, Dual) or other.level < self.level:
+            return Dual(self.value / other, self.slope / other, self.level)
+        if other.level > self.level:
             return NotImplemented
-        if self._same(other):
-            ratio = self.value / other.value
-            return self._like(ratio, (self.slope - ratio * other.slope) / other.value)
-        return self._like(self.value / other, self.slope / other)
+        ratio = self.value / other.value
+        return Dual(ratio, (self.slope - ratio * other.slope) / other.value, self.level)
 
     def __rtruediv__(self, other: Any) -> Dual:
         ratio = other / self.value
-        return self._like(ratio, -ratio * self.slope / self.value)
+        return Dual(ratio, -ratio * self.slope / self.value, self.level)
 
     def __gt__(self, other: Any) -> bool:
-        return bool(self.value > (other.value if self._same(other) else other))
+        return bool(self.value > self._lifted(other))
 
     def __lt__(self, other: Any) -> bool:
-        return bool(self.value < (other.value if self._same(other) else other))
+        return bool(self.value < self._lifted(other))
+
+    def _lifted(self, other: Any) -> Any:
+        """What a number of any level is compared as."""
+        return other.value if isinstance(other, Dual) and other.level == self.level else other
 
     __radd__ = __add__
     __rmul__ = __mul__

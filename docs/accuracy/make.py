@@ -107,13 +107,8 @@ def issue_of(entry: Mapping[str, Any], dtype: str) -> str:
 
 
 def first_failing(finding: Mapping[str, Any]) -> float | None:
-    """The float nearest to 0 that was found to have the effect; None where there is none, or the regions are too many to name them."""
-    ends = [end for part in finding["parts"] or [] for end in part]
-    if finding["first"] is not None and not finding["parts"] and finding["first"] * finding["last"] > 0:
-        ends = [finding["first"], finding["last"]]
-    if finding["effect"] == "poisons":
-        ends.append(finding["logit"])  # shown where it begins
-    return min(map(float, ends), key=abs) + 0.0 if ends and finding["effect"] != "sound" else None
+    """The failing float nearest to 0, as the report itself has it; None where nothing fails."""
+    return min((float(onset["logit"]) for onset in finding["onsets"] or ()), key=abs, default=None)
 
 
 def in_package(place: str) -> str:

@@ -8,15 +8,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 import losscheck
-from losscheck.core.ranking import RankedRow
+from losscheck.core.effect import EffectFinding
+from losscheck.core.results import SweepRow
 from losscheck.renderers.effects import effect_sentence
 
 HERE = Path(__file__).parent
@@ -28,8 +31,9 @@ INTRODUCTION = """\
 
 Each was reported, asked about or mended in a public tracker, which its line links to. The losses in [library_bugs](library_bugs) behave as
 those did: they are written anew, in our own words and mostly in PyTorch, from what the thread says; no code was taken over, and the licence
-named is that of the library. `losscheck check` is told which loss it is for {told} of them, and finds it out for the others. Caught are
-{caught} of {faults}: the answer is `misstates` or worse, and the logit of the report is among those that fail.
+named is that of the library. `losscheck check` judges logits from -100 to 100; {wider} of them broke beyond, and is judged by
+`losscheck sweep` over a wider range. The loss is named for {told} of them, and found out for the others. Caught are {caught} of {faults}:
+the answer is `misstates` or worse, and the logit of the report is among those that fail.
 
 | library | what happened | answer | in words |
 |---|---|---|---|
@@ -54,39 +58,55 @@ def runs_here(fault: Mapping[str, Any]) -> bool:
 def command(fault: Mapping[str, Any]) -> str:
     """The one command, from the root of the repository."""
     options = [fault["options"]] if fault.get("options") else []
-    return " ".join(["losscheck check", f"{FOLDER}/{fault['what']}", "--dtype", dtype(fault), *options])
+    if "range" in fault:
+        options += [f"--range {fault['range'][0]} {fault['range'][1]}"]
+        options += [f"--{name} {shlex.quote(value)}" for name, value in fault.get("more", {}).items()]
+    job = "sweep" if "range" in fault else "check"
+    return " ".join([f"losscheck {job}", f"{FOLDER}/{fault['what']}", "--dtype", dtype(fault), *options])
 
 
 def dtype(fault: Mapping[str, Any]) -> str:
     return str(fault.get("dtype", "float32"))
 
 
-def checked(fault: Mapping[str, Any]) -> RankedRow:
+@dataclass(frozen=True)
+class Answer:
+    """What the command says of a fault: the worst effect, in words, and the sweep of each target."""
+
+    effect: EffectFinding
+    says: str
+    sweeps: Sequence[SweepRow]
+
+
+def answered(fault: Mapping[str, Any]) -> Answer:
     """What the command answers."""
+    what = f"{FOLDER}/{fault['what']}"
     loss = fault["options"].split()[1] if fault.get("options") else ()
-    (row,) = losscheck.check(f"{FOLDER}/{fault['what']}", dtype=dtype(fault), loss=loss).ranking
-    return row
+    if "range" in fault:
+        low, high = fault["range"]
+        sweeps = losscheck.sweep(what, dtype=dtype(fault), loss=loss, range=(low, high), **fault.get("more", {})).sweeps
+        assert not any(sweep.reason for sweep in sweeps)
+        row = max(sweeps, key=lambda sweep: sweep.effect.effect.severity if sweep.effect else -1)
+        assert row.effect is not None
+        return Answer(row.effect, effect_sentence(row.effect, row.low, row.high, row.given_dtype, row.max_ulp), sweeps)
+    (ranked,) = losscheck.check(what, dtype=dtype(fault), loss=loss).ranking
+    assert ranked.effect is not None and ranked.loss and not ranked.reason
+    said = effect_sentence(ranked.effect, ranked.low, ranked.high, ranked.given_dtype, ranked.max_ulp, ranked.spans)
+    return Answer(ranked.effect, said, ranked.curves)
 
 
 def measured(fault: Mapping[str, Any]) -> dict[str, Any]:
     """What the page shows of a fault."""
-    row = checked(fault)
-    assert row.effect is not None
-    return {"source": fault["source"], "what": fault["what"], "effect": row.effect.effect.value, "says": says(row)}
-
-
-def says(row: RankedRow) -> str:
-    """'gradient 0 where 1 is right, logits above 16.64, target 0'"""
-    assert row.effect is not None
-    return effect_sentence(row.effect, row.low, row.high, row.given_dtype, row.max_ulp, row.spans)
+    answer = answered(fault)
+    return {"source": fault["source"], "what": fault["what"], "effect": answer.effect.effect.value, "says": answer.says}
 
 
 def page(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     of = {(row["source"], row["what"]): row for row in rows}
     entries = faults()
     caught = sum(fault.get("caught", True) for fault in entries)
-    told = sum("options" in fault for fault in entries)
-    yield INTRODUCTION.format(faults=len(entries), caught=caught, told=told)
+    told, wider = (sum(name in fault for fault in entries) for name in ("options", "range"))
+    yield INTRODUCTION.format(faults=len(entries), caught=caught, told=told, wider=wider)
     for fault in entries:
         row = of[fault["source"], fault["what"]]
         thread = "/".join(fault["source"].split("/")[-4:-2]) + "#" + fault["source"].rpartition("/")[2]

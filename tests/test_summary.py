@@ -436,3 +436,15 @@ def test_a_grid_of_nothing_is_refused(low, high, points):
     """An empty range that counts as swept."""
     with pytest.raises(UserError):
         sampled_grid(FLOAT32, low, high, points, "both", [])
+
+
+@given(st.lists(st.tuples(st.integers(-60, 60), st.integers(0, 20)), min_size=1, max_size=8))
+def test_of_segments_that_overlap_each_float_counts_once(ends):
+    """What was searched lay in a region already: it held more points than floats, and merge refused the shard."""
+    segments = np.array([(first, first + more, more + 1) for first, more in ends])
+    floats = {position for first, last, _ in segments.tolist() for position in range(first, last + 1)}
+
+    whole = summary.united(segments, 0).tolist()
+    assert [position for first, last, _ in whole for position in range(first, last + 1)] == sorted(floats)
+    assert all(points == last - first + 1 for first, last, points in whole)
+    assert all(after[0] > before[1] + 1 for before, after in itertools.pairwise(whole))

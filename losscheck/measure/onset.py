@@ -16,7 +16,7 @@ from losscheck.measure.engine import Engine
 from losscheck.measure.engines import References, call_of, dense_engine, effects_of, streams_of
 from losscheck.measure.harm import HarmEngine
 from losscheck.measure.reference import ENOUGH
-from losscheck.measure.summary import Summary, joined
+from losscheck.measure.summary import Summary, united
 from losscheck.measure.task import Task
 from losscheck.points.grid import Grid
 
@@ -185,7 +185,7 @@ def _add(summary: Summary, part: Summary, nearest: int) -> None:
 
     for code, segments in part.segments.items():
         every = np.concatenate([summary.segments.get(code, segments[:0]), segments[nearest:][:1]])
-        summary.segments[code] = joined(every[np.argsort(every[:, 0], kind="stable")], summary.gap)
+        summary.segments[code] = united(every, summary.gap)
     kept_points = {kept_point.position: kept_point for kept_point in (*summary.worst, *part.worst)}
     summary.worst = summary.the_worst(list(kept_points.values()))
     for name in ("top", "loss_error", "grad_error"):

@@ -11,7 +11,7 @@ from losscheck.filter.classify import BUCKETS, CODES, FAILING, UNDECIDED, bucket
 from losscheck.measure.reference import UNASKED, Judged, on_host
 from losscheck.points.grid import CELLS
 
-__all__ = ["MOST_SEGMENTS", "WORST", "KeptPoint", "Summary", "joined", "largest", "segments_of", "summarise"]
+__all__ = ["MOST_SEGMENTS", "WORST", "KeptPoint", "Summary", "joined", "largest", "segments_of", "summarise", "united"]
 
 WORST = 10
 # Segments kept for each class: more than half the floats of a 16-bit dtype, whose regions are therefore always complete.
@@ -193,6 +193,16 @@ def joined(segments: Any, gap: int) -> Any:
         return segments
     ends = np.append(starts[1:], len(segments)) - 1
     return np.stack([first[starts], last[ends], np.add.reduceat(points, starts)], axis=1)
+
+
+def united(segments: Any, gap: int) -> Any:
+    """Whole segments in any order, those that overlap or have at most ``gap`` floats between them as one: each float counts once."""
+    import numpy as np
+
+    first, last, _ = segments[np.argsort(segments[:, 0], kind="stable")].T
+    last = np.maximum.accumulate(last)
+    begins = np.append(True, first[1:] - last[:-1] > gap + 1)
+    return segments_of(first[begins], last[np.append(begins[1:], True)])
 
 
 def summarise(

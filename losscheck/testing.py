@@ -39,6 +39,7 @@ def assert_accurate(
 
     Args:
         fn: a function of logits and targets, a class that builds one, or a spec or name as of --impl.
+        loss: the definition; ``program``: what ``fn``'s own lines say in exact arithmetic.
         max_ulp: one limit, or one for each dtype; 8 by default, and none of its own beside ``effects``.
         range: the ends of the logits, both included.
         targets: by default the loss's own, such as 0, 0.5 and 1.
@@ -115,8 +116,7 @@ def check_batch(loss_fn: str | Callable[..., Any], logits: Any, targets: Any, *,
     from losscheck.api.compare import compare
     from losscheck.api.exact import render
 
-    asked = {"loss": loss, **more} if loss else {**_recognised(loss_fn), **more}
-    report = compare(loss_fn, tensors=(_detached(logits), _detached(targets)), **asked)
+    report = compare(loss_fn, tensors=(_detached(logits), _detached(targets)), loss=loss or (), **more)
     if any(row.effect and row.effect.effect.harmful for row in report.tensors):
         alone = "" if report.trace else _in_python(loss_fn, report)
         raise AssertionError("\n" + render(report, width=100) + alone)
@@ -139,23 +139,6 @@ def _detached(tensor: Any) -> Any:
     return tensor.detach().cpu() if hasattr(tensor, "detach") else tensor
 
 
-def _recognised(loss_fn: str | Callable[..., Any]) -> dict[str, Any]:
-    """The arguments of compare that say which loss it is and how it is called."""
-    from losscheck.advice.judged_as import judged_as
-    from losscheck.api.arguments import specs_of
-    from losscheck.core.call_spec import PLAIN_CALL
-
-    (name,) = specs_of(loss_fn)
-    known = judged_as(name, (), PLAIN_CALL, {})
-    spec = known.call_spec
-    return {
-        "loss": () if spec.by_program else known.loss.name,
-        "params": dict(known.params),
-        "keywords": dict(spec.keywords),
-        **{name: getattr(spec, name) for name in ("call", "input", "pick", "axes", "formula")},
-    }
-
-
 def _several(value: Any) -> Any:
     """One name for a list of one: a text is not taken apart into its letters."""
     return [value] if isinstance(value, str | int | float) else value
@@ -166,7 +149,8 @@ def _failure(spec: str, case: Case, bad: Sequence[Any], remarks: Sequence[str]) 
 
     if not bad:
         return f"{spec}: nothing could be judged"
-    lines = [f"{spec} does not compute {case.loss} as asked: {len(bad)} of its figures break a limit"]
+    what = "what its own lines say" if case.by_program else case.loss
+    lines = [f"{spec} does not compute {what} as asked: {len(bad)} of its figures break a limit"]
     for row in bad[:5]:
         lines += ["", f"{row.dtype} {row.device} {row.quantity}: {row.reason}", *([worst_point_text(row)] if row.worst else [])]
     if trace := next((row.trace for row in bad if row.trace), ""):

@@ -5,7 +5,7 @@ import torch
 
 import losscheck
 from losscheck.core.errors import UserError
-from losscheck.testing import check_batch
+from losscheck.testing import assert_accurate, check_batch
 
 
 def by_hand(logits, targets):
@@ -91,3 +91,14 @@ def test_a_formula_that_is_to_blame_is_blamed_by_its_guard():
     with pytest.raises(AssertionError, match=r"(?s)DEAD.*clamp-kills-the-gradient") as failure:
         check_batch(clamped, torch.tensor([0.5, 48.0]), torch.tensor([1.0, 0.0]))
     assert "cancellation" not in str(failure.value)
+
+
+def test_a_test_suite_holds_a_loss_of_its_own_to_its_own_lines():
+    """`program` stands where a loss does; what overflows does not pass."""
+
+    def log_cosh(logits, targets):
+        return torch.log(torch.cosh(logits - targets))
+
+    assert_accurate(fourth_power, loss="program", effects="tails")
+    with pytest.raises(AssertionError, match="does not compute what its own lines say as asked"):
+        assert_accurate(log_cosh, loss="program", effects="tails")

@@ -20,6 +20,8 @@ from losscheck.points.grid import Grid
 
 __all__ = ["References", "call_of", "caller_of", "count_nans", "dense_engine", "device_call_of", "effects_of", "engine_of", "streams_of"]
 
+NANS = 2**18  # asked at a time: as many as floats of a scan, whose memory serves again
+
 
 class References:
     """One reference for each set of parameters and dtype: implementations that claim the same formula share its exact values."""
@@ -126,8 +128,8 @@ def count_nans(task: Task) -> tuple[int, int]:
     payloads = 2 ** (dtype.precision - 1) - 1
     wrong = 0
     for sign in (0, 1 << (dtype.bits - 1)):
-        for start in range(1, payloads + 1, 2**20):
-            count = min(2**20, payloads + 1 - start)
+        for start in range(1, payloads + 1, NANS):
+            count = min(NANS, payloads + 1 - start)
             bits = np.arange(start, start + count, dtype=np.int64) + (sign | dtype.infinity_ordinal)
             try:
                 output = caller(_nan_logits(dtype, bits), task.target)

@@ -315,6 +315,27 @@ def test_a_module_is_one_idea():
     assert [name_of(path) for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES] == []
 
 
+VAGUE = {"each", "one", "found", "it", "thing"}  # what a loop goes over has a name
+
+
+def vaguely_named(path):
+    """'file:line: name' of each loop and comprehension whose variable says nothing."""
+    for node in ast.walk(parsed(path)):
+        target = node.target if isinstance(node, ast.For | ast.AsyncFor | ast.comprehension) else None
+        for name in ast.walk(target) if target is not None else ():
+            if isinstance(name, ast.Name) and name.id in VAGUE:
+                yield f"{path.name}:{name.lineno}: {name.id}"
+
+
+def test_a_loop_variable_says_what_it_holds(tmp_path):
+    """A reader jumps into the middle. The control has one of each kind."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("for n, each in enumerate([]):\n    print([one for one in (1, 2)], each)\n")
+
+    assert sorted(vaguely_named(bad)) == ["bad.py:1: each", "bad.py:2: one"]
+    assert [name for path in FILES for name in vaguely_named(path)] == []
+
+
 def test_a_rule_names_what_breaks_it(tmp_path, monkeypatch):
     """The control: a file of the room of losses that imports torch inside a function, and one of ours."""
     path = tmp_path / "losses" / "bad.py"

@@ -136,13 +136,13 @@ def _of_function(function: FunctionType, seen: set[int], depth: int) -> Iterator
     yield from map(_root, imported)
     cells = [cell.cell_contents for cell in function.__closure__ or () if cell != type(cell)()]
     named = [function.__globals__[name] for name in names if name in function.__globals__] + cells
-    for thing in named:
-        if isinstance(thing, ModuleType) and _root(thing.__name__) not in (*_PACKAGES, "keras"):
+    for callee in named:
+        if isinstance(callee, ModuleType) and _root(callee.__name__) not in (*_PACKAGES, "keras"):
             # Of a library that is no framework, what is called: optax.sigmoid_binary_cross_entropy, mylib.focal.
-            for name in names & set(vars(thing)):
-                yield from _packages(vars(thing)[name], seen, depth - 1)
-        elif callable(thing) or isinstance(thing, ModuleType):
-            yield from _packages(thing, seen, depth - 1)
+            for name in names & set(vars(callee)):
+                yield from _packages(vars(callee)[name], seen, depth - 1)
+        elif callable(callee) or isinstance(callee, ModuleType):
+            yield from _packages(callee, seen, depth - 1)
 
 
 def _names(code: CodeType) -> tuple[set[str], set[str]]:

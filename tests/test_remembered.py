@@ -45,6 +45,19 @@ def test_calls_of_two_keys_are_kept_apart():
         assert (first(logits).loss == -second(logits).loss).all()
 
 
+def test_code_of_the_users_is_called_again_unless_that_was_said():
+    """It may keep a state."""
+    asked, logits = [], np.zeros(4, np.float32)
+    call = remembered.remembering(lambda x: asked.append(len(x)) or BlockResult(x, None), "key", own=True)
+    with remembered.remembered():
+        call(logits), call(logits)
+    assert asked == [4, 4]
+
+    with remembered.remembered(own=True):
+        call(logits), call(logits)
+    assert asked == [4, 4, 4]
+
+
 def test_nothing_is_remembered_from_one_run_to_the_next(counting):
     """Nor where nobody said that it should be."""
     logits = np.zeros(4, np.float32)

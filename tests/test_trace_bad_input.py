@@ -149,9 +149,9 @@ LONG = """
 import torch
 
 
-def ten_thousand(x, z):
+def thousands(x, z):
     p = torch.sigmoid(x)
-    for _ in range(9997):
+    for _ in range(2997):
         p = p * 1.0
     return torch.log(1 - p)
 
@@ -160,16 +160,16 @@ compiled = torch.compile(lambda x, z: torch.log(1 - torch.sigmoid(x)).mean(), ba
 """
 
 
-def test_ten_thousand_ops_end_with_their_cause(call):
+def test_thousands_of_ops_end_with_their_cause(call):
     """And a sentence on what was not done; three ops are `short`, above."""
     Path("long.py").write_text(LONG)
-    code, out, _ = call("trace", "long.py:ten_thousand", "20", "--target", "0")
+    code, out, _ = call("trace", "long.py:thousands", "20", "--target", "0")
 
     assert code == 0
     assert out.splitlines()[1].startswith("cause: saturation (")
     assert "place: long.py:9 1 - p; lost at line 6 torch.sigmoid(x)" in out
     assert "none was looked for in a program so long" in out
-    assert "(10005 ops forward)" in out
+    assert "(3005 ops forward)" in out
 
 
 def test_a_compiled_function_is_traced_by_its_eager_ops(call):

@@ -95,7 +95,7 @@ def test_an_excuse_is_needed(excuse):
     """One that has become idle is a hole."""
     excused = [implementation for implementation in TORCH if excuse_of(implementation) is excuse]
 
-    assert any(list(differences(implementation, dtype, 300)) for implementation in excused for dtype in FORMATS.values())
+    assert any(next(differences(implementation, dtype, 300), ()) for implementation in excused for dtype in FORMATS.values())
 
 
 def test_a_clamp_stands_in_the_formula():

@@ -22,6 +22,7 @@ from losscheck.gating.deviations import broken_deviation, largest_deviation, uns
 from losscheck.gating.judge import Session, judge_case
 from losscheck.gating.load import LoadedCase, case_of
 from losscheck.gating.measured import Measured, asked_of, measure
+from losscheck.measure.remembered import remembered
 
 __all__ = ["Written", "case_text", "importable", "rounded_up", "slug_of"]
 
@@ -57,7 +58,8 @@ def case_text(spec: str, loss: str, calling: Mapping[str, Any], params: Mapping[
         plain["callable"] = dict(calling)
     if params:
         plain["params"] = dict(params)
-    cases = list(_cases(plain))
+    with remembered(own=True):  # a limit is found by halving, at the same points; what was found is judged anew
+        cases = list(_cases(plain))
     for case in cases:
         for row in judge_case(LoadedCase(case_of(case), path, 2), Session(update=True)):
             if row.verdict not in (Verdict.PASS, Verdict.SKIPPED):

@@ -100,8 +100,7 @@ def _caller_key(task: Task) -> tuple[Loss, Subject, tuple[tuple[str, float], ...
 def call_of(task: Task) -> Callable[[Any], BlockResult]:
     """``call(logits)``: losses and gradients (None where none are asked) at the task's target, as arrays."""
     call = answering(caller_of(task), task.target)
-    # Code of the user's may keep a state; what is published does not.
-    return call if task.subject.implementation.own else remembering(call, (_caller_key(task), task.target))
+    return remembering(call, (_caller_key(task), task.target), own=task.subject.implementation.own)
 
 
 def device_call_of(task: Task) -> Callable[[Any], tuple[Any, Any]]:

@@ -18,9 +18,10 @@ MOST = 2**26  # bytes of results that are kept
 
 
 class _Answers:
-    """Answers by what was asked; the oldest go first."""
+    """Answers by what was asked; the oldest go first. ``own``: those of the user's code too."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: bool) -> None:
+        self.own = own
         self._known: OrderedDict[Hashable, BlockResult] = OrderedDict()
         self._bytes = 0
 
@@ -42,24 +43,26 @@ _answers: ContextVar[_Answers | None] = ContextVar("answers", default=None)
 
 
 @contextlib.contextmanager
-def remembered() -> Iterator[None]:
-    """Within it, calls made by :func:`remembering` are asked once for the same logits."""
-    token = _answers.set(_Answers())
+def remembered(*, own: bool = False) -> Iterator[None]:
+    """Within it, calls made by :func:`remembering` are asked once for the same logits; ``own``: those of the user's code too, which may
+    keep a state, so that whoever says so judges it again afterwards."""
+    token = _answers.set(_Answers(own))
     try:
         yield
     finally:
         _answers.reset(token)
 
 
-def remembering(call: Callable[[Any], BlockResult], key: Hashable) -> Callable[[Any], BlockResult]:
-    """``call(logits)``, asked once for the same logits within :func:`remembered`; ``key`` is everything else its answer depends on.
+def remembering(call: Callable[[Any], BlockResult], key: Hashable, *, own: bool = False) -> Callable[[Any], BlockResult]:
+    """``call(logits)``, asked once for the same logits within :func:`remembered`; ``key`` is everything else its answer depends on, ``own``
+    whether it is the user's code.
 
     Elements are computed alone (whole vectors of them, see call.py), so that an answer does not depend on its neighbours.
     """
 
     def asked_once(logits: Any) -> BlockResult:
         answers = _answers.get()
-        if answers is None or len(logits) > LARGEST:
+        if answers is None or (own and not answers.own) or len(logits) > LARGEST:
             return call(logits)
         digest = hashlib.blake2b(logits.tobytes(), digest_size=16).digest()
         return answers.of((key, logits.dtype.str, digest), lambda: call(logits))

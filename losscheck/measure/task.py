@@ -33,7 +33,7 @@ class Task:
     def quantities(self) -> tuple[str, ...]:
         return self.question.quantities
 
-    @property
+    @functools.cached_property
     def measured(self) -> tuple[str, ...]:
         """The quantities that there is something to measure of: no gradient where none can be found, no loss of an objective."""
         return tuple(quantity for quantity in self.quantities if not self.why_not_measured(quantity))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from losscheck.tracing import ops as exact_ops
-from losscheck.tracing.cures.sources import ParsedFile, operands, source_of
-from losscheck.tracing.cures.terms import COMPUTED, LOGIT, MIXED, TARGET, Term, constant, is_computed, subterms, term
+from losscheck.tracing.cures.terms import COMPUTED, LOGIT, MIXED, TARGET, Term, constant, subterms, term
+from losscheck.tracing.cures.written_operands import WrittenOperands, counts
 from losscheck.tracing.memory import TensorRef
 from losscheck.tracing.ops import Layout
 from losscheck.tracing.places import Place
@@ -24,7 +23,6 @@ __all__ = ["Extracted", "Root", "extracted"]
 SUMMED = ("sum", "mean")
 REDUCTIONS = {1: "mean", 2: "sum"}  # as aten numbers them
 FUSED = ("binary_cross_entropy_with_logits", "binary_cross_entropy")
-COMMUTATIVE = ("add", "mul")
 ELEMENT = (LOGIT, TARGET, MIXED)
 
 
@@ -76,6 +74,7 @@ class _Extraction:
         # What is summed up or returned of which root; None of what is no one term.
         self.summed: list[tuple[Term | None, list[int]]] = []
         self.result = Extracted()
+        self.operands = WrittenOperands(self.elements, self.result.places, self.result.names)
 
     def run(self) -> Extracted:
         for op in self.recording.operations[: self.recording.forward]:
@@ -119,11 +118,11 @@ class _Extraction:
 
     def _pointwise(self, op: Operation, definition: Any) -> None:
         arguments = bind(op.func, op.args, op.kwargs)
-        given = [name for name in definition.parameters if _counts(arguments.get(name))]
+        given = [name for name in definition.parameters if counts(arguments.get(name))]
         # alpha=1 of add and sub is no operand.
         kept = [position for position, name in enumerate(given) if not (name == "alpha" and arguments[name] == 1)]
         made = []
-        texts = self._texts(op, given)
+        texts = self.operands.texts(op, given)
         for (out,), taken in _calls(op):
             args = [self._operand(taken[position], texts.get(position, "")) for position in kept]
             clamped = op.name
@@ -160,7 +159,7 @@ class _Extraction:
             if unified is not None:
                 self.result.roots.append(Root(unified, op.place))
                 self.result.reduced[op.place] = unified, REDUCTIONS[arguments["reduction"]]
-                self.result.names[op.place] = self._named(op, unified)
+                self.result.names[op.place] = self.operands.names_of(op, unified)
             return
         self._made(
             op,
@@ -174,7 +173,7 @@ class _Extraction:
         self.terms.update(made)
         if (unified := self._unified([whole for _, whole in made])) is not None:
             self.result.places[op.place] = unified
-            self.result.names[op.place] = self._named(op, unified)
+            self.result.names[op.place] = self.operands.names_of(op, unified)
 
     def _of(self, element: int) -> Term:
         if element not in self.terms:
@@ -188,87 +187,6 @@ class _Extraction:
         """A constant keeps the name that it was written with."""
         whole = self._of(element)
         return constant(whole.value, text) if whole.op == "constant" and text else whole
-
-    def _texts(self, op: Operation, given: list[str]) -> dict[int, str]:
-        """For operands that are constants with a name (self.gamma), that name by position among those given."""
-        source, node = self._written(op.place)
-        if source is None or node is None or op.plan is None or not op.plan.calls:
-            return {}
-        taken = op.plan.calls[0][1]
-        texts: dict[int, str] = {}
-        aligned = self._aligned(op, source, node, given, taken)
-        for position, element in enumerate(taken[: len(given)]):
-            operand = aligned.get(position)
-            if element not in self.elements.constants:
-                continue
-            if operand is not None and not _is_number(operand):
-                texts[position] = source.text(operand)
-            elif operand is None and isinstance(node, ast.BinOp):
-                # One of two names, and nobody knows which.
-                texts[position] = f"{COMPUTED}{op.index}"
-        return texts
-
-    def _aligned(self, op: Operation, source: ParsedFile, node: ast.expr, given: list[str], taken: Sequence[int]) -> dict[int, ast.expr]:
-        """Which expression stands for which operand of an op, by position; those that cannot be told are left out."""
-        written = dict(operands(node, op.name, len(given), source.modules))
-        by_position: dict[int, ast.expr] = {}
-        for place, operand in written.items():
-            position = given.index(place) if isinstance(place, str) and place in given else place
-            if isinstance(position, int):
-                by_position[position] = operand
-        if len(given) < 2 or 0 not in by_position or 1 not in by_position or not isinstance(node, ast.BinOp | ast.Compare):
-            return by_position
-        left, right = by_position[0], by_position[1]
-        if op.name == "rsub":
-            return {0: right, 1: left}
-        if op.name not in COMMUTATIVE or taken[1] not in self.elements.constants:
-            return by_position
-        # Python hands `2 * x` and `x * 2` over alike: the tensor is the operand that is known to be one.
-        if _is_number(left) or self._is_tensor(right, op.place):
-            return {0: right, 1: left}
-        return by_position if _is_number(right) or self._is_tensor(left, op.place) else {}
-
-    def _is_tensor(self, node: ast.expr, place: Place) -> bool:
-        """Was the expression computed by an op, or is it a name under which a tensor was used before?"""
-        source = source_of(place.file)
-        if source is None:
-            return False
-        names = {name for other, known in self.result.names.items() if other.file == place.file for name in known.values()}
-        if source.text(node) in names or source.text(node) in self._assigned(source):
-            return True
-        return any(source.at(other) is node for other in self.result.places if other.file == place.file)
-
-    def _assigned(self, source: ParsedFile) -> set[str]:
-        """Variables that hold what an op computed."""
-        assigned = set()
-        computed = {id(source.at(place)) for place in self.result.places if place.file == source.file}
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Assign) and id(node.value) in computed:
-                assigned |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        return assigned
-
-    def _named(self, op: Operation, whole: Term) -> dict[Term, str]:
-        """Operands that are plain names or attributes where they stand."""
-        source, node = self._written(op.place)
-        if source is None or node is None:
-            return {}
-        if op.plan is not None and op.plan.calls and op.func is not None and (definition := exact_ops.known(op.name)):
-            arguments = bind(op.func, op.args, op.kwargs)
-            given = [name for name in definition.parameters if _counts(arguments.get(name))]
-            aligned = self._aligned(op, source, node, given, op.plan.calls[0][1])
-        else:
-            aligned = {place: operand for place, operand in operands(node, op.name, 1, source.modules) if isinstance(place, int)}
-        return {
-            whole.args[position]: source.text(operand)
-            for position, operand in aligned.items()
-            if position < len(whole.args)
-            and isinstance(operand, ast.Name | ast.Attribute)
-            and (whole.args[position].op != "constant" or is_computed(whole.args[position]))
-        }
-
-    def _written(self, place: Place) -> tuple[ParsedFile | None, ast.expr | None]:
-        source = source_of(place.file) if place.file and place.column >= 0 else None
-        return source, source.at(place) if source else None
 
     def _unified(self, terms: list[Term]) -> Term | None:
         """One term for all elements; constants that differ by target (an alpha gathered by class) become a where."""
@@ -324,14 +242,3 @@ def _detached(inner: Term) -> Term:
 
 def _calls(op: Operation) -> Any:
     return op.plan.calls if op.plan else ()
-
-
-def _counts(value: Any) -> bool:
-    """Is an argument an operand of the exact definition: a tensor or a number?"""
-    return isinstance(value, TensorRef) or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _is_number(node: ast.expr | None) -> bool:
-    if isinstance(node, ast.UnaryOp):
-        node = node.operand
-    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)

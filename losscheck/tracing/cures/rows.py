@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from losscheck.tracing.cures.extract import Extracted
-from losscheck.tracing.cures.sources import ParsedFile, source_of
+from losscheck.tracing.cures.sources import ParsedFile, expression_at
 from losscheck.tracing.cures.terms import Term, constant, term
 from losscheck.tracing.memory import TensorRef
-from losscheck.tracing.places import Place
 from losscheck.tracing.plan import bind
 from losscheck.tracing.recording import Recording
 from losscheck.tracing.tape import Operation, in_place
@@ -50,7 +49,7 @@ class _Rows:
             return
         if op.name == "detach" and result in op.args:
             return
-        source, node = _written(op.place)
+        source, node = expression_at(op.place)
         operands = list(_operands(source, node)) if source and node else []
         # Of a commuted constant (2 * x) Python hands over the tensor first.
         if op.name == "rsub" or (op.name in ("add", "mul") and not isinstance(op.args[1], TensorRef) and _is_number(operands[:1])):
@@ -123,11 +122,6 @@ def _tensors(args: Any) -> Iterator[TensorRef]:
             yield value
         elif isinstance(value, list):
             yield from _tensors(value)
-
-
-def _written(place: Place) -> tuple[ParsedFile | None, ast.expr | None]:
-    source = source_of(place.file) if place.file and place.column >= 0 else None
-    return source, source.at(place) if source else None
 
 
 def _operands(source: ParsedFile, node: ast.expr) -> Iterator[ast.expr]:

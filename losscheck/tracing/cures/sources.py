@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from losscheck.tracing.places import Place
 
-__all__ = ["ParsedFile", "TextSpan", "operands", "source_of"]
+__all__ = ["ParsedFile", "TextSpan", "expression_at", "operands", "source_of"]
 
 # (line, column, end line, end column), lines from 1, columns in characters from 0.
 TextSpan = tuple[int, int, int, int]
@@ -85,6 +85,12 @@ def source_of(file: str) -> ParsedFile | None:
     """The parsed file as it stood when Python read it; None when there is none to be read."""
     lines = linecache.getlines(file)
     return _parsed(file, "".join(lines)) if lines else None
+
+
+def expression_at(place: Place) -> tuple[ParsedFile | None, ast.expr | None]:
+    """The parsed file and the expression of a place; None where there is no source, or no columns."""
+    source = source_of(place.file) if place.file and place.column >= 0 else None
+    return source, source.at(place) if source else None
 
 
 CASTS = ("float", "double", "half", "bfloat16", "to", "type", "type_as")

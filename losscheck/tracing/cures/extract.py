@@ -71,6 +71,10 @@ class _Extraction:
         }
         self.owners = Owners(recording)
         self.varying: dict[Term, bool] = {}
+        # Of what varies with the logit or the target, where in the batch these stand; what mixes them stands nowhere.
+        self.positions = {
+            element: position for elements in (recording.logits, recording.targets) for position, element in enumerate(elements)
+        }
         # What is summed up or returned of which root; None of what is no one term.
         self.summed: list[tuple[Term | None, list[int]]] = []
         self.result = Extracted()
@@ -133,7 +137,7 @@ class _Extraction:
 
     def _mixes(self, taken: Sequence[int]) -> bool:
         """Do the operands belong to several positions of the batch? What was computed of all of them is a number of this call."""
-        return len({self.owners.of(element) for element in taken if self._varies(self._of(element))}) > 1
+        return len({self.positions[element] for element in taken if self._varies(self._of(element)) and element in self.positions}) > 1
 
     def _varies(self, whole: Term) -> bool:
         """Is it a term over the logit or the target?"""
@@ -171,6 +175,10 @@ class _Extraction:
 
     def _made(self, op: Operation, made: list[tuple[int, Term]]) -> None:
         self.terms.update(made)
+        for (out, *_), taken in _calls(op):
+            standing = {self.positions[element] for element in taken if element in self.positions}
+            if len(standing) == 1 and self.terms.get(out) is not MIXED:
+                self.positions[out] = standing.pop()
         if (unified := self._unified([whole for _, whole in made])) is not None:
             self.result.places[op.place] = unified
             self.result.names[op.place] = self.operands.names_of(op, unified)

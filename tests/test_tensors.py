@@ -28,7 +28,7 @@ from losscheck.filter.classify import CODE
 from losscheck.filter.pairs import Pairs, filter_pairs, part
 from losscheck.measure import reduced as reduce
 from losscheck.measure import reference
-from losscheck.measure.batch import judge_dump, work
+from losscheck.measure.batch import amount_of_work, judge_dump
 from losscheck.measure.compare import compare
 from losscheck.measure.reference import UNASKED, Budget, Claim, Judged, Reference, definition_of, distinct, formula_of
 from losscheck.measure.summary import Summary, summarise
@@ -238,7 +238,7 @@ def test_the_progress_of_a_dump_adds_up_to_its_work():
     selection, dump, told = select(question), dump_of([1.0] * 70, [1.0] * 70, FLOAT32), []
     judge_dump(question, selection, dump, told.append, block=32)
 
-    assert sum(told) == work(question, selection, dump) > 0
+    assert sum(told) == amount_of_work(question, selection, dump) > 0
     assert len(told) == 3 * 4 and min(told) > 0
 
 

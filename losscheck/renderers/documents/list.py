@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from losscheck.core.registry import word_of
 from losscheck.core.report import Inventory
 from losscheck.renderers.document import Block, Cell, Column, Document, Heading, Holds, Line, Listing, Paragraph, Sentence, Table
 
@@ -26,7 +27,7 @@ def _loss(loss: dict[str, Any]) -> list[Block]:
         Paragraph(f"targets {loss['targets']}; reduction {loss['reduction']}; {loss['source']}"),
     ]
     parameters = [
-        Sentence(f"--param {parameter['name']}={parameter['default']:g}  {parameter['meaning']}, {parameter['valid']}")
+        Sentence(f"--param {parameter['name']}={_default(parameter)}  {parameter['meaning']}, {parameter['valid']}")
         for parameter in loss["parameters"]
     ]
     blocks += [Listing(tuple(parameters))] if parameters else []
@@ -43,3 +44,8 @@ def _backend(backend: dict[str, Any]) -> Line:
     reason = f"; no cuda: {backend['reason']}" if backend["reason"] and backend["devices"] else backend["reason"]
     modes = f"; --mode {', '.join(backend['modes'])}" if backend["devices"] else ": "
     return Line((Cell(backend["name"]), Cell(f"{devices}{modes}{reason}")))
+
+
+def _default(parameter: dict[str, Any]) -> str:
+    """As it is written on a command line."""
+    return word_of(parameter["name"], parameter["default"]) or f"{parameter['default']:g}"

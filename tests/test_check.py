@@ -303,3 +303,34 @@ def test_what_it_writes_stands_for_what_it_names(tmp_path, monkeypatch, call):
     names = {"F": torch.nn.functional}
     exec(source.replace(named, f"({written})").replace("def bce(p, t)", "def bce(x, z)"), names)
     assert names["bce"](torch.tensor([20.0]), torch.tensor([0.0])).item() == pytest.approx(20)
+
+
+SOFTMAX = """import torch
+
+
+def by_index(x, y):
+    p = torch.softmax(x, 1)
+    return -torch.log(p[torch.arange(len(y)), y])
+
+
+def by_gather(x, y):
+    p = torch.exp(x) / torch.exp(x).sum(1, keepdim=True)
+    return -torch.log(p.gather(1, y[:, None]))[:, 0]
+
+
+def by_sum(x, y):
+    return torch.log(torch.exp(x).sum(1)) - x[torch.arange(len(y)), y]
+"""
+
+
+@pytest.mark.parametrize("name", ["by_index", "by_gather", "by_sum"])
+def test_a_softmax_by_hand_is_told_what_to_write(tmp_path, monkeypatch, call, name):
+    """Two logits and class numbers: found out, and the change that is named mends it."""
+    monkeypatch.chdir(tmp_path)
+    Path("rows.py").write_text(SOFTMAX)
+    code, out, _ = call("check", f"rows.py:{name}", "--dtype", "float32")
+    assert code == 1 and ("log_softmax" in out or "logsumexp" in out)
+    (command,) = [line.split("  ")[-1] for line in out.splitlines() if "--fix" in line]
+    assert call(*shlex.split(command)[1:])[0] == 0
+    again = [sys.executable, "-m", "losscheck", "check", f"rows.py:{name}", "--dtype", "float32"]
+    assert subprocess.run(again, capture_output=True, timeout=120, check=False).returncode == 0

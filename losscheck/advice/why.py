@@ -50,11 +50,12 @@ def advice_on(
         again: judges the implementation as it stands in memory, by the definition: it is asked while the cure is in force.
     """
     blame = blame_on(row, implementation)
-    if blame is None:
+    finding = row.effect
+    if blame is None or finding is None:
         return None
     with stdout_to_stderr():
         try:
-            found = remedies(_callable(implementation, row), row.given_dtype, soft=soft)
+            found = remedies(_callable(implementation, row), row.given_dtype, soft=soft, call=(finding.logit, finding.target))
         except (UserError, RuntimeError, TypeError, ValueError):
             return None
     remedy = found.cure or found.meaning

@@ -138,7 +138,10 @@ def judged(finding: EffectFinding | None, advice: Advice) -> str:
     """'judged: within 1.45 ulp in the loss, 1.3 in the gradient', and what it does not mend of a finding."""
     if advice.after is None:
         return ""
-    within = f"judged: within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
+    tails = advice.after_effect is not None and advice.after_effect.effect is Effect.TAILS
+    within = (
+        f"judged: {'harmless tails, ' * tails}within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
+    )
     if not advice.diff:
         within += "; x is the logit, z the target"
     if advice.changes_meaning:

@@ -77,7 +77,7 @@ def remedies(function: Callable[[Any, Any], Any], dtype: str, *, soft: bool | No
     Args:
         function: f(logits, targets) on torch tensors of one axis.
         soft: do targets between 0 and 1 occur? None when that is not known: an identity for 0 and 1 alone is then the second choice.
-        call: tensors that it takes, where they are of other shapes: what is computed along their rows is rewritten at these.
+        call: logits and targets that it takes, numbers or tensors of any shape: what is computed along rows is rewritten at these.
     """
     search = _Search(function, dtype)
     choices = (True, False) if soft is None else (soft,)
@@ -92,7 +92,7 @@ def _along_rows(function: Callable[[Any, Any], Any], dtype: str, call: tuple[Any
     import torch
 
     kind = getattr(torch, dtype)
-    logits, targets = call or (as_tensor(LOGITS, kind), as_tensor(RECORDED, kind))
+    logits, targets = (as_tensor(values, kind) for values in call or (LOGITS, RECORDED))
     cure = find_row_cure(function, logits, targets)
     if cure is None:
         return None

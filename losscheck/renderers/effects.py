@@ -9,6 +9,7 @@ from losscheck.core.dtypes import FORMATS
 from losscheck.core.effect import Effect, EffectFinding, Truth
 from losscheck.core.outcome import Outcome
 from losscheck.core.ranking import Advice
+from losscheck.core.request import DEFAULT_MAX_ULP
 from losscheck.core.results import SweepRow
 
 __all__ = ["at_most", "effect_sentence", "finding_text", "judged", "left_by", "refused_text", "rough", "spans_text", "where_text"]
@@ -138,10 +139,10 @@ def judged(finding: EffectFinding | None, advice: Advice) -> str:
     """'judged: within 1.45 ulp in the loss, 1.3 in the gradient', and what it does not mend of a finding."""
     if advice.after is None:
         return ""
-    tails = advice.after_effect is not None and advice.after_effect.effect is Effect.TAILS
-    within = (
-        f"judged: {'harmless tails, ' * tails}within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
-    )
+    # Many ulp that harm nobody need a word; few do not.
+    after = advice.after_effect if max(advice.after) > DEFAULT_MAX_ULP else None
+    tails = "harmless tails, " if after is not None and after.effect is Effect.TAILS else ""
+    within = f"judged: {tails}within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
     if not advice.diff:
         within += "; x is the logit, z the target"
     if advice.changes_meaning:

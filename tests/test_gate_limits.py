@@ -222,12 +222,11 @@ def test_which_loss_it_is_need_not_be_said(folder, call):
     assert call("gate", "own.yaml")[0] == 0
 
 
-DICE = """import torch
+KINDS = """import torch
 
 
-def dice(logits, targets, smooth=1.0):
-    p = torch.sigmoid(logits)
-    return 1 - (2 * (p * targets).sum() + smooth) / (p.sum() + targets.sum() + smooth)
+def squared(logits, targets):
+    return (torch.sigmoid(logits) - targets) ** 2
 
 
 def broken(logits, targets):
@@ -237,8 +236,8 @@ def broken(logits, targets):
 
 def test_a_loss_that_is_none_of_ours_is_gated_by_its_own_lines(folder, call):
     """`loss: program` is written, holds, and fails of one that overflows; a tail that no limit on floats suits has its effect."""
-    Path("kinds.py").write_text(DICE)
-    code, _, err = call("gate", "--init", "kinds.py:dice", "own.yaml")
+    Path("kinds.py").write_text(KINDS)
+    code, _, err = call("gate", "--init", "kinds.py:squared", "own.yaml")
     assert code == 0, err
     assert "no loss that is known here" in err
     cases = [loaded.case for loaded in load([Path("own.yaml")])]
@@ -248,7 +247,7 @@ def test_a_loss_that_is_none_of_ours_is_gated_by_its_own_lines(folder, call):
     assert code == 0, err
     assert {row["verdict"] for row in rows} == {"pass"}
 
-    Path("own.yaml").write_text(Path("own.yaml").read_text().replace("kinds:dice", "kinds:broken"))
+    Path("own.yaml").write_text(Path("own.yaml").read_text().replace("kinds:squared", "kinds:broken"))
     code, rows, err = rows_of(call, "own.yaml")
     assert code == 1
     assert "poisons" in {row["effect"] for row in rows if row["verdict"] == "fail"}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from losscheck.cli import main
 from losscheck.core import registry
 from losscheck.core.errors import UserError
-from losscheck.gating.load import CaseError, case_files, load
+from losscheck.gating.load import CaseError, case_files, case_of, load
+from losscheck.gating.measured import asked_of
 from losscheck.gating.schema import schema_text
 from losscheck.gating.tree import Number, parse
 
@@ -565,3 +566,22 @@ def test_the_schema_and_the_reader_agree_on_keys(tmp_path_factory, dropped, adde
     marked = list(validator().iter_errors({"cases": [case]}))
 
     assert bool(marked) == bool(read_by_the_model(tmp_path_factory, case))
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"soft": "entropic"}, "must be one of blended, two-terms, entropy, margin"),
+        ({"soft": 4}, "must be one of blended"),
+        ({"gamma": "entropy"}, "is not a number"),
+        ({"gamma": "two terms"}, "is not a number"),
+    ],
+    ids=str,
+)
+def test_a_word_is_taken_where_a_parameter_has_words(params, says):
+    """And means what its number means; another one is refused with those there are."""
+    case = {"name": "a", "loss": "soft-focal", "implementations": ["stable"], "points": {"logits": 1, "targets": 0.5}}
+    by_word, by_number = (asked_of(case_of({**case, "params": {"soft": soft}})).request.params for soft in ("entropy", 2))
+    assert by_word == by_number
+    with pytest.raises(UserError, match=says):
+        case_of({**case, "params": params})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from losscheck.core.dtypes import Format
+from losscheck.core.dtypes import FLOAT64, Format
 from losscheck.core.errors import UserError, nearest
 
 __all__ = [
@@ -67,11 +67,22 @@ class Parameter:
         """The word of a value that picks among definitions; "" for a number."""
         return self.words[int(value)] if self.words and self.takes(value) else ""
 
-    def read(self, text: str) -> float | None:
-        """The value that a word stands for; None for a number, and for what is no word of its."""
-        if text.lower() == "none":
+    def read(self, text: str) -> float:
+        """The value that a text says: a word of its, or a number, which may be out of its range.
+
+        Raises:
+            UserError: for what is neither.
+        """
+        if text.lower() == "none" and self.none is not None:
             return self.none
-        return float(self.words.index(text.lower())) if text.lower() in self.words else None
+        if text.lower() in self.words:
+            return float(self.words.index(text.lower()))
+        try:
+            return float(FLOAT64.parse(text, f"parameter {self.name}"))
+        except UserError:
+            if not self.words:
+                raise
+            raise UserError(f"parameter {self.name}={text} is unknown", f"{self.name} ({self.meaning}) must be {self.valid}") from None
 
     def check(self, value: float) -> None:
         if not self.takes(value):

@@ -25,6 +25,7 @@ from losscheck.gating.fields import (
     HarmfulEffect,
     Limit,
     Link,
+    Parameter,
     QuantityName,
     Real,
     Reals,
@@ -147,7 +148,7 @@ class Case(_Model):
     packages: list[Text] = Field(
         default=[], min_length=1, description="Distributions that it needs; where one is not installed, the case is skipped."
     )
-    params: dict[str, Real] = Field(default={}, description="Parameters of the loss; defaults where none is given.")
+    params: dict[str, Parameter] = Field(default={}, description="Parameters of the loss; defaults where none is given.")
     backends: list[Text] = Field(default=[], min_length=1, description="Default: all that an implementation runs on.")
     dtypes: list[DType] = Field(default=["float32"], min_length=1)
     devices: list[Text] = Field(default=["cpu"], min_length=1, description="cpu, cuda, cuda:1.")

@@ -84,7 +84,7 @@ def _params(case: Case, loss: Loss) -> Iterator[Complaint]:
         if name not in known:
             yield ("params", name, "[key]"), f"{loss.name} has no parameter {name!r}: {nearest(name, known)}"
         else:
-            yield from _asking(("params", name), lambda parameter=known[name], value=text: parameter.check(FLOAT64.parse(value)))
+            yield from _asking(("params", name), lambda parameter=known[name], value=text: parameter.check(parameter.read(value)))
 
 
 def _domain(case: Case, loss: Loss) -> Iterator[Complaint]:

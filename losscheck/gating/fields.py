@@ -29,6 +29,7 @@ __all__ = [
     "HarmfulEffect",
     "Limit",
     "Link",
+    "Parameter",
     "QuantityName",
     "Real",
     "Reals",
@@ -54,6 +55,7 @@ FailedOutcome = Literal["nan", "inf", "wrong-sign", "lost", "missed-inf", "flush
 # A hex float, inf or nan; also a decimal that someone put into quotes.
 _MAGNITUDE = r"(0[xX][0-9a-fA-F]*\.?[0-9a-fA-F]*([pP][+-]?[0-9]+)?|(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][+-]?[0-9]+)?)"
 _QUOTED_NUMBER = rf"[+-]?{_MAGNITUDE}|[+-]?inf|nan"
+_WORD = r"[A-Za-z]+(-[A-Za-z]+)*"
 
 
 def _wrong(message: str) -> PydanticCustomError:
@@ -76,6 +78,12 @@ def _number(value: Any) -> str:
     except UserError as error:
         raise _wrong(str(error)) from None
     return text
+
+
+def _parameter(value: Any) -> str:
+    """A number, or a word that picks among definitions."""
+    words = isinstance(value, str) and not isinstance(value, Number) and not re.fullmatch(_QUOTED_NUMBER, value)
+    return str(value) if words and re.fullmatch(_WORD, value) else _number(value)
 
 
 def _at_least_zero(value: Any) -> float:
@@ -161,9 +169,11 @@ _NUMBER_SCHEMA: dict[str, Any] = {
         {"type": "string", "pattern": f"^({_QUOTED_NUMBER})$"},
     ]
 }
+_PARAMETER_SCHEMA: dict[str, Any] = {"anyOf": [*_NUMBER_SCHEMA["anyOf"], {"type": "string", "pattern": f"^{_WORD}$"}]}
 _LIMIT_SCHEMA: dict[str, Any] = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": rf"^\+?{_MAGNITUDE}$"}]}
 
 Real = Annotated[str, BeforeValidator(_number), WithJsonSchema(_NUMBER_SCHEMA)]
+Parameter = Annotated[str, BeforeValidator(_parameter), WithJsonSchema(_PARAMETER_SCHEMA)]
 Limit = Annotated[float, BeforeValidator(_at_least_zero), WithJsonSchema(_LIMIT_SCHEMA)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 Link = Annotated[str, BeforeValidator(_text), Field(pattern=r"^https?://\S+$")]

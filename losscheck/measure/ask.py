@@ -13,7 +13,7 @@ from losscheck.callables.loading import is_spec
 from losscheck.callables.selection import Selection, select
 from losscheck.core import registry
 from losscheck.core.call_spec import PLAIN_CALL, CallSpec
-from losscheck.core.dtypes import FLOAT32, FLOAT64, Format, format_named
+from losscheck.core.dtypes import FLOAT32, Format, format_named
 from losscheck.core.errors import UserError, nearest
 from losscheck.core.loss import Loss
 from losscheck.core.request import DEFAULT_MAX_ULP, Request
@@ -250,10 +250,7 @@ def parameters(given: Mapping[str, str | float], losses: Sequence[Loss]) -> dict
     for name, value in given.items():
         if name not in known:
             raise UserError(f"no parameter {name!r} in {', '.join(loss.name for loss in losses)}", nearest(name, known))
-        if (word := known[name].read(str(value))) is not None:
-            params[name] = word
-            continue
-        params[name] = FLOAT64.parse(value, f"parameter {name}") if isinstance(value, str) else float(value)
+        params[name] = known[name].read(str(value)) if value is None or isinstance(value, str) else float(value)
     for loss in losses:
         for parameter in loss.parameters:
             if parameter.name in params:

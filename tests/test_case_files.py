@@ -573,7 +573,7 @@ def test_the_schema_and_the_reader_agree_on_keys(tmp_path_factory, dropped, adde
     [
         ({"soft": "entropic"}, "must be one of blended, two-terms, entropy, margin"),
         ({"soft": 4}, "must be one of blended"),
-        ({"gamma": "entropy"}, "is not a number"),
+        ({"gamma": "entropy"}, "must be finite and at least 0"),
         ({"gamma": "two terms"}, "is not a number"),
     ],
     ids=str,

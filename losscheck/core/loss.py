@@ -77,19 +77,16 @@ class Parameter:
             return self.none
         if text.lower() in self.words:
             return float(self.words.index(text.lower()))
-        try:
-            return float(FLOAT64.parse(text, f"parameter {self.name}"))
-        except UserError:
-            if not self.words:
-                raise
-            raise UserError(f"parameter {self.name}={text} is unknown", f"{self.name} ({self.meaning}) must be {self.valid}") from None
+        if text.replace("-", "").isalpha() and text.lower().lstrip("+-") not in ("inf", "infinity", "nan"):
+            raise self._out_of_range(text)
+        return float(FLOAT64.parse(text, f"parameter {self.name}"))
 
     def check(self, value: float) -> None:
         if not self.takes(value):
-            raise UserError(
-                f"parameter {self.name}={value:g} is out of its range",
-                f"{self.name} ({self.meaning}) must be {self.valid}",
-            )
+            raise self._out_of_range(f"{value:g}")
+
+    def _out_of_range(self, text: str) -> UserError:
+        return UserError(f"parameter {self.name}={text} is out of its range", f"{self.name} ({self.meaning}) must be {self.valid}")
 
     @property
     def valid(self) -> str:

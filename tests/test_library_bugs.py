@@ -24,14 +24,7 @@ EVERY = "LOSSCHECK_EVERY_FAULT"
 
 def kind(fault):
     """What a fault has in common with those beside which it need not be run each time."""
-    return (
-        fault["what"].partition(":")[0],
-        fault["effect"],
-        MAKE.dtype(fault),
-        fault.get("caught", True),
-        fault.get("needs"),
-        "range" in fault,
-    )
+    return fault["effect"], MAKE.dtype(fault), fault.get("caught", True), fault.get("needs"), "range" in fault
 
 
 FIRST = list({kind(fault): fault for fault in reversed(FAULTS)}.values())

@@ -75,9 +75,12 @@ def on_its_backends(chosen):
     return [
         pytest.param(implementation, backend, id=f"{named(implementation)}-{backend}")
         for implementation in chosen
-        for backend in BACKENDS
-        if backend in implementation.backends
+        for backend in backends_of(implementation)
     ]
+
+
+def backends_of(implementation):
+    return [backend for backend in BACKENDS if backend in implementation.backends]
 
 
 @cache
@@ -262,18 +265,17 @@ def test_the_naive_control_breaks_every_bound(implementation, backend):
             assert max(worst_narrow(implementation, backend, dtype, z, quantities=(quantity,))[0] for z in (0.0, 1.0)) > 100
 
 
-@pytest.mark.parametrize(
-    ("implementation", "backend"), on_its_backends([implementation for implementation in PROMISING if implementation.promise.other])
-)
-def test_a_promise_for_other_parameters_is_kept_in_float32(implementation, backend):
+@pytest.mark.parametrize("implementation", [implementation for implementation in PROMISING if implementation.promise.other], ids=named)
+def test_a_promise_for_other_parameters_is_kept_in_float32(implementation):
     """A power multiplies the relative error of the sigmoid by its exponent: what is promised depends on the parameters."""
     loss = loss_named(implementation.loss)
     for changed in other_parameters(loss):
         allowed = implementation.promise.other(**loss.resolve(changed, FLOAT32))
         for z in loss.targets:
-            error, logit, quantity = worst_narrow(implementation, backend, "float32", z, changed)
+            for backend in backends_of(implementation):  # one after the other: `everywhere` remembers the last 64 questions
+                error, logit, quantity = worst_narrow(implementation, backend, "float32", z, changed)
 
-            assert error <= allowed, f"{quantity} at {logit.hex()}, target {z}, {changed}"
+                assert error <= allowed, f"{quantity} at {logit.hex()}, target {z}, {changed}, {backend}"
 
 
 # Class weights, and the soft gradient of bce ----------------------------------------------------------------------
@@ -367,21 +369,23 @@ def test_both_zeros_are_no_special_points(implementation, backend, dtype):
                 )
 
 
-@pytest.mark.parametrize(("implementation", "backend"), on_its_backends(PROMISING))
+@pytest.mark.parametrize("implementation", PROMISING, ids=named)
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_a_finite_exact_value_gives_a_finite_one(implementation, backend, dtype):
+def test_a_finite_exact_value_gives_a_finite_one(implementation, dtype):
     """Up to both largest floats, every target, one parameter changed at a time: no NaN and no infinity of its own making."""
     loss, form = loss_named(implementation.loss), FORMATS[dtype]
     for changed in ({}, *other_parameters(loss)):
         # With other parameters every seventh float: what overflows does so over a whole range of logits.
         xs = (*logits(dtype)[:: 7 if changed else 1], form.largest, -form.largest)
         for z in sorted({form.round(target) for target in loss.targets}):
-            *values, params = run(loss, implementation, backend, dtype, xs, z, changed)
-            for quantity, got in zip(QUANTITIES, values, strict=True):
-                right, _ = definition(loss, quantity, xs, z, params, form)
-                assert not np.isnan(got).any(), (quantity, z, changed)
-                within = ~(np.abs(right) > form.largest * (1 - 2.0**-6))
-                assert np.isfinite(got[within]).all(), (quantity, z, changed)
+            params = loss.resolve(changed, form)
+            rights = [definition(loss, quantity, xs, z, params, form)[0] for quantity in QUANTITIES]
+            for backend in backends_of(implementation):
+                *values, _ = run(loss, implementation, backend, dtype, xs, z, changed)
+                for quantity, got, right in zip(QUANTITIES, values, rights, strict=True):
+                    within = ~(np.abs(right) > form.largest * (1 - 2.0**-6))
+                    assert not np.isnan(got).any(), (quantity, z, changed, backend)
+                    assert np.isfinite(got[within]).all(), (quantity, z, changed, backend)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 import random
 
 import pytest
@@ -15,6 +16,11 @@ from losscheck.tracing.own.reading import NoProgramError
 
 TORCH = [implementation for implementation in implementations() if "torch" in implementation.backends]
 POINTS = 12  # others in each dtype
+EVERY = "LOSSCHECK_EVERY_FORMULA"
+# A program is read anew in each dtype, which is what takes the time; what is read is the same but for the constants.
+DTYPES = tuple(FORMATS.values())
+IN_TURN = [(implementation, DTYPES[number % len(DTYPES)]) for number, implementation in enumerate(TORCH)]
+IN_EACH = [(implementation, dtype) for implementation in TORCH for dtype in DTYPES]
 MANTISSA_BITS = {"float64": 52, "float32": 23, "float16": 10, "bfloat16": 7}
 
 
@@ -78,10 +84,17 @@ def differences(implementation, dtype, count):
                 yield logit, target, quantity, ours, written
 
 
-@pytest.mark.parametrize("dtype", FORMATS.values(), ids=list(FORMATS))
-@pytest.mark.parametrize("implementation", TORCH, ids=lambda implementation: f"{implementation.loss}-{implementation.name}")
+def label(value):
+    return f"{value.loss}-{value.name}" if value in TORCH else value.name
+
+
+@pytest.mark.parametrize(("implementation", "dtype"), IN_EACH if os.environ.get(EVERY) else IN_TURN, ids=label)
 def test_the_derived_formula_is_the_hand_written_one(implementation, dtype):
-    """They round to the same float everywhere but where an exception says why not."""
+    """They round to the same float everywhere but where an exception says why not.
+
+    Each implementation in one dtype, the dtypes in turn; in all four where LOSSCHECK_EVERY_FORMULA is set, as CI does, and at
+    thousands of points by ``benchmarks/tracing.py --formulas``.
+    """
     excuse = excuse_of(implementation)
 
     assert not [row for row in differences(implementation, dtype, POINTS) if excuse is None or not excuse(row[0], dtype, row[2])]

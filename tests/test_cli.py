@@ -587,7 +587,7 @@ MISTAKES = {
     "parameter inf": (("--param", "gamma=inf", "--logit", "1"), "gamma=inf", "finite"),
     "parameter beyond the dtype": (("--loss", "bce", "--param", "pos_weight=1e6", "--dtype", "float16", "--logit", "1"),
                                    "pos_weight=1e+06 is not finite in float16", "finite"),
-    "parameter no number": (("--param", "gamma=two", "--logit", "1"), "parameter gamma=two is out of its range", "write a decimal"),
+    "parameter no number": (("--param", "gamma=two", "--logit", "1"), "parameter gamma=two is out of its range", "must be finite"),
     "parameter without value": (("--param", "gamma", "--logit", "1"), "'gamma' is not of the form NAME=VALUE", "--param gamma=1.5"),
     "parameter twice": (("--param", "gamma=1", "--param", "gamma=2", "--logit", "1"), "gamma is given twice", "keep one"),
     "shape no shape": (("--shape", "a,b", "--logit", "1"), "--shape 'a,b' is not a shape", "--shape 2,1"),

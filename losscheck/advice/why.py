@@ -27,15 +27,6 @@ from losscheck.tracing.report import Cause, CauseKind, Deviation, DeviationKind,
 __all__ = ["advice_on", "blame_on", "with_why_of"]
 
 OURS = str(Path(__file__).parents[1])
-# Causes after which a number is still a number.
-LOSES_DIGITS = (
-    CauseKind.CANCELLATION,
-    CauseKind.INNER_CANCELLATION,
-    CauseKind.LOG_NEAR_ONE,
-    CauseKind.UNDERFLOW,
-    CauseKind.SENSITIVITY,
-    CauseKind.ACCUMULATED,
-)
 MOST_LINES = 8  # of the change that are shown; all of it is in the diff
 
 
@@ -119,7 +110,7 @@ def _why(traced: Trace, finding: EffectFinding) -> Advice:
     the formula itself is blamed, and not how it is computed.
     """
     poisons = finding.effect is Effect.POISONS
-    causes = [_cause(cause, traced.ops) for cause in sorted(traced.causes, key=lambda cause: poisons and cause.kind in LOSES_DIGITS)]
+    causes = [_cause(cause, traced.ops) for cause in sorted(traced.causes, key=lambda cause: poisons and cause.kind.loses_digits)]
     guards = [_guard(deviation, traced.ops) for deviation in traced.deviations if deviation.op is not None]
     told = [*guards, *causes] if finding.truth is Truth.DEVIATION else [*causes, *guards]
     return next(iter(told), Advice())

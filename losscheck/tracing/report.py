@@ -36,6 +36,18 @@ class CauseKind(Enum):
     LOGITS_AS_PROBABILITIES = "logits are taken for probabilities: it has a value between 0 and 1 and none beyond"
     UNDECIDED = "undecided: no precision tells the exact value"
 
+    @property
+    def loses_digits(self) -> bool:
+        """Is a number still a number after it?"""
+        return self in (
+            CauseKind.CANCELLATION,
+            CauseKind.INNER_CANCELLATION,
+            CauseKind.LOG_NEAR_ONE,
+            CauseKind.UNDERFLOW,
+            CauseKind.SENSITIVITY,
+            CauseKind.ACCUMULATED,
+        )
+
 
 class DeviationKind(Enum):
     """Code that does what it says, which need not be the definition of the loss."""

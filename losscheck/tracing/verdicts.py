@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from losscheck.core.exact import Exact, Kind
+from losscheck.core.outcome import Outcome
 from losscheck.tracing.cause import Pair, causes_of, explains
 from losscheck.tracing.naming import named
 from losscheck.tracing.replay import ExactRun, needed_for
@@ -57,7 +58,9 @@ class _Found:
             cause = self.causes[known]
             self.causes[known] = dataclasses.replace(cause, quantities=tuple(dict.fromkeys([*cause.quantities, which])))
         else:
-            for cause, pair in self._causes_of(which, element, truth):
+            numberless = quantity.outcome in (Outcome.NAN, Outcome.INF)
+            # What makes no number comes before what loses digits on the way there.
+            for cause, pair in sorted(self._causes_of(which, element, truth), key=lambda found: numberless and found[0].kind.loses_digits):
                 self._merge(cause, pair)
 
     def _known(self, element: int, truth: Exact, name: str) -> int | None:

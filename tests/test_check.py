@@ -336,3 +336,13 @@ def test_a_softmax_by_hand_is_told_what_to_write(tmp_path, monkeypatch, call):
     again = [sys.executable, "-m", "losscheck", "check", *specs, "--dtype", "float32"]
     done = subprocess.run(again, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_backend_that_is_named_is_the_only_one(call):
+    """Of what ships and of what people write; the command that is printed says it."""
+    code, out, _ = call("check", "stable", "--loss", "bce", "--dtype", "float32", "--backend", "NumPy", "--format", "json")
+    report = json.loads(out)
+
+    assert code == 0
+    assert {tuple(row["backends"]) for row in report["rows"]} == {("numpy",)}
+    assert "--backend numpy" in report["reproduce"].lower()

@@ -222,6 +222,11 @@ def test_keras_runs_on_the_backend_that_is_named(backend):
 
     assert done.returncode == 0, done.stderr
     assert {(row["backend"], row["outcome"]) for row in json.loads(done.stdout)["rows"]} == {(backend, "ok")}
+    # Which loss it is can be found out on that backend, too.
+    words = ["check", own("keras", "bce"), "--dtype", "float32", "--backend", backend, "--format", "json"]
+    done = subprocess.run([sys.executable, "-m", "losscheck", *words], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {(row["loss"], *row["backends"]) for row in json.loads(done.stdout)["rows"]} == {("bce", backend)}
 
 
 @needs("jax")

@@ -53,6 +53,7 @@ def check(
     loss: Sequence[str] = (),
     dtype: Sequence[str] = (),
     device: Sequence[str] = ("cpu",),
+    backend: Sequence[str] = (),
     call_spec: CallSpec = PLAIN_CALL,
     params: dict[str, Any] | None = None,
     say: Callable[[str], None] = lambda words: None,
@@ -63,6 +64,7 @@ def check(
         what: names or globs of implementations, and specs of callables; all that ship and run here when there is none.
         loss: only of these losses; for callables, instead of recognising which loss they are.
         dtype: float32 for everything there is, float32, bfloat16 and float16 for what is named.
+        backend: on which to run, instead of all that an implementation runs on, or of the framework that a callable shows.
         call_spec, params: how a callable is called, and parameters of the loss, where recognising them is not wanted.
         say: is told what is being done.
 
@@ -76,12 +78,12 @@ def check(
     asked: list[tuple[Asked, Recognition | None]] = []
     remarks: list[str] = []
     if names or not specs:
-        asked.append((_asked(loss, names, dtypes, device, PLAIN_CALL, params), None))
+        asked.append((_asked(loss, names, dtypes, (device, backend), PLAIN_CALL, params), None))
     for spec in specs:
         say(f"which loss is {near(spec)}?")
-        known = judged_as(spec, loss, call_spec.of(spec), params or {})
+        known = judged_as(spec, loss, call_spec.of(spec), params or {}, backend)
         given = {**known.params, **(params or {})}
-        asked.append((_asked((known.loss.name,), (spec,), dtypes, device, known.call_spec, given), known))
+        asked.append((_asked((known.loss.name,), (spec,), dtypes, (device, backend), known.call_spec, given), known))
     rows: list[RankedRow] = []
     for request, recognition in asked:
         tasks = _tasks(request, every_float=bool(dtype))
@@ -104,12 +106,22 @@ def _asked(
     loss: Sequence[str],
     impl: Sequence[str],
     dtypes: Sequence[str],
-    device: Sequence[str],
+    where: tuple[Sequence[str], Sequence[str]],
     call_spec: CallSpec,
     params: dict[str, Any] | None,
 ) -> Asked:
-    points = Range(*RANGE, points=SAMPLE)
-    return ask(points, loss=tuple(loss), impl=tuple(impl), dtype=tuple(dtypes), device=tuple(device), params=params, call_spec=call_spec)
+    """The request about the usual range; ``where``: devices and backends."""
+    points, (device, backend) = Range(*RANGE, points=SAMPLE), where
+    return ask(
+        points,
+        loss=tuple(loss),
+        impl=tuple(impl),
+        dtype=tuple(dtypes),
+        device=tuple(device),
+        backend=tuple(backend),
+        params=params,
+        call_spec=call_spec,
+    )
 
 
 def _tasks(asked: Asked, *, every_float: bool = False) -> list[Task]:

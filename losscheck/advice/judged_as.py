@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from losscheck.backends import backend_named
 from losscheck.callables.arguments import probabilities_by_name
+from losscheck.callables.frameworks import choose_keras_backend
 from losscheck.callables.implementation import accepted
 from losscheck.callables.loading import load
 from losscheck.callables.recognise import recognise
@@ -21,20 +23,25 @@ from losscheck.measure.ask import parameters
 __all__ = ["judged_as"]
 
 
-def judged_as(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mapping[str, Any]) -> Recognition:
+def judged_as(spec: str, loss: Sequence[str], call_spec: CallSpec, params: Mapping[str, Any], backends: Sequence[str] = ()) -> Recognition:
     """The likeliest of some losses, or of all; of none, what its own program says in exact arithmetic.
+
+    Args:
+        backends: the frameworks to be asked, instead of those that it shows.
 
     Raises:
         UserError: for a callable that cannot be called, and one that is no loss known here and has no program to be read.
     """
+    backends = tuple(backend_named(name.lower()).name for name in backends)
+    choose_keras_backend(backends)  # before the callable's file imports it
     if call_spec.by_program and not loss:
         return replace(_by_program(spec, call_spec), asked=True)
     losses = [loss_named(name) for name in loss] or None
     given = parameters(params, losses) if losses and params else None
-    best = next(iter(recognise(spec, losses, call_spec, given)), None)
+    best = next(iter(recognise(spec, losses, call_spec, given, backends)), None)
     if best is not None and (best.confidence is not Confidence.NONE or losses):
         return best
-    if best is None and (failure := _failure(spec, call_spec)):
+    if best is None and (failure := _failure(spec, call_spec, backends)):
         raise UserError(f"{spec} cannot be judged: {failure}", "mend that; --call, --kw, --axes and --pick say how it is called")
     nearest = f"; the nearest is {best.words}, off by {best.distance:.2g} of itself" if best else ""
     try:
@@ -62,7 +69,7 @@ def _numbers(spec: str, call_spec: CallSpec) -> int:
         return 0
 
 
-def _failure(spec: str, call_spec: CallSpec) -> str:
+def _failure(spec: str, call_spec: CallSpec, backends: Sequence[str]) -> str:
     """What a callable did when it was tried, instead of returning losses; empty when it returned some."""
-    backend, adapted = accepted(load(spec), call_spec, ())
+    backend, adapted = accepted(load(spec), call_spec, tuple(backends))
     return adapted.tried(backend).failure

@@ -43,7 +43,7 @@ def ask_recognising(points: Points, options: Mapping[str, Any], activity: Activi
     with activity() as say:
         for spec in specs:
             say(f"which loss is {near(spec)}?")
-            known[spec] = judged_as(spec, (), call_spec.of(spec), given)
+            known[spec] = judged_as(spec, (), call_spec.of(spec), given, options["backend"])
     _refuse_different(known)
     first = known[specs[0]]
     usual = {parameter.name: parameter.default for parameter in first.loss.parameters}

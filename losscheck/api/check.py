@@ -19,6 +19,7 @@ def check(
     loss: Some[str] = (),
     dtype: Some[str] = (),
     device: Some[str] = "cpu",
+    backend: Some[str] = (),
     params: Mapping[str, float | str] | None = None,
     verbose: bool = False,
     listener: Listener = SILENT,
@@ -31,6 +32,7 @@ def check(
             ship and run here. Which loss a callable is, and how it wants to be called, is found out.
         loss: only these; for callables, the one they are to be.
         dtype: by default float32, and for what is named bfloat16 and float16 as well.
+        backend: on which to run, such as ``"jax"``, instead of all that are there.
         calling: as of :func:`losscheck.compare`.
 
     Returns:
@@ -52,6 +54,7 @@ def check(
             loss=many(loss),
             dtype=dtypes,
             device=many(device),
+            backend=many(backend),
             call_spec=call_spec,
             params=dict(params or {}),
             say=say,
@@ -59,7 +62,9 @@ def check(
     return Report(
         command="check",
         environment=describe(checked.devices),
-        reproduce=shlex.join(["losscheck", "check", *map(near, names), *_options(loss, dtypes, device, params or {}, call_spec)]),
+        reproduce=shlex.join(
+            ["losscheck", "check", *map(near, names), *_options(loss, dtypes, device, many(backend), params or {}, call_spec)]
+        ),
         ranking=checked.rows,
         definitions=checked.definitions,
         remarks=checked.remarks,
@@ -68,11 +73,16 @@ def check(
 
 
 def _options(
-    loss: Some[str], dtypes: Sequence[str], device: Some[str], params: Mapping[str, float | str], call_spec: CallSpec
+    loss: Some[str],
+    dtypes: Sequence[str],
+    device: Some[str],
+    backend: Sequence[str],
+    params: Mapping[str, float | str],
+    call_spec: CallSpec,
 ) -> Iterator[str]:
     """What was said, as options of the command line."""
     devices = () if many(device) == ("cpu",) else many(device)
-    for option, values in (("--loss", many(loss)), ("--dtype", dtypes), ("--device", devices)):
+    for option, values in (("--loss", many(loss)), ("--dtype", dtypes), ("--device", devices), ("--backend", backend)):
         for value in values:
             yield from (option, value)
     for name, number in params.items():

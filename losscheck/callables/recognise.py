@@ -38,17 +38,18 @@ def recognise(
     losses: Sequence[Loss] | None = None,
     call_spec: CallSpec = PLAIN_CALL,
     params: Mapping[str, float] | None = None,
+    backends: Sequence[str] = (),
 ) -> list[Recognition]:
     """What a callable may be, the likeliest first: each loss once, with the parameters and the call that explain it best.
 
     What ``call_spec`` says already (keywords, axes, an order of arguments, an input other than the default) is kept, and so are the
-    parameters of the losses that ``params`` says.
+    parameters of the losses that ``params`` says. ``backends``: the frameworks to be asked, instead of those that it shows.
 
     Raises:
         UserError: when it cannot be loaded, built or called in any of the ways that are tried.
     """
     own = load(spec if isinstance(spec, str) else register(spec))
-    candidates = list(_candidates(own, call_spec))
+    candidates = list(_candidates(own, call_spec, backends=backends))
     if not call_spec.pick and not any(candidate.samples.ordinary for candidate in candidates):
         candidates = _objectives(own, call_spec) or candidates
     chosen = list(registry.losses().values() if losses is None else losses)
@@ -60,7 +61,7 @@ def recognise(
             (way, way.deviating() if recognition.confidence is Confidence.NONE else recognition) for way, recognition in recognised
         ]
     forms = _forms_to_try(recognised) if call_spec.call == DEFAULT_CALL else ()
-    for candidate in _candidates(own, call_spec, forms, len(candidates)) if forms else ():
+    for candidate in _candidates(own, call_spec, forms, len(candidates), backends) if forms else ():
         agreeing = [(way, way.agreeing()) for loss in chosen if (way := candidate.beside(loss, params or {}))]
         recognised += [(way, recognition) for way, recognition in agreeing if recognition.confidence is Confidence.AGREES]
     best: dict[str, Recognition] = {}
@@ -88,7 +89,9 @@ def _forms_to_try(recognised: Sequence[tuple[Way, Recognition]]) -> tuple[str, .
     return SIGNED if any(recognition.confidence is Confidence.DEVIATES for _, recognition in recognised) else (*SIGNED, *IN_FORMS)
 
 
-def _candidates(own: Own, call_spec: CallSpec, orders: Sequence[str] = ORDERS, first: int = 0) -> Iterator[Candidate]:
+def _candidates(
+    own: Own, call_spec: CallSpec, orders: Sequence[str] = ORDERS, first: int = 0, backends: Sequence[str] = ()
+) -> Iterator[Candidate]:
     """The ways to call it that it accepts, with its values; logits first. They are numbered from ``first`` on."""
     orders = orders if call_spec.call == DEFAULT_CALL else (call_spec.call,)
     inputs = INPUTS if call_spec.input == INPUTS[0] and not first else (call_spec.input,)
@@ -96,7 +99,7 @@ def _candidates(own: Own, call_spec: CallSpec, orders: Sequence[str] = ORDERS, f
     tried = 0
     for number, (given, call) in enumerate(itertools.product(inputs, orders), first):
         try:
-            backend, adapted = accepted(own, replace(call_spec, input=given, call=call), ())
+            backend, adapted = accepted(own, replace(call_spec, input=given, call=call), tuple(backends))
         except UserError as error:
             refusal = refusal or error
             continue

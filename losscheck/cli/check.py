@@ -22,6 +22,7 @@ _WHAT = "What is judged"
 @option("--loss", group=_WHAT, multiple=True, metavar="NAME", help="Only of this loss; for your own, which it is to be. Repeatable.")
 @option("--dtype", group=_WHAT, multiple=True, metavar="NAME", help="Default: float32, and of what is named bfloat16 and float16 too.")
 @option("--device", group=_WHAT, multiple=True, default=("cpu",), metavar="NAME", help="cpu (default), cuda, cuda:N.")
+@option("--backend", group=_WHAT, multiple=True, metavar="NAME", help="On which to run; of Keras, its backend. Default: all that are here.")
 @option("--param", group=_WHAT, multiple=True, metavar="NAME=VALUE", help="A parameter of the loss, such as gamma=1.5; repeatable.")
 @options.own
 @options.output("check")
@@ -50,6 +51,7 @@ def COMMAND(what: tuple[str, ...], **given: Any) -> int:
         loss=given["loss"],
         dtype=given["dtype"],
         device=given["device"],
+        backend=given["backend"],
         params=params_of(given["param"]),
         keywords=dict(keywords_of(given["kw"])),
         verbose=given["verbose"],

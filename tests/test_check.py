@@ -257,6 +257,12 @@ def guarded(logits, targets):
 def half_by_hand(logits, targets):
     return targets * F.softplus(logits.neg()) * 2 + (1 - targets) * (logits + torch.log1p(torch.exp(-logits)))
 
+def guarded_by_hand(logits, targets):
+    if logits.abs().max() > 50:
+        raise ValueError("too large")
+    p = torch.sigmoid(logits)
+    return -(targets * torch.log(p) + (1 - targets) * torch.log(1 - p))
+
 def on_probabilities(pred, gt):
     return -(gt * torch.log(pred) + (1 - gt) * torch.log(1 - pred))
 """
@@ -270,6 +276,25 @@ def test_what_it_refused_is_no_part_of_the_verdict(tmp_path, monkeypatch, call):
 
     assert code == 0
     assert "refused logits below -60 and above 60: ValueError: too large (partly.py:7)" in " ".join(out.split())
+
+
+def test_where_tails_begin_in_a_sample_is_not_told_as_where_they_begin(call):
+    """Rounding noise decides that: floats before the bisected end fail as well. Of bfloat16 every float was judged."""
+    asked = "check", "torch-bce-with-logits", "--loss", "bce", "-v"
+    sampled, whole = (" ".join(call(*asked, "--dtype", dtype)[1].split()) for dtype in ("float32", "bfloat16"))
+
+    assert "(in a sample: logits below -" in sampled
+    assert "(logits " in whole and "in a sample" not in whole
+
+
+def test_what_it_refuses_far_out_does_not_hide_why_it_harms(tmp_path, monkeypatch, call):
+    """The harm begins, and is traced, at a logit that it takes."""
+    monkeypatch.chdir(tmp_path)
+    Path("partly.py").write_text(PARTLY)
+    code, out, _ = call("check", "partly.py:guarded_by_hand", "--dtype", "float32")
+
+    assert code == 1 and "logits 16.64 to 50" in out and "refused logits below -50 and above 50" in " ".join(out.split())
+    assert "why partly.py:16: `torch.sigmoid(logits)`: saturation" in " ".join(out.split())
 
 
 def test_what_it_writes_is_an_expression_that_runs(tmp_path, monkeypatch, call):

@@ -115,7 +115,9 @@ def _every_target(rows: Sequence[RankedRow]) -> Iterator[Sentence]:
     for row in rows:
         for finding in row.findings:
             words = effect_sentence(finding, row.low, row.high, row.given_dtype, row.max_ulp)
-            where = "" if finding.effect.harmful else f" ({where_text(finding, row.low, row.high, row.given_dtype)})".replace(" ()", "")
+            where = "" if finding.effect.harmful else where_text(finding, row.low, row.high, row.given_dtype)
+            if where:  # where tails begin is not searched for
+                where = f" ({where})" if row.exhaustive else f" (in a sample: {where})"
             target = FORMATS[row.given_dtype].shortest(finding.target) if finding.target is not None else "?"
             share = f", {100 * finding.share:.3g} % of the logits" if finding.share else ""
             begins = f", {begun}" if finding.effect.harmful and (begun := begins_text(finding.onsets, row.given_dtype)) else ""

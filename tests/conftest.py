@@ -1,5 +1,6 @@
 """What tests share: reproducible hypothesis runs, one thread, compiled modules, CUDA or why not, the command line in this process."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,10 @@ if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or python -B
+
+# Frameworks and collected tests live as long as the process: the garbage collector need not walk them again and again. (Not frozen:
+# the search for a patch looks for the objects that run the code, and does not see frozen ones.)
+gc.set_threshold(50_000, 20, 50)
 
 settings.register_profile("losscheck", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("losscheck")

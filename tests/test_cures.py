@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracing_losses.detection import hard_negative_mining
+from whole import tried
 
 from losscheck.tracing.advice import advise
 from losscheck.tracing.cures import rules
@@ -105,6 +106,7 @@ def test_a_rule_is_an_identity(rule, name, right):
     """Left and right are one number in balls: at targets 0 and 1, and between them unless the rule is for hard targets."""
     soft = st.nothing() if rule in rules.HARD else st.floats(0, 1, allow_subnormal=False)
 
+    @settings(max_examples=tried(30, 100))
     @given(logit=logits, target=st.sampled_from((0.0, 1.0)) | soft)
     def check(logit, target):
         assert prove_equal(TERMS[name], right, (target,), (logit,))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from whole import tried
 
 from losscheck.core.errors import UserError
 from losscheck.gating.load import CaseError, LoadedCase, case_files, load
@@ -197,7 +198,7 @@ def mutated_lines(draw):
 
 
 @given(mutated_lines())
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tried(200, 500), suppress_health_check=list(HealthCheck))
 def test_a_file_with_changed_lines(watched, text):
     """Values of wrong types, keys renamed, dropped and doubled, odd indentation."""
     watched(text)
@@ -207,14 +208,14 @@ def test_a_file_with_changed_lines(watched, text):
     st.lists(values(), min_size=1, max_size=3),
     st.sampled_from(["cases: {}", "cases: [{}]", "cases: [{{name: a, loss: bce, points: {}}}]", "{}"]),
 )
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tried(150, 300), suppress_health_check=list(HealthCheck))
 def test_a_file_of_other_values(watched, given_values, frame):
     """The right beginning, and then anything."""
     watched(frame.format(", ".join(given_values)))
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tried(150, 300), suppress_health_check=list(HealthCheck))
 @example(b"")
 @example(b"\xff\xfe\x00")
 def test_a_file_of_random_bytes(watched, data):

@@ -115,11 +115,14 @@ def test_all_of_bce_is_a_small_page_without_a_script(pages):
 # In the browser ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize(("width", "scheme"), SCREENS, ids=str)
-def test_a_page_fits_and_can_be_read(opened, tmp_path, name, width, scheme):
+@pytest.mark.parametrize("name", PAGES)  # both screens in one test: a page is made once, not by each worker
+def test_a_page_fits_and_can_be_read(opened, tmp_path, name):
     """No sideways scrolling, the verdict on the first screen, every text with enough contrast, in both schemes."""
-    page = opened(name, width, scheme)
+    for width, scheme in SCREENS:
+        fits_and_can_be_read(opened(name, width, scheme), tmp_path, name, width, scheme)
+
+
+def fits_and_can_be_read(page, tmp_path, name, width, scheme):
     page.screenshot(path=tmp_path / f"{name}-{width}-{scheme}.png")
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width

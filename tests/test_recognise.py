@@ -332,7 +332,9 @@ def test_a_focal_loss_of_soft_targets_is_judged_by_its_own_way(word):
     """Each of the ways in use is recognised by name and judged at a soft target by it, where the others are far off."""
     best = recognise(IN_USE[word])[0]
     (row,) = losscheck.check(IN_USE[word], dtype="float32").ranking
-    others = losscheck.check(IN_USE[word], loss="soft-focal", params={"soft": "blended" if word == "two-terms" else "two-terms"})
+    others = losscheck.check(
+        IN_USE[word], loss="soft-focal", params={"soft": "blended" if word == "two-terms" else "two-terms"}, dtype="float32"
+    )
 
     assert (best.loss.name, best.confidence, best.deviation) == ("soft-focal", AGREES, NOTHING)
     assert f"soft={word}" in best.words

@@ -150,13 +150,14 @@ def conditions(loss, quantity, xs, z, params, dtype, values):
     return np.where(condition > 1, condition, 1.0)
 
 
-def excess(value, x, loss, quantity, z, params, dtype):
+def excesses(values, xs, loss, quantity, z, params, dtype):
     """|ulp| against the oracle in units of the condition; 0 where the exact value is no normal number, infinite for NaN."""
-    exact = exactly(loss, quantity, x, z, params, dtype)
-    if not dtype.smallest_normal <= abs(exact.rounded) < math.inf:
-        return 0.0
-    error = abs(ulp_error(value, exact, dtype)) / conditions(loss, quantity, [x], z, params, dtype, np.array([exact.rounded]))[0]
-    return math.inf if math.isnan(error) else float(error)
+    exacts = [exactly(loss, quantity, x, z, params, dtype) for x in xs]
+    unit = conditions(loss, quantity, xs, z, params, dtype, np.array([exact.rounded for exact in exacts]))
+    for value, exact, condition in zip(values, exacts, unit.tolist(), strict=True):
+        normal = dtype.smallest_normal <= abs(exact.rounded) < math.inf
+        error = abs(ulp_error(value, exact, dtype)) / condition if normal else 0.0
+        yield math.inf if math.isnan(error) else float(error)
 
 
 def worst_narrow(implementation, backend, dtype_name, z, params=None, quantities=QUANTITIES):
@@ -178,7 +179,9 @@ def worst_narrow(implementation, backend, dtype_name, z, params=None, quantities
                 open_ = ~(bound <= DECIDED) & ~(size * (1 + bound) < dtype.smallest_normal) & np.isfinite(right)
             ulps = np.where(open_, -1.0, ulps)
             asked = [*np.argsort(ulps)[-3:], *np.flatnonzero(open_)[:: max(1, int(open_.sum()) // 300)]]
-            worst += [(excess(float(got[n]), xs[n], loss, quantity, z, resolved, dtype), xs[n], quantity) for n in asked]
+            points = [xs[n] for n in asked]
+            errors = excesses(got[asked].tolist(), points, loss, quantity, z, resolved, dtype)
+            worst += [(error, x, quantity) for error, x in zip(errors, points, strict=True)]
     return max(worst)
 
 

@@ -2,11 +2,11 @@
 
 import functools
 import math
-import os
 import random
 
 import pytest
 import torch
+from whole import tried
 
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
 from losscheck.core.registry import implementations, loss_named
@@ -16,7 +16,6 @@ from losscheck.tracing.own.reading import NoProgramError
 
 TORCH = [implementation for implementation in implementations() if "torch" in implementation.backends]
 POINTS = 12  # others in each dtype
-EVERY = "LOSSCHECK_EVERY_FORMULA"
 # A program is read anew in each dtype, which is what takes the time; what is read is the same but for the constants.
 DTYPES = tuple(FORMATS.values())
 IN_TURN = [(implementation, DTYPES[number % len(DTYPES)]) for number, implementation in enumerate(TORCH)]
@@ -88,11 +87,11 @@ def label(value):
     return f"{value.loss}-{value.name}" if value in TORCH else value.name
 
 
-@pytest.mark.parametrize(("implementation", "dtype"), IN_EACH if os.environ.get(EVERY) else IN_TURN, ids=label)
+@pytest.mark.parametrize(("implementation", "dtype"), tried(IN_TURN, IN_EACH), ids=label)
 def test_the_derived_formula_is_the_hand_written_one(implementation, dtype):
     """They round to the same float everywhere but where an exception says why not.
 
-    Each implementation in one dtype, the dtypes in turn; in all four where LOSSCHECK_EVERY_FORMULA is set, as CI does, and at
+    Each implementation in one dtype, the dtypes in turn; in all four where LOSSCHECK_WHOLE is set, as CI does, and at
     thousands of points by ``benchmarks/tracing.py --formulas``.
     """
     excuse = excuse_of(implementation)

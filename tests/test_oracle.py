@@ -115,7 +115,7 @@ def test_both_oracles_agree_at_the_landmarks(loss, dtype):
     assert not wrong, wrong[:3]
 
 
-@settings(max_examples=150)
+@settings(max_examples=tried(60, 150))
 @given(points())
 def test_gradients_by_hand_are_the_derivatives_of_the_formulas(point):
     """A gradient derived wrongly, in a branch, a weight or a sign."""
@@ -530,7 +530,7 @@ def test_a_cancellation_beyond_the_cap_is_undecided(oracle):
     assert within.bits == CAP
 
 
-@settings(max_examples=300)
+@settings(max_examples=tried(100, 300))
 @given(st.data())
 def test_an_enclosure_is_decided_where_its_ends_round_alike_and_lie_close(data):
     """A rounding that only one end has, a tie taken for decided, or an enclosure wider than 2^-20 ulp."""

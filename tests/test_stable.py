@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 import pytest
+from whole import tried
 
 from losscheck.backends import Invocation, backend_named
 from losscheck.core.dtypes import FLOAT32, FLOAT64, FORMATS
@@ -57,13 +58,16 @@ def targets_of(loss):
 
 def other_parameters(loss):
     """The defaults with one parameter changed: to the end of its range, to what is no power of two, to 1/2 and to 5; in each of the
-    ways that a parameter with words picks."""
+    ways that a parameter with words picks. Of values times ways a third, each way among them; all where LOSSCHECK_WHOLE is set."""
     ways = [{parameter.name: float(value)} for parameter in loss.parameters for value in range(len(parameter.words))]
-    yield from ways
-    for parameter in loss.parameters:
-        for value in () if parameter.words else (parameter.low, 0.1, 0.5, 5.0):
-            if parameter.takes(value):
-                yield from ({parameter.name: value, **way} for way in ways or [{}])
+    changes = [
+        {parameter.name: value, **way}
+        for parameter in loss.parameters
+        for value in (() if parameter.words else (parameter.low, 0.1, 0.5, 5.0))
+        if parameter.takes(value)
+        for way in ways or [{}]
+    ]
+    return [*ways, *changes[:: tried(3, 1) if ways else 1]]
 
 
 def named(implementation):

@@ -371,3 +371,14 @@ def test_a_backend_that_is_named_is_the_only_one(call):
     assert code == 0
     assert {tuple(row["backends"]) for row in report["rows"]} == {("numpy",)}
     assert "--backend numpy" in report["reproduce"].lower()
+
+
+def test_what_is_said_of_a_guard_is_true_in_the_dtype_that_is_judged(tmp_path, monkeypatch, call):
+    """1 - 1e-7 is 1 in bfloat16: there the clamp bounds nothing above."""
+    monkeypatch.chdir(tmp_path)
+    body = "p = torch.sigmoid(x).clamp(1e-7, 1 - 1e-7)\n    return -(z * torch.log(p) + (1 - z) * torch.log(1 - p))"
+    Path("clamped.py").write_text(f"import torch\n\n\ndef bce(x, z):\n    {body}\n")
+    narrow, wide = (" ".join(call("check", "clamped.py:bce", "--dtype", dtype)[1].split()) for dtype in ("bfloat16", "float32"))
+    assert "clamped to [1e-07, 1 - 1e-07]" in narrow and "clamped to [1e-07, 1 - 1e-07]" in wide
+    assert "in bfloat16 1 - 1e-07 rounds to 1, and that side of the clamp is gone" in narrow
+    assert "is gone" not in wide

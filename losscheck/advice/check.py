@@ -204,9 +204,13 @@ def _told(row: RankedRow, recognition: Recognition | None, asked: Asked) -> Rank
     sure = recognition.confidence in (Confidence.AGREES, Confidence.OWN)
     deviation = recognition.deviation.sentence if not sure else ""
     if deviation and recognition.deviation.changes:
+        from losscheck.callables.diagnose import diagnose
         from losscheck.callables.standing import stands
 
         (implementation,) = asked.selection.of(recognition.loss)
+        dtype = FORMATS[row.given_dtype]
+        if dtype.bits == 16:  # what a guard does in the dtype that it was found in, 16 bits may round away
+            deviation = diagnose(recognition.loss, implementation, recognition.params, (dtype,)).sentence or deviation
         deviation = f"{stands(recognition.loss, implementation, recognition.params)}{deviation}"
     return replace(row, recognised=recognition.words, sure=sure, note=deviation or row.note)
 

@@ -143,10 +143,10 @@ def judged(finding: EffectFinding | None, advice: Advice) -> str:
     after = advice.after_effect if max(advice.after) > DEFAULT_MAX_ULP else None
     tails = "harmless tails, " if after is not None and after.effect is Effect.TAILS else ""
     within = f"judged: {tails}within {rough(advice.after[0])} ulp in the loss, {rough(advice.after[1])} in the gradient"
-    if not advice.diff:
-        within += "; x is the logit, z the target"
     if advice.changes_meaning:
         within += ", of the loss without its guard"
+    if not advice.diff:
+        within += "; x is the logit, z the target"
     if advice.hard_targets_only:
         return f"{within}; for targets 0 and 1: at soft ones it is something else"
     left = left_by(advice, finding)

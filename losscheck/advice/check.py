@@ -75,15 +75,16 @@ def check(
     specs = [name for name in what if is_spec(name)]
     names = [name for name in what if not is_spec(name)]
     call_spec.check_names(specs)
+    where: dict[str, Any] = {"dtype": tuple(dtypes), "device": tuple(device), "backend": tuple(backend)}
     asked: list[tuple[Asked, Recognition | None]] = []
     remarks: list[str] = []
     if names or not specs:
-        asked.append((_asked(loss, names, dtypes, (device, backend), PLAIN_CALL, params), None))
+        asked.append((_asked(loss, names, where, PLAIN_CALL, params), None))
     for spec in specs:
         say(f"which loss is {near(spec)}?")
         known = judged_as(spec, loss, call_spec.of(spec), params or {}, backend)
         given = {**known.params, **(params or {})}
-        asked.append((_asked((known.loss.name,), (spec,), dtypes, (device, backend), known.call_spec, given), known))
+        asked.append((_asked((known.loss.name,), (spec,), where, known.call_spec, given), known))
     rows: list[RankedRow] = []
     for request, recognition in asked:
         tasks = _tasks(request, every_float=bool(dtype))
@@ -105,23 +106,12 @@ def check(
 def _asked(
     loss: Sequence[str],
     impl: Sequence[str],
-    dtypes: Sequence[str],
-    where: tuple[Sequence[str], Sequence[str]],
+    where: dict[str, Any],
     call_spec: CallSpec,
     params: dict[str, Any] | None,
 ) -> Asked:
-    """The request about the usual range; ``where``: devices and backends."""
-    points, (device, backend) = Range(*RANGE, points=SAMPLE), where
-    return ask(
-        points,
-        loss=tuple(loss),
-        impl=tuple(impl),
-        dtype=tuple(dtypes),
-        device=tuple(device),
-        backend=tuple(backend),
-        params=params,
-        call_spec=call_spec,
-    )
+    """The request about the usual range; ``where``: dtypes, devices and backends."""
+    return ask(Range(*RANGE, points=SAMPLE), loss=tuple(loss), impl=tuple(impl), params=params, call_spec=call_spec, **where)
 
 
 def _tasks(asked: Asked, *, every_float: bool = False) -> list[Task]:
